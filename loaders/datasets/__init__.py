@@ -1,0 +1,1 @@
+"""One module per homogenised source, each with `load(path, ...)`; named after author and year."""

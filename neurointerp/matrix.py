@@ -1,0 +1,113 @@
+"""Recording to (sample, unit) matrix and back; the only place that stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp.errors import AnalysisError
+from neurointerp.schema import check, segment_bounds
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """A recording as a matrix, and what is needed to label what comes out of it.
+
+    Attributes
+    ----------
+    values
+        (sample, unit); float32 stays, any other type is float64.
+    sample_dims, sample_shape
+        The dims that were stacked, in order, and their sizes.
+    sample_coords, unit_coords
+        The coordinates that lie on those dims, and those on `unit`.
+    """
+
+    values: np.ndarray
+    sample_dims: tuple[str, ...]
+    sample_shape: tuple[int, ...]
+    sample_coords: dict[Hashable, xr.DataArray]
+    unit_coords: dict[Hashable, xr.DataArray]
+
+    def unstack(self, array: Any, dim: str, labels: Any = None) -> xr.DataArray:
+        """Give a (sample, k) array back on the recording's own sample dims and `dim` (labelled 0..k-1)."""
+        values = np.asarray(array)
+        shaped = values.reshape(*self.sample_shape, values.shape[1])
+        if dim == "unit" and labels is None:
+            return xr.DataArray(
+                shaped, dims=(*self.sample_dims, dim), coords=self.sample_coords | self.unit_coords
+            )
+        names = np.arange(values.shape[1]) if labels is None else labels
+        return xr.DataArray(shaped, dims=(*self.sample_dims, dim), coords={**self.sample_coords, dim: names})
+
+
+def stack(recording: xr.DataArray) -> Stacked:
+    """Stack every dim but `unit` of a recording into samples.
+
+    Parameters
+    ----------
+    recording
+        Any recording; lazy values are read.
+
+    Returns
+    -------
+    Stacked
+        The (sample, unit) matrix and its labels. The recording's own memory is shared where its dtype allows:
+        kernels do not write into it.
+
+    Raises
+    ------
+    RecordingError
+        When `recording` breaks the contract.
+    """
+    check(recording)
+    array = np.asarray(recording.values)
+    dims = tuple(str(dim) for dim in recording.dims[:-1])
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    coords = recording.coords
+    return Stacked(
+        values=array.reshape(-1, array.shape[-1]).astype(dtype, copy=False),
+        sample_dims=dims,
+        sample_shape=array.shape[:-1],
+        sample_coords={name: c for name, c in coords.items() if c.dims and "unit" not in c.dims},
+        unit_coords={name: c for name, c in coords.items() if c.dims == ("unit",)},
+    )
+
+
+def stretches(recording: xr.DataArray) -> list[slice]:
+    """Give the stretches of the stacked sample axis that lags, windows and shifts may not leave.
+
+    A stretch is one segment of one trial of one subject. Without a `time` dim every sample stands alone.
+    With further dims between `time` and `unit` (a feature map) there is no single time axis: refused.
+    """
+    dims = [str(dim) for dim in recording.dims[:-1]]
+    total = int(np.prod([recording.sizes[dim] for dim in dims], dtype=int))
+    if "time" not in dims:
+        return [slice(i, i + 1) for i in range(total)]
+    if dims[-1] != "time":
+        raise AnalysisError(
+            f"dims {tuple(recording.dims)} have {dims[-1]!r} between time and unit: stack it into unit first"
+        )
+    size = recording.sizes["time"]
+    bounds = segment_bounds(recording)
+    return [slice(row + a, row + b) for row in range(0, total, max(size, 1)) for a, b in bounds if b > a]
+
+
+def require_complete(recording: xr.DataArray, analysis: str) -> None:
+    """Refuse a recording with missing values, naming how many and the first unit concerned."""
+    if recording.dtype.kind != "f":
+        return
+    missing = np.isnan(recording.values).reshape(-1, recording.shape[-1])
+    count = int(missing.sum())
+    if count:
+        unit = str(recording["unit"].values[int(np.argmax(missing.any(axis=0)))])
+        units = int(missing.any(axis=0).sum())
+        whole = int(missing.all(axis=0).sum())
+        raise AnalysisError(
+            f"{analysis}: {count} missing values in {units} of {missing.shape[1]} units ({whole} without any "
+            f"value), first in unit {unit!r}; drop them (.drop_sel(unit=[...])) or fill them first"
+        )
