@@ -167,9 +167,7 @@ def bin_events(
     )
     rec.attrs["sampling_rate"] = 1 / bin_width
     stop = start + bins * bin_width
-    return add_history(
-        rec, "align.bin_events", bin_width=bin_width, start=start, stop=stop, events_outside=outside
-    )
+    return add_history(rec, "align.bin_events", bin_width=bin_width, start=start, stop=stop, events_outside=outside)
 
 
 def lag(recording: xr.DataArray, lags: Sequence[int]) -> xr.DataArray:
@@ -203,9 +201,7 @@ def lag(recording: xr.DataArray, lags: Sequence[int]) -> xr.DataArray:
     from neurointerp.matrix import stack, stretches
 
     if "time" not in recording.dims or not len(lags):
-        raise AlignmentError(
-            f"lag needs a time dim and at least one lag, found dims {recording.dims}, lags {lags}"
-        )
+        raise AlignmentError(f"lag needs a time dim and at least one lag, found dims {recording.dims}, lags {lags}")
     stacked = stack(recording)
     copies = [shifted(stacked.values, stretches(recording), int(delay)) for delay in lags]
     names = [str(u) for u in recording["unit"].values]
@@ -234,9 +230,7 @@ def shifted(values: np.ndarray, stretches: Sequence[slice], delay: int) -> np.nd
 def _same_labels(a: xr.DataArray, b: xr.DataArray, dim: str) -> None:
     if dim not in a.indexes or dim not in b.indexes:
         if dim in a.indexes or dim in b.indexes or a.sizes[dim] != b.sizes[dim]:
-            raise AlignmentError(
-                f"{dim!r} is labelled or sized differently: {a.sizes[dim]} and {b.sizes[dim]}"
-            )
+            raise AlignmentError(f"{dim!r} is labelled or sized differently: {a.sizes[dim]} and {b.sizes[dim]}")
         return
     left, right = a.indexes[dim], b.indexes[dim]
     if left.equals(right):
@@ -253,18 +247,14 @@ def _same_labels(a: xr.DataArray, b: xr.DataArray, dim: str) -> None:
 def _window_clock(rec: xr.DataArray, time: np.ndarray, length: int) -> tuple[str, np.ndarray, dict[str, Any]]:
     rate = rec.attrs.get("sampling_rate")
     if rate is None:
-        raise AlignmentError(
-            "windows needs a regular clock: this recording has no sampling_rate; resample it first"
-        )
+        raise AlignmentError("windows needs a regular clock: this recording has no sampling_rate; resample it first")
     if time.dtype.kind == "i":
         stride = round(1 / rate)
         return "time", np.arange(length, dtype=np.int64) * max(stride, 1), dict(rec["time"].attrs)
     return "time", np.arange(length) / rate, dict(rec["time"].attrs)
 
 
-def _bins(
-    times: Mapping[str, np.ndarray], width: float, start: float | None, stop: float | None
-) -> tuple[float, int]:
+def _bins(times: Mapping[str, np.ndarray], width: float, start: float | None, stop: float | None) -> tuple[float, int]:
     start = 0.0 if start is None else float(start)
     if stop is not None:
         bins = int(np.ceil((stop - start) / width * (1 - 1e-12)))

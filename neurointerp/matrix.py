@@ -38,9 +38,7 @@ class Stacked:
         values = np.asarray(array)
         shaped = values.reshape(*self.sample_shape, values.shape[1])
         if dim == "unit" and labels is None:
-            return xr.DataArray(
-                shaped, dims=(*self.sample_dims, dim), coords=self.sample_coords | self.unit_coords
-            )
+            return xr.DataArray(shaped, dims=(*self.sample_dims, dim), coords=self.sample_coords | self.unit_coords)
         names = np.arange(values.shape[1]) if labels is None else labels
         return xr.DataArray(shaped, dims=(*self.sample_dims, dim), coords={**self.sample_coords, dim: names})
 

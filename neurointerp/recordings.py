@@ -184,9 +184,7 @@ def _labels(
     return labels
 
 
-def _clock(
-    size: int, time: Any, sampling_rate: float | None, modality: str
-) -> tuple[str, Any, dict[str, str]]:
+def _clock(size: int, time: Any, sampling_rate: float | None, modality: str) -> tuple[str, Any, dict[str, str]]:
     if time is None:
         if sampling_rate is None or not sampling_rate > 0:
             raise RecordingError(
@@ -202,9 +200,7 @@ def _clock(
     if stamps.shape != (size,):
         raise RecordingError(f"time has shape {stamps.shape} for {size} samples")
     if stamps.dtype == np.float32 or stamps.dtype == np.float16:
-        raise RecordingError(
-            f"time has dtype {stamps.dtype}, too coarse for a clock; build it in float64 seconds"
-        )
+        raise RecordingError(f"time has dtype {stamps.dtype}, too coarse for a clock; build it in float64 seconds")
     if stamps.dtype.kind in "iu":
         default = "token" if modality == "activations" else "frame"
         return "time", stamps.astype(np.int64), {"units": attrs.get("units", default)}
@@ -247,9 +243,7 @@ def _events(events: Any) -> xr.Dataset:
 
 def _node(group: str, name: str) -> str:
     if not name or "/" in name or name in (".", ".."):
-        raise RecordingError(
-            f"{group} name {name!r} cannot be a node of the tree: use a plain name without '/'"
-        )
+        raise RecordingError(f"{group} name {name!r} cannot be a node of the tree: use a plain name without '/'")
     return f"/{group}/{name}"
 
 

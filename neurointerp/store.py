@@ -105,9 +105,7 @@ def open(path: str | os.PathLike[str]) -> Any:  # noqa: A001 - the public name o
     kind = tree.attrs.pop("neurointerp_kind", None)
     version = tree.attrs.get("schema_version")
     if kind not in KINDS:
-        raise StoreError(
-            f"{source} is not a neurointerp store: convert it with neurointerp.recording(...) and save"
-        )
+        raise StoreError(f"{source} is not a neurointerp store: convert it with neurointerp.recording(...) and save")
     if version != SCHEMA_VERSION:
         raise StoreError(f"{source} has schema version {version!r}; this release reads {SCHEMA_VERSION!r}")
     if kind == "session":

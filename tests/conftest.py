@@ -35,12 +35,10 @@ def _smooth(rng: np.random.Generator, samples: int, units: int) -> np.ndarray:
 
 @pytest.fixture
 def recordings() -> dict[str, xr.DataArray]:
-    """Give one small simulated recording per modality: signed, counts, epochs, segments, float32, no clock."""
+    """Give one small simulated recording per modality: signed, counts, epochs, segments, float32."""
     rng = np.random.default_rng(0)
     segment = np.repeat([0, 1, 2], [50, 40, 30])
-    signed = {
-        modality: _smooth(rng, 120, 8) for modality in ("calcium", "eeg", "meg", "ieeg", "fmri", "behavior")
-    }
+    signed = {modality: _smooth(rng, 120, 8) for modality in ("calcium", "eeg", "meg", "ieeg", "fmri", "behavior")}
     units = {"eeg": "V", "ieeg": "V", "meg": "T"}
     out = {
         modality: ni.recording(values, modality=modality, units=units.get(modality, "1"), sampling_rate=10.0)

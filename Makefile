@@ -1,0 +1,47 @@
+# `make compare` and `make test` need Python 3.11+ and nothing else; everything lives in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= compare
+MIRROR ?=
+REAL := physionet-motor:S001R03 haxby-object-viewing dag2023-worm:2022-07-26-38 ibl-probe babyllama-alice
+
+.PHONY: compare test verify lint docs bench wheel clean
+
+compare: $(BIN)/.installed
+	$(BIN)/neurointerp compare $(if $(MIRROR),$(REAL) --mirror $(MIRROR)) --out $(OUT)
+	@echo "open $(OUT)/report.html"
+
+test: $(BIN)/.dev
+	$(BIN)/python -m pytest -q
+
+verify: $(BIN)/.dev
+	$(BIN)/python -m pytest -q -m ""
+
+lint: $(BIN)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(BIN)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(BIN)/.dev
+	$(BIN)/python benchmarks/families.py
+
+wheel: $(BIN)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info docs/_build docs/gallery docs/api/generated
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[all]"
+	touch $@
+
+$(BIN)/.dev: $(BIN)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt --group test --group lint --group docs
+	touch $@

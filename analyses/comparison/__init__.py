@@ -1,0 +1,5 @@
+"""Recordings side by side."""
+
+from neurointerp.analyses.comparison.compare import compare
+
+__all__ = ["compare"]

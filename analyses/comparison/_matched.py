@@ -1,0 +1,99 @@
+"""Making recordings comparable: one number of units and samples, one scaling."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import matrix
+from neurointerp.errors import AnalysisError
+from neurointerp.recordings import add_history, recording
+
+MAX_UNITS = 64
+MAX_SAMPLES = 1000
+MIN_UNITS = 4
+MIN_SAMPLES = 60
+KEPT_ATTRS = ("system", "source", "license", "citation", "history")
+
+
+def matched(
+    recordings: Mapping[str, xr.DataArray], *, units: int | None, samples: int | None, seed: int
+) -> dict[str, xr.DataArray]:
+    """Cut every recording to the same number of samples and units, z-scored per unit.
+
+    A contiguous window of samples is placed at random, then units are drawn at random among those that vary in it
+    (order kept). Both draws depend on the seed and the recording's name alone. Trials become segments.
+    """
+    flat = {name: _flat(name, rec) for name, rec in recordings.items()}
+    count = min(min(rec.sizes["time"] for rec in flat.values()), samples or MAX_SAMPLES)
+    cut = {name: _window(name, rec, count, seed) for name, rec in flat.items()}
+    live = {name: _varying(rec) for name, rec in cut.items()}
+    width = min(min(len(index) for index in live.values()), units or MAX_UNITS)
+    for name, rec in recordings.items():
+        if len(live[name]) < MIN_UNITS or cut[name].sizes["time"] < MIN_SAMPLES:
+            raise AnalysisError(
+                f"compare: recording {name!r} has {len(live[name])} units that vary over {count} samples; "
+                f"{MIN_UNITS} units and {MIN_SAMPLES} samples at least are needed (found {dict(rec.sizes)})"
+            )
+    return {name: _drawn(name, cut[name], live[name], width, seed) for name in recordings}
+
+
+def _flat(name: str, rec: xr.DataArray) -> xr.DataArray:
+    """Give a recording on (time, unit), each trial a segment of its own."""
+    matrix.require_complete(rec, f"compare: recording {name!r}")
+    if rec.dims == ("time", "unit"):
+        return rec
+    if rec.dims not in (("trial", "unit"), ("trial", "time", "unit")):
+        raise AnalysisError(
+            f"compare: recording {name!r} has dims {rec.dims}; pick one subject (.isel(subject=0)) and stack "
+            "further dims into unit"
+        )
+    stacked = matrix.stack(rec)
+    segment = np.concatenate([np.full(s.stop - s.start, i) for i, s in enumerate(matrix.stretches(rec))])
+    time = np.arange(len(segment)) if "time" not in rec.dims else _trial_clock(rec)
+    return recording(
+        stacked.values,
+        modality=rec.attrs["modality"],
+        units=rec.attrs["units"],
+        unit=list(rec["unit"].values),
+        time=("time", time, {"units": "frame"} if "time" not in rec.dims else dict(rec["time"].attrs)),
+        coords={"segment": ("time", segment)},
+        attrs={key: rec.attrs[key] for key in KEPT_ATTRS if key in rec.attrs},
+    )
+
+
+def _trial_clock(rec: xr.DataArray) -> np.ndarray:
+    """Give one increasing clock to trials laid end to end, each keeping its own steps."""
+    time = rec["time"].values
+    step = np.median(np.diff(time)).astype(time.dtype) if time.size > 1 else time.dtype.type(1)
+    starts = np.arange(rec.sizes["trial"]).astype(time.dtype) * (time[-1] - time[0] + 2 * step)
+    out: np.ndarray = (starts[:, None] + (time - time[0])[None, :]).ravel()
+    return out
+
+
+def _window(name: str, rec: xr.DataArray, count: int, seed: int) -> xr.DataArray:
+    start = int(_rng(name, seed, "window").integers(0, rec.sizes["time"] - count + 1))
+    return rec.isel(time=slice(start, start + count))
+
+
+def _varying(rec: xr.DataArray) -> np.ndarray:
+    values = np.asarray(rec.values)
+    return np.flatnonzero((values != values[:1]).any(axis=0))
+
+
+def _drawn(name: str, rec: xr.DataArray, live: np.ndarray, width: int, seed: int) -> xr.DataArray:
+    chosen = np.sort(_rng(name, seed, "units").choice(live, size=width, replace=False))
+    out = rec.isel(unit=chosen)
+    values = np.asarray(out.values, dtype=np.float64)
+    out = out.copy(data=(values - values.mean(axis=0)) / values.std(axis=0))
+    out = out.drop_vars([key for key, coord in out.coords.items() if coord.dims not in (("time",), ("unit",))])
+    out.attrs = {**rec.attrs, "units": "1"}
+    left = {"units": rec.sizes["unit"], "constant_units": rec.sizes["unit"] - len(live)}
+    return add_history(out, "comparison.matched", units=width, samples=rec.sizes["time"], of=left, seed=seed)
+
+
+def _rng(name: str, seed: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(f"{name}/{purpose}".encode())])

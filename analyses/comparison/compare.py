@@ -1,0 +1,180 @@
+"""Put recordings of any modality through the four families and set them side by side, with their nulls."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import store, surrogate
+from neurointerp.analyses.comparison._figures import FIGURES, figures
+from neurointerp.analyses.comparison._matched import matched
+from neurointerp.errors import AnalysisError
+from neurointerp.recordings import version
+from neurointerp.schema import SCHEMA_VERSION
+
+log = logging.getLogger("neurointerp")
+
+
+def compare(
+    recordings: Mapping[str, xr.DataArray] | Sequence[xr.DataArray],
+    *,
+    units: int | None = None,
+    samples: int | None = None,
+    nulls: int = 20,
+    seed: int = 0,
+) -> xr.DataTree:
+    """Compare recordings of any modality on the same figures, each beside its circular-shift null.
+
+    Every recording is cut to the same number of samples and units (drawn with the seed), z-scored per unit, and
+    put through semi-NMF and PCA, non-negative CP, correlation with communities, and lagged ridge. The same is
+    done `nulls` times after shifting each unit circularly by its own random offset within segments, which keeps
+    every unit's own dynamics and removes what units share.
+
+    Parameters
+    ----------
+    recordings
+        Name -> recording, or recordings that carry names. Dims (time, unit), (trial, time, unit) or (trial, unit).
+    units, samples
+        The matched numbers; by default the smallest there is, at most 64 units and 1,000 samples.
+    nulls
+        Surrogates per recording, at least 2.
+    seed
+        Seeds the draws, the solvers and the surrogates.
+
+    Returns
+    -------
+    xarray.DataTree
+        Root: `summary(recording, metric, arm)` with arms `data` and `null` (mean over surrogates), `null_sd` and
+        `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure is
+        missing); coordinates `modality`, `system`, `simulated` on recording and `family`, `unit`, `definition` on
+        metric. `/matched/<recording>` is what was analysed; `/<family>/<recording>/<method>` each result.
+
+    Raises
+    ------
+    AnalysisError
+        When a recording has missing values, too few units or samples, or names repeat.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> recs = {"worm": ni.load("demo-calcium"), "scalp": ni.load("demo-eeg")}
+    >>> tree = ni.analyses.comparison.compare(recs, samples=100, nulls=2)
+    >>> tree["summary"].sel(arm="data", metric="effective_dimension").dims
+    ('recording',)
+    """
+    named = _named(recordings)
+    if nulls < 2:
+        raise AnalysisError(f"compare: nulls is {nulls}; at least 2 are needed for a z-score")
+    cut = matched(named, units=units, samples=samples, seed=seed)
+    shape = (len(named), len(FIGURES))
+    data, draws, status = (
+        np.full(shape, np.nan),
+        np.full((*shape, nulls), np.nan),
+        np.full(shape, "ok", object),
+    )
+    nodes: dict[str, xr.Dataset] = {}
+    for row, (name, rec) in enumerate(cut.items()):
+        log.info("comparing %s (%d of %d)", name, row + 1, len(cut))
+        values, failures, results = figures(rec, seed)
+        data[row] = _in_order(values)
+        status[row] = [failures.get(figure.name, "ok") for figure in FIGURES]
+        nodes[f"/matched/{name}"] = rec.to_dataset(name="recording")
+        nodes |= {_result_node(key, name): result for key, result in results.items()}
+        for draw in range(nulls):
+            shifted = surrogate.circular_shift(rec, seed=_null_seed(name, seed, draw))
+            draws[row, :, draw] = _in_order(figures(shifted, seed)[0])
+    nodes["/"] = _summary(named, data, draws, status)
+    nodes["/"].attrs = _attrs(named, cut, nulls, seed)
+    return xr.DataTree.from_dict(nodes)
+
+
+def _named(recordings: Mapping[str, xr.DataArray] | Sequence[xr.DataArray]) -> dict[str, xr.DataArray]:
+    if not isinstance(recordings, Mapping):
+        names = [str(rec.name) if rec.name is not None else f"recording{i}" for i, rec in enumerate(recordings)]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise AnalysisError(f"compare: several recordings are named {sorted(repeated)[0]!r}; pass a mapping")
+        recordings = dict(zip(names, recordings, strict=True))
+    bad = [name for name in recordings if "/" in name or name in ("", ".", "..")]
+    if bad or not recordings:
+        raise AnalysisError(f"compare: {'name ' + repr(bad[0]) + ' holds a slash' if bad else 'no recordings'}")
+    return dict(recordings)
+
+
+def _result_node(key: str, name: str) -> str:
+    family, method = key.split("/")
+    return f"/{family}/{name}/{method}"
+
+
+def _in_order(values: Mapping[str, float]) -> list[float]:
+    return [values.get(figure.name, np.nan) for figure in FIGURES]
+
+
+def _null_seed(name: str, seed: int, draw: int) -> int:
+    return int(np.random.default_rng([seed, zlib.crc32(name.encode()), draw]).integers(2**31))
+
+
+def z_score(data: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Give (data - mean of draws) / sd of draws; 0 where data and every draw agree to rounding."""
+    mean, sd = draws.mean(axis=-1), draws.std(axis=-1, ddof=1)
+    same = np.abs(data - mean) + sd <= 1e-9 * np.maximum(np.abs(data), 1e-300)
+    out: np.ndarray = np.where(same, 0.0, (data - mean) / np.where(sd > 0, sd, np.nan))
+    return out
+
+
+def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndarray, status: np.ndarray) -> xr.Dataset:
+    systems = [str(rec.attrs.get("system", "")) for rec in named.values()]
+    rows, cells = "recording", ("recording", "metric")
+    return xr.Dataset(
+        {
+            "summary": ((*cells, "arm"), np.stack([data, draws.mean(axis=-1)], axis=-1)),
+            "null_sd": (cells, draws.std(axis=-1, ddof=1)),
+            "z_score": (cells, z_score(data, draws)),
+            "null_draws": ((*cells, "draw"), draws),
+            "status": (cells, status),
+        },
+        coords={
+            "recording": _strings(rows, list(named)),
+            "metric": _strings("metric", [figure.name for figure in FIGURES]),
+            "arm": _strings("arm", ["data", "null"]),
+            "modality": _strings(rows, [rec.attrs["modality"] for rec in named.values()]),
+            "system": _strings(rows, systems),
+            "simulated": (rows, np.array([system == "simulated" for system in systems])),
+            "clock": _strings(rows, [_clock_units(rec) for rec in named.values()]),
+            "family": _strings("metric", [figure.family for figure in FIGURES]),
+            "unit_of_metric": _strings("metric", [figure.unit for figure in FIGURES]),
+            "definition": _strings("metric", [figure.definition for figure in FIGURES]),
+        },
+    )  # fmt: skip
+
+
+def _clock_units(rec: xr.DataArray) -> str:
+    return str(rec["time"].attrs["units"]) if "time" in rec.coords else "trial"
+
+
+def _strings(dim: str, values: list[str]) -> tuple[str, np.ndarray]:
+    return dim, np.array(values, dtype=object)
+
+
+def _attrs(named: Mapping[str, xr.DataArray], cut: Mapping[str, xr.DataArray], nulls: int, seed: int) -> dict[str, Any]:
+    first = next(iter(cut.values()))
+    return {
+        "analysis": "comparison.compare",
+        "parameters": {"units": first.sizes["unit"], "samples": first.sizes["time"], "nulls": nulls},
+        "recording": {name: store.digest(rec) for name, rec in named.items()},
+        "provenance": {name: _provenance(rec) for name, rec in named.items()},
+        "version": version(),
+        "seed": seed,
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _provenance(rec: xr.DataArray) -> dict[str, Any]:
+    kept = ("system", "source", "license", "citation", "units", "sampling_rate", "history")
+    sizes = {str(dim): int(size) for dim, size in rec.sizes.items()}
+    return {"sizes": sizes, **{key: rec.attrs[key] for key in kept if key in rec.attrs}}

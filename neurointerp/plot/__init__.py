@@ -1,0 +1,12 @@
+"""Pictures of recordings and results: matplotlib axes in, the same axes out, no pyplot."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "comparison": ["figure_strips"],
+        "recording": ["traces"],
+        "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
+    },
+)

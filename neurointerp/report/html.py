@@ -1,0 +1,162 @@
+"""A comparison as one self-contained HTML file: no script, no external request, labels escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import plot
+from neurointerp.errors import AnalysisError, NeurointerpError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 110
+
+
+def write(comparison: xr.DataTree, path: str | os.PathLike[str], *, command: str = "") -> Path:
+    """Write the report of a comparison.
+
+    Parameters
+    ----------
+    comparison
+        What `comparison.compare` gave, fresh or opened from its store.
+    path
+        The HTML file to write (replaced if it exists).
+    command
+        The command line that reproduces it, shown at the end.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written.
+
+    Raises
+    ------
+    AnalysisError
+        When `comparison` is not a comparison, or the file cannot be written.
+    """
+    page = render(comparison, command=command)
+    target = Path(path)
+    part = target.with_name(f".{target.name}.partial")
+    try:
+        part.write_text(page, "utf-8")
+        return part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise AnalysisError(f"cannot write the report {target}: {error.strerror}") from error
+
+
+def render(comparison: xr.DataTree, *, command: str = "") -> str:
+    """Give the report of a comparison as HTML text; parameters as for `write`."""
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise NeurointerpError("the report needs matplotlib and jinja2: pip install 'neurointerp[report]'") from error
+    if "summary" not in comparison or comparison.attrs.get("analysis") != "comparison.compare":
+        raise AnalysisError("not a comparison: give what comparison.compare returned, or its results.zarr")
+    summary = comparison.to_dataset(inherit=False)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("neurointerp", "report"), autoescape=True)
+    environment.filters["number"] = number
+    height = 1.1 + 1.65 * summary.sizes["recording"]
+    return environment.get_template("report.html").render(
+        attrs=comparison.attrs,
+        metrics=_metrics(summary),
+        recordings=[_recording(comparison, summary, i) for i in range(summary.sizes["recording"])],
+        overview=_picture(lambda figure: plot.figure_strips(comparison, figure), (14, height)),
+        command=command,
+    )
+
+
+def number(value: float) -> str:
+    """Write a figure with three significant digits, a dash where there is none."""
+    return "\N{EN DASH}" if not np.isfinite(value) else f"{value:.3g}"
+
+
+def _metrics(summary: xr.Dataset) -> list[dict[str, Any]]:
+    rows = []
+    for j, name in enumerate(summary["metric"].values):
+        cells = [_cell(summary, i, j) for i in range(summary.sizes["recording"])]
+        about = {key: str(summary[key].values[j]) for key in ("family", "unit_of_metric", "definition")}
+        rows.append({"name": str(name), "cells": cells, **about})
+    return rows
+
+
+def _cell(summary: xr.Dataset, i: int, j: int) -> dict[str, Any]:
+    value, null = (float(v) for v in summary["summary"].values[i, j])
+    clock = str(summary["clock"].values[i]) if summary["unit_of_metric"].values[j] == "clock" else ""
+    z = float(summary["z_score"].values[i, j])
+    return {
+        "value": value, "null": null, "sd": float(summary["null_sd"].values[i, j]), "z": z, "clock": clock,
+        "status": str(summary["status"].values[i, j]), "strength": min(abs(z) / 10, 1.0) if np.isfinite(z) else 0.0,
+    }  # fmt: skip
+
+
+def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict[str, Any]:
+    name = str(summary["recording"].values[index])
+    provenance = comparison.attrs["provenance"][name]
+    return {
+        "name": name,
+        "modality": str(summary["modality"].values[index]),
+        "simulated": bool(summary["simulated"].values[index]),
+        "system": str(summary["system"].values[index]),
+        "digest": comparison.attrs["recording"][name],
+        "provenance": {key: value for key, value in provenance.items() if key != "history"},
+        "history": json.dumps(provenance.get("history", []), indent=1, ensure_ascii=False),
+        "pictures": _pictures(comparison, name, str(summary["modality"].values[index])),
+    }
+
+
+def _pictures(comparison: xr.DataTree, name: str, modality: str) -> list[dict[str, str]]:
+    """Draw what there is of one recording; a family that failed has its row in the table instead."""
+    drawers: list[tuple[str, str, Callable[[Axes], Any]]] = [
+        ("Matched recording", f"/matched/{name}", lambda ax: plot.traces(_data(f"/matched/{name}")["recording"], ax)),
+        ("Semi-NMF features", f"/factorization/{name}/semi_nmf",
+         lambda ax: plot.features(_data(f"/factorization/{name}/semi_nmf"), ax)),
+        ("Non-negative CP, time within a window", f"/tensor/{name}/nonnegative_cp",
+         lambda ax: plot.tensor_factors(_data(f"/tensor/{name}/nonnegative_cp"), ax, dim="time")),
+        ("Non-negative CP, across windows", f"/tensor/{name}/nonnegative_cp",
+         lambda ax: plot.tensor_factors(_data(f"/tensor/{name}/nonnegative_cp"), ax, dim="trial")),
+        ("Correlation, by community", f"/connectivity/{name}/communities",
+         lambda ax: plot.connectivity_matrix(_data(f"/connectivity/{name}/correlation"), ax,
+                                             community=_data(f"/connectivity/{name}/communities")["community"])),
+        ("Self-prediction, one sample ahead", f"/encoding/{name}/ridge",
+         lambda ax: plot.scores(_data(f"/encoding/{name}/ridge"), ax)),
+    ]  # fmt: skip
+
+    def _data(path: str) -> xr.Dataset:
+        return comparison[path].to_dataset(inherit=False)
+
+    drawn = []
+    for title, path, draw in drawers:
+        if path in comparison.groups:
+            image = _picture(lambda figure, draw=draw: draw(figure.subplots()), (4.2, 2.6))
+            drawn.append({"title": title, "image": image, "alt": f"{title} of {name} ({modality})"})
+    return drawn
+
+
+def _picture(draw: Callable[[Figure], Any], size: tuple[float, float]) -> str:
+    """Give a drawing as a PNG data URI."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    draw(figure)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=7)
+        axes.xaxis.label.set_size(8)
+        axes.yaxis.label.set_size(8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

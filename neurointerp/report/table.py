@@ -1,0 +1,48 @@
+"""A comparison as one tidy table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def table(comparison: xr.DataTree) -> pd.DataFrame:
+    """Give the summary of a comparison as a table, one row per recording and figure.
+
+    Parameters
+    ----------
+    comparison
+        What `comparison.compare` gave.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns recording, modality, kind (real or simulated), family, metric, unit, data, null_mean, null_sd,
+        z_score, status.
+    """
+    import pandas as pd
+
+    summary = comparison.to_dataset(inherit=False)
+    rows = []
+    for i, name in enumerate(summary["recording"].values):
+        for j, metric in enumerate(summary["metric"].values):
+            cell = summary.isel(recording=i, metric=j)
+            unit = str(cell["unit_of_metric"].item())
+            rows.append({
+                "recording": name,
+                "modality": cell["modality"].item(),
+                "kind": "simulated" if cell["simulated"].item() else "real",
+                "family": cell["family"].item(),
+                "metric": metric,
+                "unit": cell["clock"].item() if unit == "clock" else unit,
+                "data": float(cell["summary"].sel(arm="data")),
+                "null_mean": float(cell["summary"].sel(arm="null")),
+                "null_sd": float(cell["null_sd"]),
+                "z_score": float(cell["z_score"]),
+                "status": cell["status"].item(),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
