@@ -1,0 +1,24 @@
+"""Recordings with known ground truth, one simulator per modality.
+
+Every function takes keyword arguments only, ends with ``seed``, and returns a session (an ``xr.DataTree``):
+the simulated recording under ``/recordings``, what generated it under ``/truth`` and, where the simulated
+system is wired, its graph under ``/structure``. Equal arguments give equal values.
+"""
+
+from neurointerp.synthetic.activations import activation_features
+from neurointerp.synthetic.calcium import calcium_ensembles
+from neurointerp.synthetic.eeg import eeg_sources
+from neurointerp.synthetic.encoding import linear_responses
+from neurointerp.synthetic.fmri import bold_networks
+from neurointerp.synthetic.spiking import spiking_network
+from neurointerp.synthetic.tensor import tensor_trials
+
+__all__ = [
+    "activation_features",
+    "bold_networks",
+    "calcium_ensembles",
+    "eeg_sources",
+    "linear_responses",
+    "spiking_network",
+    "tensor_trials",
+]
