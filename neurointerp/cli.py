@@ -57,7 +57,7 @@ def datasets(as_json: AsJson = False) -> None:
         }
         for entry in manifest.datasets().values()
     ]  # fmt: skip
-    _print_rows(rows, as_json, hide=("license",))
+    _print_rows(rows, as_json, hide=("license", "items"))
 
 
 @app.command()
@@ -89,10 +89,10 @@ def convert(
 ) -> None:
     """Read a raw file and write it as a recording."""
     from neurointerp import store
-    from neurointerp.loaders import files
+    from neurointerp.loaders import raw
 
     kind = modality[0] if modality else None
-    rec = files.load(source, modality=kind, units=units, sampling_rate=rate, bin_width=bin_width)
+    rec = raw.load(source, modality=kind, units=units, sampling_rate=rate, bin_width=bin_width)
     store.save(rec, out, overwrite=overwrite)
     _print_description(rec, as_json)
 
@@ -249,13 +249,13 @@ def _source(
 ) -> xr.DataArray:  # fmt: skip
     """Give the recording that an argument names: a dataset (`id` or `id:item`), a store or a raw file."""
     from neurointerp import manifest
-    from neurointerp.loaders import files
+    from neurointerp.loaders import raw
 
     if text.partition(":")[0] in manifest.datasets():
         return _dataset(text, mirror)
     if not Path(text).exists():
         raise LoaderError(f"{text!r} is neither a dataset nor a path; datasets: {', '.join(manifest.datasets())}")
-    return files.load(text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width)
+    return raw.load(text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width)
 
 
 def _dataset(text: str, mirror: str | None) -> xr.DataArray:
@@ -271,11 +271,11 @@ def _several(
 ) -> dict[str, xr.DataArray]:  # fmt: skip
     from neurointerp import manifest
 
-    raw = [text for text in ids if text.partition(":")[0] not in manifest.datasets() and ".zarr" not in text]
-    if len(modality) > 1 and len(modality) != len(raw):
-        raise LoaderError(f"{len(modality)} --modality for {len(raw)} raw files: give one for all, or one each")
-    given = modality * len(raw) if len(modality) == 1 else modality
-    kinds = dict(zip(raw, given, strict=True)) if given else {}
+    files = [text for text in ids if text.partition(":")[0] not in manifest.datasets() and ".zarr" not in text]
+    if len(modality) > 1 and len(modality) != len(files):
+        raise LoaderError(f"{len(modality)} --modality for {len(files)} raw files: give one for all, or one each")
+    given = modality * len(files) if len(modality) == 1 else modality
+    kinds = dict(zip(files, given, strict=True)) if given else {}
     out: dict[str, xr.DataArray] = {}
     for text in ids:
         rec = _source(text, mirror=mirror, modality=kinds.get(text), units=units, rate=rate, bin_width=bin_width)
@@ -348,14 +348,15 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...]
         _echo(json.dumps(rows))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     columns = [key for key in rows[0] if key not in hide]
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*(Column(key, no_wrap=key != columns[-1]) for key in columns), box=None, pad_edge=False)
     for row in rows:
-        cells = [", ".join(map(str, row[key])) if isinstance(row[key], list) else str(row[key]) for key in columns]
-        table.add_row(*cells)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        table.add_row(
+            *(" ".join(map(str, row[key])) if isinstance(row[key], list) else str(row[key]) for key in columns)
+        )
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
 
 
 def _print_summary(tree: xr.DataTree) -> None:

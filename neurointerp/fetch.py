@@ -35,7 +35,8 @@ def fetch(
     size
         Its bytes, used to pass over other files of the same name in a mirror.
     mirror
-        Folder or fsspec URL, searched first: for a file named by the sha256, then for one of the url's name.
+        Folder or fsspec URL, searched first: for a file named by the sha256, of the url's name, or (a folder,
+        with `size`) of that size; whichever has the sha256.
         Default: the environment variable `NEUROINTERP_MIRROR`.
 
     Returns
@@ -94,44 +95,54 @@ def _mirrored(place: str, name: str, sha256: str | None, size: int | None) -> Pa
     root = Path(url2pathname(urlparse(place).path)) if place.startswith("file://") else Path(place)
     if not root.is_dir():
         raise ManifestError(f"the mirror {place} is not a folder")
-    candidates = (*_files_by_name(root).get(sha256 or "", ()), *_files_by_name(root).get(name, ()))
-    for candidate in candidates:
+    named, sized = _index(root)
+    candidates = [*named.get(sha256 or "", ()), *named.get(name, ())]
+    for candidate in (*candidates, *sized.get(size or -1, ())):
         same_size = size is None or candidate.stat().st_size == size
         if same_size and (sha256 is None or sha256_of(candidate) == sha256):
             return candidate
     if candidates:
         raise ManifestError(
-            f"{name}: the manifest says sha256 {sha256} and {size} bytes; none of {len(candidates)} in the "
-            f"mirror has them ({candidates[0]}: {sha256_of(candidates[0])}, {candidates[0].stat().st_size} bytes)"
+            f"{name}: the manifest says sha256 {sha256} and {size} bytes; none of {len(candidates)} in the mirror "
+            f"has them ({candidates[0]}: {sha256_of(candidates[0])}, {candidates[0].stat().st_size} bytes)"
         )
     return None
 
 
 @cache
-def _files_by_name(root: Path) -> dict[str, tuple[Path, ...]]:
-    found: dict[str, tuple[Path, ...]] = {}
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            found[path.name] = (*found.get(path.name, ()), path)
-    return found
+def _index(root: Path) -> tuple[dict[str, list[Path]], dict[int, list[Path]]]:
+    """List the files below a folder by name and by size."""
+    named: dict[str, list[Path]] = {}
+    sized: dict[int, list[Path]] = {}
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        named.setdefault(path.name, []).append(path)
+        sized.setdefault(path.stat().st_size, []).append(path)
+    return named, sized
 
 
 def _remote_mirror(place: str, name: str, sha256: str | None) -> Path | None:
+    """Look for `<place>/<sha256>`, then `<place>/<name>`, on any file system that fsspec knows."""
     try:
         import fsspec
+
+        files, root = fsspec.core.url_to_fs(place)
     except ImportError as error:
-        raise ManifestError(f"the mirror {place} needs fsspec: pip install 'neurointerp[dask]'") from error
-    files, root = fsspec.core.url_to_fs(place)
-    for candidate in filter(None, (sha256, name)):
-        remote = f"{root.rstrip('/')}/{candidate}"
-        if files.exists(remote):
-            target = _cached_path(name, sha256)
+        raise ManifestError(f"the mirror {place} needs fsspec: pip install 'neurointerp[dask]' ({error})") from error
+    target = _cached_path(name, sha256)
+    part = target.with_name(f".{target.name}.partial")
+    for remote in (f"{root.rstrip('/')}/{candidate}" for candidate in (sha256, name) if candidate):
+        try:
+            if not files.exists(remote):
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.partial")
             files.get_file(remote, str(part))
             if sha256 is None or sha256_of(part) == sha256:
-                return part.replace(target)
-            part.unlink()
+                part.replace(target)
+                return target
+        except OSError as error:
+            raise ManifestError(f"the mirror {place} cannot be read: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -85,8 +86,11 @@ class Entry(BaseModel):
     def _known_modality_and_sources(self) -> Entry:
         if self.modality not in MODALITIES:
             raise ValueError(f"modality {self.modality!r}: one of {', '.join(MODALITIES)} is needed")
-        if not self.simulated and any(not item.sources for item in self.all_items().values()):
-            raise ValueError("sources: a real dataset needs at least one for every item")
+        for name, item in self.all_items().items():
+            if not self.simulated and (not item.sources or item.sources[0].argument is not None):
+                raise ValueError(f"sources: item {name!r} of a real dataset needs a first one without an argument")
+            if any(source.argument is None for source in item.sources[1:]):
+                raise ValueError(f"sources: all but the first of item {name!r} must name the loader's argument")
         return self
 
     @property
@@ -233,9 +237,16 @@ def _read(entry: Entry, item: Item, function: str, mirror: str | os.PathLike[str
     call = _loader(entry, function)
     if entry.simulated:
         return call(**item.options)
-    paths = [fetch.fetch(source.url, source.sha256, source.bytes, mirror=mirror) for source in item.sources]
-    keywords = {source.argument: path for source, path in zip(item.sources, paths, strict=True) if source.argument}
-    return call(paths[0], **keywords, **item.options)
+    first, *others = (source for source in item.sources if source.argument is None or _takes(call, source.argument))
+    path, *paths = (fetch.fetch(source.url, source.sha256, source.bytes, mirror=mirror) for source in (first, *others))
+    keywords = {str(source.argument): other for source, other in zip(others, paths, strict=True)}
+    return call(path, **keywords, **item.options)
+
+
+def _takes(call: Callable[..., Any], argument: str) -> bool:
+    """Tell whether a loader's function wants a source: word timings serve a session, not a recording."""
+    parameters = inspect.signature(call).parameters.values()
+    return any(p.name == argument or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
 def _loader(entry: Entry, function: str) -> Callable[..., Any]:

@@ -73,7 +73,7 @@ def render(comparison: xr.DataTree, *, command: str = "") -> str:
         attrs=comparison.attrs,
         metrics=_metrics(summary),
         recordings=[_recording(comparison, summary, i) for i in range(summary.sizes["recording"])],
-        overview=_picture(lambda figure: plot.figure_strips(comparison, figure), (14, height)),
+        overview=_png(plot.figure_strips(comparison, _blank((14, height)))),
         command=command,
     )
 
@@ -119,44 +119,54 @@ def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict
 
 def _pictures(comparison: xr.DataTree, name: str, modality: str) -> list[dict[str, str]]:
     """Draw what there is of one recording; a family that failed has its row in the table instead."""
-    drawers: list[tuple[str, str, Callable[[Axes], Any]]] = [
-        ("Matched recording", f"/matched/{name}", lambda ax: plot.traces(_data(f"/matched/{name}")["recording"], ax)),
-        ("Semi-NMF features", f"/factorization/{name}/semi_nmf",
-         lambda ax: plot.features(_data(f"/factorization/{name}/semi_nmf"), ax)),
-        ("Non-negative CP, time within a window", f"/tensor/{name}/nonnegative_cp",
-         lambda ax: plot.tensor_factors(_data(f"/tensor/{name}/nonnegative_cp"), ax, dim="time")),
-        ("Non-negative CP, across windows", f"/tensor/{name}/nonnegative_cp",
-         lambda ax: plot.tensor_factors(_data(f"/tensor/{name}/nonnegative_cp"), ax, dim="trial")),
-        ("Correlation, by community", f"/connectivity/{name}/communities",
-         lambda ax: plot.connectivity_matrix(_data(f"/connectivity/{name}/correlation"), ax,
-                                             community=_data(f"/connectivity/{name}/communities")["community"])),
-        ("Self-prediction, one sample ahead", f"/encoding/{name}/ridge",
-         lambda ax: plot.scores(_data(f"/encoding/{name}/ridge"), ax)),
-    ]  # fmt: skip
 
-    def _data(path: str) -> xr.Dataset:
-        return comparison[path].to_dataset(inherit=False)
+    def node(path: str) -> xr.Dataset:
+        found = comparison[path]
+        assert isinstance(found, xr.DataTree)
+        return found.to_dataset(inherit=False)
 
+    paths = {
+        "Matched recording": f"/matched/{name}",
+        "Semi-NMF features": f"/factorization/{name}/semi_nmf",
+        "Non-negative CP, time within a window": f"/tensor/{name}/nonnegative_cp",
+        "Non-negative CP, across windows": f"/tensor/{name}/nonnegative_cp",
+        "Correlation, by community": f"/connectivity/{name}/correlation",
+        "Self-prediction, one sample ahead": f"/encoding/{name}/ridge",
+    }
+    draw: tuple[Callable[[xr.Dataset, Axes], Any], ...] = (
+        lambda ds, ax: plot.traces(ds["recording"], ax),
+        plot.features,
+        lambda ds, ax: plot.tensor_factors(ds, ax, dim="time"),
+        lambda ds, ax: plot.tensor_factors(ds, ax, dim="trial"),
+        lambda ds, ax: plot.connectivity_matrix(
+            ds, ax, community=node(f"/connectivity/{name}/communities")["community"]
+        ),
+        plot.scores,
+    )
     drawn = []
-    for title, path, draw in drawers:
+    for (title, path), onto in zip(paths.items(), draw, strict=True):
         if path in comparison.groups:
-            image = _picture(lambda figure, draw=draw: draw(figure.subplots()), (4.2, 2.6))
-            drawn.append({"title": title, "image": image, "alt": f"{title} of {name} ({modality})"})
+            figure = _blank((4.2, 2.6))
+            onto(node(path), figure.subplots())
+            drawn.append({"title": title, "image": _png(figure), "alt": f"{title} of {name} ({modality})"})
     return drawn
 
 
-def _picture(draw: Callable[[Figure], Any], size: tuple[float, float]) -> str:
-    """Give a drawing as a PNG data URI."""
+def _blank(size: tuple[float, float]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
-    draw(figure)
+    return figure
+
+
+def _png(figure: Figure) -> str:
+    """Give a drawing as a PNG data URI."""
     for axes in figure.axes:
         axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_size(8)
-        axes.yaxis.label.set_size(8)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -82,7 +82,7 @@ def test_several_items_must_be_named(tmp_path):
         ({"modality": "smell"}, "dataset 'rois': .*modality 'smell'"),
         ({"id": "Rois!"}, "dataset 'Rois!': id"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"sources": []}, "a real dataset needs at least one"),
+        ({"sources": []}, "item .rois. of a real dataset needs a first one"),
         ({"sources": [{"url": "ftp://x/y", "sha256": "0" * 64}]}, "https://, file://, package: or mirror:"),
         ({"sources": [{"url": "https://x/y"}]}, "a sha256 is needed"),
         ({"sources": [{"url": "mirror:y", "sha256": "0" * 64}]}, "derived_from must name"),

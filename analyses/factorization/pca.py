@@ -1,0 +1,99 @@
+"""Principal component analysis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import backend, matrix, result
+from neurointerp.analyses.factorization._checks import require_count
+from neurointerp.analyses.factorization._spectrum import leading, row_blocks
+from neurointerp.errors import AnalysisError
+
+NAME = "factorization.pca"
+
+
+def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
+    """Find the orthogonal patterns over units that explain most variance.
+
+    With `X` the (sample, unit) matrix and `m` its unit means, `X - m = U S V'`; the features are the first
+    `rank` rows of `V'` and the coefficients `(X - m) V`. Exact: no random projection.
+
+    Parameters
+    ----------
+    recording
+        Any complete recording; every dim but `unit` is a sample dim.
+    rank
+        Number of components, at most the number of samples and of units.
+    seed
+        Recorded only: nothing here is random.
+
+    Returns
+    -------
+    xarray.Dataset
+        - `features(component, unit)`: orthonormal, dimensionless; the largest |loading| of each is positive.
+        - `coefficients(<sample dims>, component)`: in the units of the recording, by descending variance.
+        - `mean(unit)`: what was subtracted.
+        - `support(component, unit)`: where `features` is not zero.
+        - `loss(iteration)`: squared relative error, SSE / sum of squares of the recording (not centred, as for
+          the other factorizations); one entry.
+        - `relative_error`: its square root.
+        - `explained_variance`: 1 - SSE / sum of squares about the unit means.
+
+    Raises
+    ------
+    AnalysisError
+        When values are missing, `rank` is out of range, or no unit varies.
+    RecordingError
+        When `recording` breaks the contract.
+
+    References
+    ----------
+    Pearson (1901), On lines and planes of closest fit to systems of points in space.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import factorization
+    >>> values = np.outer(np.arange(6.0), [1.0, -2.0])
+    >>> rec = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0)
+    >>> res = factorization.pca(rec, 1)
+    >>> res.features.values.round(3)
+    array([[-0.447,  0.894]])
+    >>> round(float(res.explained_variance), 6)
+    1.0
+    """
+    stacked = matrix.stack(recording)
+    matrix.require_complete(recording, NAME)
+    X = stacked.values
+    rank = require_count(rank, "rank", NAME, high=min(X.shape), why="the smaller of samples and units")
+    features, coefficients, mean, squares = _principal(X, rank)
+    total, left = float(squares.sum()), float(squares[rank:].sum())
+    if total <= np.finfo(X.dtype).eps ** 2 * X.shape[0] * float(mean @ mean):
+        raise AnalysisError(f"{NAME}: no unit varies over samples; there is nothing to decompose")
+    loss = left / (total + X.shape[0] * float(mean @ mean))
+    units = {"units": recording.attrs["units"]}
+    labels = {"component": np.arange(rank), **stacked.unit_coords}
+    variables = {
+        "features": xr.DataArray(
+            features.astype(X.dtype), dims=("component", "unit"), coords=labels, attrs={"units": "1"}
+        ),
+        "coefficients": stacked.unstack(coefficients.astype(X.dtype), "component").assign_attrs(units),
+        "mean": xr.DataArray(mean, dims="unit", coords=stacked.unit_coords, attrs=units),
+        "support": xr.DataArray(features != 0, dims=("component", "unit"), coords=labels),
+        "loss": xr.DataArray([loss], dims="iteration", coords={"iteration": [0]}),
+        "relative_error": xr.DataArray(loss**0.5),
+        "explained_variance": xr.DataArray(1 - left / total),
+    }
+    return result.result(variables, analysis=NAME, recording=recording, parameters={"rank": rank}, seed=seed)
+
+
+def _principal(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
+    """Give features (component, unit), coefficients (sample, component), mean and squared singular values."""
+    xp = backend.namespace(X)
+    mean = xp.sum(X, axis=0, dtype=xp.float64) / X.shape[0]
+    features, squares = leading(X, mean, rank)
+    coefficients = xp.concat([rows @ features.T for rows in row_blocks(X, mean)], axis=0)
+    return features, coefficients, mean, squares

@@ -1,0 +1,5 @@
+"""Tensor factorization: a recording of three or more dims as components with one factor per dim."""
+
+from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
+
+__all__ = ["nonnegative_cp"]

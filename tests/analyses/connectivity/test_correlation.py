@@ -1,0 +1,120 @@
+"""Correlation against numpy, and its labels."""
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp.analyses import connectivity
+from neurointerp.analyses.connectivity.correlation import _pearson
+from neurointerp.errors import AnalysisError
+
+
+def _mixed(samples=400, units=7, dtype=np.float64, offset=0.0):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((samples, units)) @ (np.eye(units) + rng.standard_normal((units, units)))
+    return (values * 10.0 ** rng.uniform(-4, 4, units) + offset * rng.standard_normal(units)).astype(dtype)
+
+
+def _recording(values, **coords):
+    return ni.recording(values, modality="fmri", units="1", sampling_rate=0.5, coords=coords)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_equals_numpy_in_float64(offset):
+    values = _mixed(offset=offset)
+    found = connectivity.correlation(_recording(values)).connectivity
+    np.testing.assert_allclose(found.values, np.corrcoef(values.T), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_float32_stays_and_is_within_its_stated_error(offset):
+    values = np.random.default_rng(1).standard_normal((100_000, 12))
+    values = (values @ (np.eye(12) + 0.2 * values[:12]) + offset).astype(np.float32)
+    found = connectivity.correlation(_recording(values)).connectivity
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.values, np.corrcoef(values.astype(float).T), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_is_symmetric_bounded_and_one_on_the_diagonal(dtype):
+    values = _mixed(dtype=dtype)
+    values[:, 1], values[:, 2] = 3 * values[:, 0], -values[:, 0]
+    r = connectivity.correlation(_recording(values)).connectivity.values
+    np.testing.assert_array_equal(r, r.T)
+    np.testing.assert_array_equal(np.diag(r), 1.0)
+    assert np.abs(r).max() <= 1.0
+    np.testing.assert_allclose(r[0, 1:3], [1.0, -1.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("dims", [("trial", "time", "unit"), ("subject", "time", "unit"), ("subject", "trial", "unit")])
+def test_samples_of_all_dims_are_pooled(dims):
+    values = _mixed(60).reshape(4, 15, 7)
+    clock = {"sampling_rate": 1.0} if "time" in dims else {}
+    found = connectivity.correlation(ni.recording(values, modality="eeg", units="V", dims=dims, **clock))
+    np.testing.assert_allclose(found.connectivity.values, np.corrcoef(values.reshape(60, 7).T), atol=1e-12)
+
+
+def test_counts_and_tiny_values_are_correlated_too():
+    counts = np.random.default_rng(0).poisson(2.0, (200, 5))
+    expected = np.corrcoef(counts.T)
+    found = connectivity.correlation(_recording(counts)).connectivity
+    np.testing.assert_allclose(found.values, expected, atol=1e-12)
+    for tiny in (counts * 1e-200, (counts * 1e-30).astype(np.float32)):
+        np.testing.assert_allclose(connectivity.correlation(_recording(tiny)).connectivity, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e9 + 0.1])
+def test_a_constant_unit_is_undefined_and_counted(constant):
+    values = _mixed()
+    values[:, 3] = constant
+    found = connectivity.correlation(_recording(values)).connectivity
+    expected = np.zeros((7, 7), dtype=bool)
+    expected[3], expected[:, 3] = True, True
+    np.testing.assert_array_equal(np.isnan(found.values), expected)
+    assert found.attrs["undefined_units"] == 1
+
+
+def test_unit_coordinates_lie_on_both_sides():
+    region = ["a", "b"] * 3 + ["a"]
+    found = connectivity.correlation(_recording(_mixed(), region=("unit", region), x=("unit", np.arange(7.0))))
+    assert found.connectivity.dims == ("source", "target")
+    for side in ("source", "target"):
+        assert list(found[side].values) == [f"u{i}" for i in range(7)]
+        assert list(found[f"{side}_region"].values) == region
+        assert found[f"{side}_x"].dims == (side,)
+    assert found.attrs["analysis"] == "connectivity.correlation"
+
+
+def test_permuted_units_permute_the_answer():
+    recording = _recording(_mixed())
+    order = np.random.default_rng(2).permutation(7)
+    found = connectivity.correlation(recording.isel(unit=order)).connectivity
+    expected = connectivity.correlation(recording).connectivity.isel(source=order, target=order)
+    assert list(found.source.values) == list(expected.source.values)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-14)
+
+
+def test_equal_bytes_and_a_store_round_trip(tmp_path):
+    recording = _recording(_mixed(), region=("unit", list("aabbccd")))
+    found = connectivity.correlation(recording, seed=4)
+    assert ni.digest(found) == ni.digest(connectivity.correlation(recording, seed=4))
+    assert ni.open(ni.save(found, tmp_path / "r.zarr")).identical(found)
+
+
+def test_torch_agrees_with_numpy():
+    torch = pytest.importorskip("torch")
+    values = _mixed()
+    values[:, 2] = 7.0
+    found, varies = _pearson(torch.tensor(values))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.numpy(), _pearson(values)[0], atol=1e-13)
+    assert varies.tolist() == [True, True, False, True, True, True, True]
+
+
+def test_missing_values_and_single_samples_are_refused():
+    values = _mixed()
+    values[3:5, 2] = np.nan
+    with pytest.raises(AnalysisError, match="correlation: 2 missing values in 1 of 7 units"):
+        connectivity.correlation(_recording(values))
+    with pytest.raises(AnalysisError, match=r"1 samples along \('time',\); at least 2 are needed"):
+        connectivity.correlation(_recording(_mixed(1)))

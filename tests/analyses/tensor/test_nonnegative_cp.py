@@ -1,0 +1,252 @@
+"""Non-negative CP against planted factors, tensorly, and its own bookkeeping."""
+
+import importlib
+from functools import reduce
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.optimize import linear_sum_assignment
+
+import neurointerp as ni
+from neurointerp.analyses import tensor
+from neurointerp.errors import AnalysisError
+from neurointerp.result import check_result
+
+kernel = importlib.import_module("neurointerp.analyses.tensor.nonnegative_cp")
+DIMS = ("subject", "trial", "time", "unit")
+
+
+def planted(
+    shape: tuple[int, ...], rank: int, noise: float = 0.1, seed: int = 0, dtype: type = np.float64
+) -> tuple[xr.DataArray, list[np.ndarray]]:
+    """Give a recording of sparse gamma factors plus rectified noise, and the factors (columns of norm 1)."""
+    rng = np.random.default_rng(seed)
+    factors = [rng.gamma(0.5, 1.0, (size, rank)) for size in shape]
+    model = rebuilt(factors, np.ones(rank))
+    values = model + noise * model.std() * np.abs(rng.standard_normal(shape))
+    dims = DIMS[-len(shape) :]
+    coords = {"condition": ("trial", ["go", "stop"] * (shape[dims.index("trial")] // 2))}
+    rec = ni.recording(
+        values.astype(dtype), modality="calcium", units="1", sampling_rate=10.0, dims=dims, coords=coords
+    )
+    return rec, [factor / np.linalg.norm(factor, axis=0) for factor in factors]
+
+
+def rebuilt(factors: list[np.ndarray], weight: np.ndarray) -> np.ndarray:
+    columns = zip(*(factor.T for factor in factors), strict=True)
+    return sum(w * reduce(np.multiply.outer, column) for w, column in zip(weight, columns, strict=True))
+
+
+def factors_of(res: xr.Dataset, rec: xr.DataArray) -> list[np.ndarray]:
+    return [res[f"factor_{dim}"].values for dim in rec.dims]
+
+
+def match_score(found: list[np.ndarray], true: list[np.ndarray]) -> float:
+    cosine = np.prod([a.T @ b for a, b in zip(found, true, strict=True)], axis=0)
+    rows, columns = linear_sum_assignment(cosine, maximize=True)
+    return float(cosine[rows, columns].mean())
+
+
+# the largest dim comes last, first and in the middle; four dims; more components than trials
+CASES = [((10, 20, 30), 3), ((30, 20, 10), 3), ((8, 40, 12), 4), ((4, 6, 15, 10), 3), ((4, 30, 25), 6)]
+
+
+@pytest.mark.parametrize(("shape", "rank"), CASES)
+def test_planted_factors_come_back(shape, rank):
+    rec, true = planted(shape, rank, noise=0.03)
+    runs = [tensor.nonnegative_cp(rec, rank, seed=seed) for seed in range(3)]
+    best = min(runs, key=lambda run: float(run["relative_error"]))
+    assert match_score(factors_of(best, rec), true) > 0.99
+
+
+def test_planted_trials_come_back_from_counts():
+    tree = ni.synthetic.tensor_trials(rank=3)
+    rec = tree["recordings/tensor_trials/recording"]
+    res = tensor.nonnegative_cp(rec, 3)
+    true = [tree[f"truth/factor_{dim}"].values for dim in rec.dims]
+    assert match_score(factors_of(res, rec), true) > 0.97
+
+
+@pytest.mark.parametrize(("shape", "rank"), CASES)
+@pytest.mark.parametrize("init", ["random", "svd"])
+def test_bookkeeping(shape, rank, init):
+    rec, _ = planted(shape, rank)
+    res = tensor.nonnegative_cp(rec, rank, init=init)
+    factors, X = factors_of(res, rec), rec.values
+    error = ((X - rebuilt(factors, res["weight"].values)) ** 2).sum()
+    assert float(res["relative_error"]) ** 2 == pytest.approx(error / (X**2).sum(), rel=1e-8)
+    assert float(res["loss"][-1]) == pytest.approx(float(res["relative_error"]) ** 2, rel=1e-12)
+    about_mean = ((X - X.mean(axis=tuple(range(X.ndim - 1)))) ** 2).sum()
+    assert float(res["explained_variance"]) == pytest.approx(1 - error / about_mean, abs=1e-8)
+    assert np.diff(res["loss"].values).max() <= 0
+    assert (np.diff(res["weight"].values) <= 0).all()
+    for factor in factors:
+        assert (factor >= 0).all()
+        np.testing.assert_allclose(np.linalg.norm(factor, axis=0), 1)
+
+
+@pytest.mark.parametrize(("shape", "rank"), [((12, 20, 30), 4), ((10, 40, 25), 12)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_not_worse_than_tensorly(shape, rank):
+    from tensorly.decomposition import non_negative_parafac_hals
+
+    rec, _ = planted(shape, rank, noise=0.5)
+    ours = [float(tensor.nonnegative_cp(rec, rank, seed=seed)["relative_error"]) for seed in range(5)]
+    theirs = [
+        float(non_negative_parafac_hals(rec.values, rank, 500, "random", random_state=seed, return_errors=True)[1][-1])
+        for seed in range(5)
+    ]
+    assert min(ours) <= 1.01 * min(theirs)
+
+
+def test_one_sweep_is_the_textbook_one():
+    """Compare a plain sweep with column updates written from the residual tensor itself."""
+    rec, _ = planted((6, 7, 8), 3)
+    X = rec.values
+    start = kernel._balanced(X, kernel._random_start(X, 3, np.random.default_rng(1)))
+    factors = [factor.copy() for factor in start]
+    for mode in (0, 1, 0, 1, 2):
+        for r in range(3):
+            others = [factor[:, r] for place, factor in enumerate(factors) if place != mode]
+            without = [np.delete(factor, r, axis=1) for factor in factors]
+            residual = X - rebuilt(without, np.ones(2))
+            image = np.moveaxis(residual, mode, 0).reshape(X.shape[mode], -1) @ np.multiply.outer(*others).ravel()
+            size = np.prod([other @ other for other in others])
+            factors[mode][:, r] = np.maximum(image / size, 0)
+    swept, loss = kernel._sweep(X, start, (X**2).sum())
+    np.testing.assert_allclose(rebuilt(swept, np.ones(3)), rebuilt(factors, np.ones(3)), atol=1e-10)
+    assert loss == pytest.approx(((X - rebuilt(factors, np.ones(3))) ** 2).sum() / (X**2).sum(), abs=1e-12)
+
+
+def test_stop_reason_is_honest():
+    rec, _ = planted((10, 20, 30), 4, noise=0.5)
+    cut = tensor.nonnegative_cp(rec, 4, max_iter=3)
+    assert cut["stop_reason"].item() == "max_iter"
+    assert cut.sizes["iteration"] == 3
+    full = tensor.nonnegative_cp(rec, 4)
+    assert full["stop_reason"].item() == "tolerance"
+    longer = tensor.nonnegative_cp(rec, 4, tolerance=0.0)
+    assert float(full["loss"][-1] - longer["loss"][-1]) < 1e-5
+
+
+def test_extrapolation_pays():
+    rec, _ = planted((10, 40, 25), 8, noise=0.0)
+    X = rec.values
+    factors = kernel._balanced(X, kernel._random_start(X, 8, np.random.default_rng(0)))
+    fit = kernel._fit(X, factors, 60, 0.0)
+    power = (X**2).sum()
+    for _ in range(len(fit.losses)):
+        factors, loss = kernel._sweep(X, factors, power)
+    assert fit.losses[-1] < loss
+
+
+def test_a_dead_component_may_come_back():
+    rec, _ = planted((6, 8, 10), 2)
+    X = rec.values
+    dead = kernel._random_start(X, 2, np.random.default_rng(0))
+    dead[0][:, 1] = 0
+    fit = kernel._fit(X, kernel._balanced(X, dead), 100, 1e-7)
+    assert fit.weight.min() > 0
+    assert fit.losses[-1] < 0.05
+
+
+@pytest.mark.parametrize("init", ["random", "svd"])
+@pytest.mark.parametrize(("shape", "rank"), CASES)
+def test_numpy_and_torch_agree(shape, rank, init):
+    torch = pytest.importorskip("torch")
+    X = planted(shape, rank)[0].values
+    fits = []
+    for values in (X, torch.asarray(X)):
+        start = kernel._balanced(values, kernel.STARTS[init](values, rank, np.random.default_rng(3)))
+        fits.append(kernel._fit(values, start, 20, 1e-7))
+    assert isinstance(fits[1].weight, torch.Tensor)
+    np.testing.assert_allclose(fits[1].losses, fits[0].losses, rtol=1e-8)
+    for mine, other in zip(fits[0].factors, fits[1].factors, strict=True):
+        np.testing.assert_allclose(other.numpy(), mine, atol=1e-8)
+
+
+def test_permuting_units_permutes_the_answer():
+    rec, _ = planted((10, 20, 15), 3)
+    order = np.random.default_rng(1).permutation(15)
+    res = tensor.nonnegative_cp(rec, 3, init="svd")
+    turned = tensor.nonnegative_cp(rec.isel(unit=order), 3, init="svd")
+    np.testing.assert_allclose(turned["factor_unit"].values, res["factor_unit"].values[order], atol=1e-6)
+    np.testing.assert_allclose(turned["factor_time"].values, res["factor_time"].values, atol=1e-6)
+    np.testing.assert_allclose(turned["weight"].values, res["weight"].values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-26, 1e6])
+def test_the_scale_of_the_values_lies_in_the_weights(dtype, scale):
+    rec, _ = planted((10, 20, 15), 3, dtype=dtype)
+    scaled = (rec * dtype(scale)).assign_attrs(rec.attrs)
+    res, other = (tensor.nonnegative_cp(each, 3, init="svd") for each in (rec, scaled))
+    assert res["weight"].dtype == res["factor_unit"].dtype == dtype
+    np.testing.assert_allclose(other["weight"].values / dtype(scale), res["weight"].values, rtol=1e-3)
+    np.testing.assert_allclose(other["factor_unit"].values, res["factor_unit"].values, atol=1e-3)
+    np.testing.assert_allclose(other["explained_variance"], res["explained_variance"], atol=1e-5)
+
+
+def test_same_seed_same_bytes():
+    rec, _ = planted((10, 20, 15), 3)
+    before = rec.copy(deep=True)
+    first, again = (tensor.nonnegative_cp(rec, 3, seed=2) for _ in range(2))
+    other = tensor.nonnegative_cp(rec, 3, seed=3)
+    assert first.identical(again)
+    assert all(first[name].values.tobytes() == again[name].values.tobytes() for name in first.variables)
+    assert not np.array_equal(first["loss"].values, other["loss"].values)
+    assert rec.identical(before)
+
+
+def test_result_on_every_modality_is_labelled_and_survives_the_store(recordings, tmp_path):
+    for modality, rec in recordings.items():
+        trials = rec if rec.ndim == 3 else ni.align.windows(rec, 10)
+        trials = trials.clip(min=0, keep_attrs=True)
+        res = tensor.nonnegative_cp(trials, 2, max_iter=10)
+        check_result(res)
+        assert res.attrs["parameters"] == {"rank": 2, "max_iter": 10, "tolerance": 1e-7, "init": "random"}
+        for dim in trials.dims:
+            assert res[f"factor_{dim}"].dims == (dim, "component")
+        for name, coord in trials.coords.items():
+            np.testing.assert_array_equal(res[name].values, coord.values)
+        assert res["weight"].attrs["units"] == rec.attrs["units"]
+        assert ni.open(ni.save(res, tmp_path / f"{modality}.zarr")).load().identical(res)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 0}, "rank is 0; a whole number from 1 to 24 (all sizes but the largest, multiplied) is needed"),
+        ({"rank": 25}, "rank is 25; a whole number from 1 to 24"),
+        ({"rank": 1.5}, "rank is 1.5; a whole number"),
+        ({"max_iter": 0}, "max_iter is 0; a whole number of at least 1 is needed"),
+        ({"init": "hosvd"}, "init is 'hosvd'; one of random, svd is needed"),
+        ({"tolerance": -1e-3}, "tolerance is -0.001; a number of at least 0 is needed"),
+    ],
+)
+def test_bad_arguments_are_named(options, message):
+    rec, _ = planted((4, 10, 6), 2)
+    with pytest.raises(AnalysisError) as caught:
+        tensor.nonnegative_cp(rec, **({"rank": 2} | options))
+    assert f"tensor.nonnegative_cp: {message}" in str(caught.value)
+
+
+def test_bad_values_are_counted(recordings):
+    rec, _ = planted((4, 10, 6), 2)
+    with pytest.raises(AnalysisError) as caught:
+        tensor.nonnegative_cp(recordings["eeg"], 2)
+    assert str(caught.value) == (
+        "tensor.nonnegative_cp: dims are ('time', 'unit'), three or more are needed; cut a continuous recording into "
+        "trials with neurointerp.align.windows(recording, length)"
+    )
+    signed = rec.copy(deep=True)
+    signed[0, 0, :2] = [-3, -1]
+    with pytest.raises(AnalysisError, match=r"2 of 240 values are negative \(least -3\); rectify"):
+        tensor.nonnegative_cp(signed, 2)
+    holes = rec.copy(deep=True)
+    holes[1, 2, 3] = np.nan
+    with pytest.raises(AnalysisError, match=r"tensor\.nonnegative_cp: 1 missing values in 1 of 6 units"):
+        tensor.nonnegative_cp(holes, 2)
+    with pytest.raises(AnalysisError, match="all 240 values are zero; there is nothing to factor"):
+        tensor.nonnegative_cp(xr.zeros_like(rec), 2)
