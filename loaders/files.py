@@ -80,6 +80,8 @@ def nwb(source: Any) -> Iterator[Any]:
     if isinstance(source, pynwb.NWBFile):
         yield source
         return
+    if not isinstance(source, str | os.PathLike):
+        raise LoaderError(f"a path or a pynwb.NWBFile is needed, found {type(source).__name__}")
     path = existing(source)
     with reading(path, "NWB"):
         file = pynwb.NWBHDF5IO(str(path), mode="r")

@@ -96,8 +96,8 @@ def _mirrored(place: str, name: str, sha256: str | None, size: int | None) -> Pa
     if not root.is_dir():
         raise ManifestError(f"the mirror {place} is not a folder")
     named, sized = _index(root)
-    candidates = [*named.get(sha256 or "", ()), *named.get(name, ())]
-    for candidate in (*candidates, *sized.get(size or -1, ())):
+    candidates: list[Path] = [*named.get(sha256 or "", []), *named.get(name, [])]
+    for candidate in [*candidates, *sized.get(size or -1, [])]:
         same_size = size is None or candidate.stat().st_size == size
         if same_size and (sha256 is None or sha256_of(candidate) == sha256):
             return candidate

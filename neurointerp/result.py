@@ -18,7 +18,7 @@ def result(
     variables: Mapping[str, Any],
     *,
     analysis: str,
-    recording: xr.DataArray | Sequence[xr.DataArray],
+    recording: xr.DataArray | xr.Dataset | Sequence[xr.DataArray],
     parameters: Mapping[str, Any],
     seed: int,
 ) -> xr.Dataset:
@@ -31,7 +31,8 @@ def result(
     analysis
         `family.method`.
     recording
-        What was analysed; its digest goes into the attrs (a list of digests for several).
+        What was analysed; its digest goes into the attrs (a list of digests for several). Of an earlier result,
+        what that one was computed from.
     parameters
         The arguments of the call, JSON types or numpy scalars.
     seed
@@ -40,28 +41,32 @@ def result(
     Returns
     -------
     xarray.Dataset
-        attrs: `analysis, parameters, recording, modality, system, version, seed, schema_version`.
+        attrs: `analysis, parameters, recording, modality, version, seed, schema_version`.
     """
-    from neurointerp.store import digest
-
+    several = isinstance(recording, Sequence)
+    about = [_about(one) for one in (recording if isinstance(recording, Sequence) else [recording])]
+    digests, modalities = ([one[i] for one in about] for i in range(2))
     ds = xr.Dataset(dict(variables))
-    if isinstance(recording, xr.DataArray):
-        about: dict[str, Any] = {"recording": digest(recording), "modality": recording.attrs["modality"]}
-    else:
-        about = {
-            "recording": [digest(rec) for rec in recording],
-            "modality": [rec.attrs["modality"] for rec in recording],
-        }
     ds.attrs = {
         "analysis": analysis,
         "parameters": plain(dict(parameters)),
-        **about,
+        "recording": digests if several else digests[0],
+        "modality": modalities if several else modalities[0],
         "version": version(),
         "seed": int(seed),
         "schema_version": SCHEMA_VERSION,
     }
     check_result(ds)
     return ds
+
+
+def _about(analysed: xr.DataArray | xr.Dataset) -> tuple[Any, Any]:
+    """Give the digest and modality of what was analysed."""
+    from neurointerp.store import digest
+
+    if isinstance(analysed, xr.Dataset) and "recording" in analysed.attrs:
+        return analysed.attrs["recording"], analysed.attrs.get("modality", "unknown")
+    return digest(analysed), analysed.attrs.get("modality", "unknown")
 
 
 def check_result(result: xr.Dataset) -> None:

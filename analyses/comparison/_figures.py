@@ -10,7 +10,7 @@ import xarray as xr
 
 from neurointerp import align, matrix
 from neurointerp.analyses import connectivity, encoding, factorization, tensor
-from neurointerp.errors import NeurointerpError
+from neurointerp.errors import AnalysisError, NeurointerpError
 from neurointerp.recordings import recording
 
 RANKS = (2, 4, 8)
@@ -131,6 +131,8 @@ def _semi_nmf(matched: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
 
 
 def _tensor(matched: xr.DataArray, seed: int) -> Computed:
+    if "time" not in matched.dims:
+        raise AnalysisError("one value per trial: there is no time to cut into windows")
     counted = recording(
         np.maximum(matched.values, 0.0),
         modality=matched.attrs["modality"],
@@ -160,6 +162,8 @@ def _connectivity(matched: xr.DataArray, seed: int) -> Computed:
 
 
 def _encoding(matched: xr.DataArray, seed: int) -> Computed:
+    if "time" not in matched.dims:
+        raise AnalysisError("one value per trial: there is no time to predict along")
     found = {"intrinsic_timescale": intrinsic_timescale(matched)}
     fit = encoding.ridge(matched, lags=(1,), seed=seed)
     found["self_prediction"] = float(fit["score"].mean("fold").median("unit"))

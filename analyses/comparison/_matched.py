@@ -28,12 +28,12 @@ def matched(
     (order kept). Both draws depend on the seed and the recording's name alone. Trials become segments.
     """
     flat = {name: _flat(name, rec) for name, rec in recordings.items()}
-    count = min(min(rec.sizes["time"] for rec in flat.values()), samples or MAX_SAMPLES)
+    count = min(min(len(rec) for rec in flat.values()), samples or MAX_SAMPLES)
     cut = {name: _window(name, rec, count, seed) for name, rec in flat.items()}
     live = {name: _varying(rec) for name, rec in cut.items()}
     width = min(min(len(index) for index in live.values()), units or MAX_UNITS)
     for name, rec in recordings.items():
-        if len(live[name]) < MIN_UNITS or cut[name].sizes["time"] < MIN_SAMPLES:
+        if len(live[name]) < MIN_UNITS or count < MIN_SAMPLES:
             raise AnalysisError(
                 f"compare: recording {name!r} has {len(live[name])} units that vary over {count} samples; "
                 f"{MIN_UNITS} units and {MIN_SAMPLES} samples at least are needed (found {dict(rec.sizes)})"
@@ -42,24 +42,23 @@ def matched(
 
 
 def _flat(name: str, rec: xr.DataArray) -> xr.DataArray:
-    """Give a recording on (time, unit), each trial a segment of its own."""
+    """Give a recording on (time, unit) or, where it has no time, (trial, unit); each epoch becomes a segment."""
     matrix.require_complete(rec, f"compare: recording {name!r}")
-    if rec.dims == ("time", "unit"):
+    if rec.dims in (("time", "unit"), ("trial", "unit")):
         return rec
-    if rec.dims not in (("trial", "unit"), ("trial", "time", "unit")):
+    if rec.dims != ("trial", "time", "unit"):
         raise AnalysisError(
             f"compare: recording {name!r} has dims {rec.dims}; pick one subject (.isel(subject=0)) and stack "
             "further dims into unit"
         )
     stacked = matrix.stack(rec)
     segment = np.concatenate([np.full(s.stop - s.start, i) for i, s in enumerate(matrix.stretches(rec))])
-    time = np.arange(len(segment)) if "time" not in rec.dims else _trial_clock(rec)
     return recording(
         stacked.values,
         modality=rec.attrs["modality"],
         units=rec.attrs["units"],
         unit=list(rec["unit"].values),
-        time=("time", time, {"units": "frame"} if "time" not in rec.dims else dict(rec["time"].attrs)),
+        time=("time", _trial_clock(rec), dict(rec["time"].attrs)),
         coords={"segment": ("time", segment)},
         attrs={key: rec.attrs[key] for key in KEPT_ATTRS if key in rec.attrs},
     )
@@ -75,8 +74,8 @@ def _trial_clock(rec: xr.DataArray) -> np.ndarray:
 
 
 def _window(name: str, rec: xr.DataArray, count: int, seed: int) -> xr.DataArray:
-    start = int(_rng(name, seed, "window").integers(0, rec.sizes["time"] - count + 1))
-    return rec.isel(time=slice(start, start + count))
+    start = int(_rng(name, seed, "window").integers(0, len(rec) - count + 1))
+    return rec[start : start + count]
 
 
 def _varying(rec: xr.DataArray) -> np.ndarray:
@@ -89,10 +88,13 @@ def _drawn(name: str, rec: xr.DataArray, live: np.ndarray, width: int, seed: int
     out = rec.isel(unit=chosen)
     values = np.asarray(out.values, dtype=np.float64)
     out = out.copy(data=(values - values.mean(axis=0)) / values.std(axis=0))
-    out = out.drop_vars([key for key, coord in out.coords.items() if coord.dims not in (("time",), ("unit",))])
+    # what labels samples (stimulus, condition) would change how folds are made from one recording to the next
+    out = out.drop_vars(
+        [k for k, coord in out.coords.items() if coord.dims != ("unit",) and k not in ("time", "trial", "segment")]
+    )
     out.attrs = {**rec.attrs, "units": "1"}
     left = {"units": rec.sizes["unit"], "constant_units": rec.sizes["unit"] - len(live)}
-    return add_history(out, "comparison.matched", units=width, samples=rec.sizes["time"], of=left, seed=seed)
+    return add_history(out, "comparison.matched", units=width, samples=len(rec), of=left, seed=seed)
 
 
 def _rng(name: str, seed: int, purpose: str) -> np.random.Generator:

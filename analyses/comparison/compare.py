@@ -52,7 +52,7 @@ def compare(
         Root: `summary(recording, metric, arm)` with arms `data` and `null` (mean over surrogates), `null_sd` and
         `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure is
         missing); coordinates `modality`, `system`, `simulated` on recording and `family`, `unit`, `definition` on
-        metric. `/matched/<recording>` is what was analysed; `/<family>/<recording>/<method>` each result.
+        metric. `/matched/<recording>` holds what was analysed (variable `matched`); `/<family>/<recording>/<method>` each result.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def compare(
         values, failures, results = figures(rec, seed)
         data[row] = _in_order(values)
         status[row] = [failures.get(figure.name, "ok") for figure in FIGURES]
-        nodes[f"/matched/{name}"] = rec.to_dataset(name="recording")
+        nodes[f"/matched/{name}"] = rec.to_dataset(name="matched")
         nodes |= {_result_node(key, name): result for key, result in results.items()}
         for draw in range(nulls):
             shifted = surrogate.circular_shift(rec, seed=_null_seed(name, seed, draw))
@@ -165,7 +165,7 @@ def _attrs(named: Mapping[str, xr.DataArray], cut: Mapping[str, xr.DataArray], n
     first = next(iter(cut.values()))
     return {
         "analysis": "comparison.compare",
-        "parameters": {"units": first.sizes["unit"], "samples": first.sizes["time"], "nulls": nulls},
+        "parameters": {"units": first.sizes["unit"], "samples": len(first), "nulls": nulls},
         "recording": {name: store.digest(rec) for name, rec in named.items()},
         "provenance": {name: _provenance(rec) for name, rec in named.items()},
         "version": version(),

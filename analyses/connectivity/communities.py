@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -73,18 +71,16 @@ def communities(graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, se
     label = np.empty(len(order), dtype=np.int64)
     label[order] = _louvain(positive[np.ix_(order, order)], resolution, seed)
     modularity = _modularity(positive, label, resolution)
-    out = result(
+    return result(
         {
             "community": xr.DataArray(label, dims="unit", coords=unit_coords(weights)),
             "modularity": xr.DataArray(modularity, attrs={"units": "1"}),
         },
         analysis=_ANALYSIS,
-        recording=(),
+        recording=graph,
         parameters={"resolution": resolution},
         seed=seed,
     )
-    out.attrs |= _about(graph)
-    return out
 
 
 def _weights(graph: xr.Dataset | xr.DataArray) -> xr.DataArray:
@@ -144,11 +140,3 @@ def _modularity(weights: NDArray[np.float64], label: NDArray[np.int64], resoluti
     inside = ((weights @ member) * member).sum(axis=0)
     strength = weights.sum(axis=1) @ member
     return float((inside / total - resolution * (strength / total) ** 2).sum())
-
-
-def _about(graph: xr.Dataset | xr.DataArray) -> dict[str, Any]:
-    """Give the digest of what was analysed in the end: the recording, where the graph still knows it."""
-    from neurointerp.store import digest
-
-    known = {name: graph.attrs[name] for name in ("recording", "modality") if name in graph.attrs}
-    return {"recording": digest(graph), "modality": "unknown"} | known

@@ -134,7 +134,7 @@ def _pictures(comparison: xr.DataTree, name: str, modality: str) -> list[dict[st
         "Self-prediction, one sample ahead": f"/encoding/{name}/ridge",
     }
     draw: tuple[Callable[[xr.Dataset, Axes], Any], ...] = (
-        lambda ds, ax: plot.traces(ds["recording"], ax),
+        lambda ds, ax: plot.traces(ds["matched"], ax),
         plot.features,
         lambda ds, ax: plot.tensor_factors(ds, ax, dim="time"),
         lambda ds, ax: plot.tensor_factors(ds, ax, dim="trial"),

@@ -1,0 +1,139 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+
+
+def run(*arguments, check=0, cwd=None):
+    """Run the command line as a user does; gives (stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "neurointerp", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+    assert done.returncode == check, done.stderr
+    return done.stdout, done.stderr
+
+
+def one_line(stderr):
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("comparing")]
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_help_is_light():
+    code = (
+        "import sys, neurointerp.cli as c, typer.testing as t;"
+        "assert t.CliRunner().invoke(c.app, ['--help']).exit_code == 0;"
+        "print([m for m in ('numpy', 'xarray', 'torch', 'mne', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+    text, _ = run("--help")
+    for command in ("datasets", "load", "convert", "info", "check", "analyze", "compare", "report", "doctor"):
+        assert command in text
+
+
+def test_datasets_and_doctor_speak_json():
+    rows = json.loads(run("datasets", "--json")[0])
+    assert [row["id"] for row in rows] == list(ni.datasets())
+    assert {row["kind"] for row in rows} == {"real", "simulated"}
+    about = json.loads(run("doctor", "--json")[0])
+    assert {row["extra"] for row in about["extras"]} >= {"eeg", "fmri", "models", "report"}
+
+
+def test_from_raw_array_to_result(tmp_path):
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).standard_normal((200, 6)))
+    store = tmp_path / "mine.zarr"
+    run("convert", tmp_path / "mine.npy", store, "--modality", "ieeg", "--units", "uV", "--rate", "500")
+    about = json.loads(run("info", store, "--json")[0])
+    assert (about["sizes"], about["attrs"]["units"]) == ({"time": 200, "unit": 6}, "uV")
+    assert "valid ieeg recording" in run("check", store)[0]
+    out = json.loads(
+        run("analyze", "factorization.pca", store, "-o", "rank=2", "--out", tmp_path / "pca.zarr", "--json")[0]
+    )
+    assert out["variables"]["features"]["shape"] == [2, 6]
+    assert ni.open(tmp_path / "pca.zarr").attrs["analysis"] == "factorization.pca"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nothing"], "'nothing' is neither a dataset nor a path"),
+        (["load", "physionet-eegmmidb", "--out", "x.zarr"], "holds 4 items; name one of"),
+        (["analyze", "magic.wand", "demo-eeg"], "no family of analyses 'magic'"),
+        (["analyze", "factorization.magic", "demo-eeg"], "factorization has no method 'magic'; it has: "),
+        (["analyze", "factorization.pca", "demo-eeg"], "options are given as --option name=value"),
+        (["analyze", "factorization.pca", "demo-eeg", "-o", "rank"], "name=value is needed"),
+        (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--rate", "5"], "not state its units; pass it (--units)"),
+        (["convert", "mine.xyz", "x.zarr"], "its name does not tell what it holds; pass the modality"),
+        (["compare", "demo-eeg", "--out", "mine.npy/out"], "cannot write to mine.npy/out"),
+        (["compare", "demo-eeg", "--out", "mine.npy"], "it is a file, not a folder"),
+        (["compare", "dead.npy", "--modality", "eeg", "--units", "V", "--rate", "10"], "missing values in 1 of 6"),
+        (["report", "mine.npy"], "cannot be read as a zarr store"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_exit_one_and_leaves_nothing(tmp_path, arguments, message):
+    values = np.random.default_rng(0).standard_normal((200, 6))
+    np.save(tmp_path / "mine.npy", values)
+    (tmp_path / "mine.xyz").write_text("?")
+    values[:, 2] = np.nan
+    np.save(tmp_path / "dead.npy", values)
+    before = sorted(path.name for path in tmp_path.rglob("*") if "cache" not in path.parts)
+    _, stderr = run(*arguments, check=1, cwd=tmp_path)
+    assert message in one_line(stderr)
+    assert sorted(path.name for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
+
+
+def test_wrong_usage_exits_two():
+    run("compare", "--no-such-flag", check=2)
+    run("convert", check=2)
+
+
+def test_compare_writes_three_files_and_a_second_run_the_same_table(tmp_path):
+    arguments = ("compare", "demo-eeg", "demo-fmri", "--max-samples", "100", "--nulls", "2", "--json")
+    rows = json.loads(run(*arguments, "--out", tmp_path / "a")[0])
+    assert {row["kind"] for row in rows} == {"real", "simulated"}
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "results.zarr", "summary.csv"]
+    run(*arguments, "--out", tmp_path / "b")
+    assert (tmp_path / "a" / "summary.csv").read_bytes() == (tmp_path / "b" / "summary.csv").read_bytes()
+    assert ni.digest(ni.open(tmp_path / "a" / "results.zarr")) == ni.digest(ni.open(tmp_path / "b" / "results.zarr"))
+    run("report", tmp_path / "a" / "results.zarr", "--out", tmp_path / "again.html")
+    assert (tmp_path / "again.html").stat().st_size > 100_000
+    run(*arguments, "--out", tmp_path / "a")  # over an earlier run
+
+
+def test_a_users_own_files_of_four_kinds(mirror, tmp_path):
+    edf = mirror / "eeg/physionet_eegmmidb/S001R03.edf"
+    nifti = mirror / "fmri/pymvpa_bold/bold.nii.gz"
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).standard_normal((300, 10)))
+    suite2p = tmp_path / "suite2p"
+    shutil.copytree(mirror / "calcium/suite2p_pynapple/suite2p", suite2p)
+    common = ("--nulls", "2", "--max-samples", "120", "--max-units", "12", "--json", "--out", tmp_path / "out")
+    for extra in (
+        [edf],
+        [nifti],
+        [suite2p, "--rate", "30"],
+        [tmp_path / "own.npy", "--modality", "ieeg", "--units", "uV", "--rate", "200"],
+    ):
+        rows = json.loads(run("compare", *extra, *common)[0])
+        assert {row["status"] for row in rows} == {"ok"}, extra
+        assert {row["kind"] for row in rows} == {"real"}
+
+
+def test_broken_raw_files_are_one_clear_line(mirror, tmp_path):
+    whole = (mirror / "eeg/physionet_eegmmidb/S001R03.edf").read_bytes()
+    (tmp_path / "cut.edf").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.nii").write_text("this is not an image")
+    for name, word in (("cut.edf", "cut.edf"), ("text.nii", "text.nii")):
+        _, stderr = run("convert", tmp_path / name, tmp_path / "out.zarr", check=1)
+        assert word in one_line(stderr)
+        assert not (tmp_path / "out.zarr").exists()
