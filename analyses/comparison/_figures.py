@@ -72,7 +72,7 @@ FIGURES = (
     ),
     Figure(
         "intrinsic_timescale", "encoding", "clock",
-        "Time until the units' mean autocorrelation falls below 1/e, in units of the recording's clock. It is the "
+        "Time until the units' mean autocorrelation within segments falls below 1/e, in units of the clock. It is the "
         "control figure: a circular shift keeps each unit's own dynamics, so its null equals the data (z = 0).",
     ),
     Figure(
@@ -196,11 +196,12 @@ def hoyer_sparsity(features: np.ndarray) -> float:
 def intrinsic_timescale(matched: xr.DataArray) -> float:
     """Give the clock time at which the mean circular autocorrelation of the units falls below 1/e.
 
-    The autocorrelation is taken around each segment as on a ring (lags up to half of it) and pooled over segments and
-    units, which makes it exactly invariant to circular shifts. NaN when it does not fall within the lags there are.
+    The autocorrelation is taken about each segment's mean, around the segment as on a ring (lags up to half of it),
+    and pooled over segments and units, which makes it exactly invariant to circular shifts. NaN when it does not
+    fall within the lags there are.
     """
     values = np.asarray(matched.values)
-    pieces = [values[stretch] for stretch in matrix.stretches(matched)]
+    pieces = [values[stretch] - values[stretch].mean(axis=0) for stretch in matrix.stretches(matched)]
     longest = max(len(piece) for piece in pieces) // 2
     pooled, weight = np.zeros(longest + 1), np.zeros(longest + 1)
     for piece in pieces:

@@ -52,7 +52,8 @@ def compare(
         Root: `summary(recording, metric, arm)` with arms `data` and `null` (mean over surrogates), `null_sd` and
         `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure is
         missing); coordinates `modality`, `system`, `simulated` on recording and `family`, `unit`, `definition` on
-        metric. `/matched/<recording>` holds what was analysed (variable `matched`); `/<family>/<recording>/<method>` each result.
+        metric. `/matched/<recording>` holds what was analysed (variable `matched`), `/<family>/<recording>/<method>`
+        each result.
 
     Raises
     ------

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def traces(recording: xr.DataArray, ax: Axes, *, limit: float | None = None) -> Axes:
-    """Draw a continuous recording as an image, units from top to bottom.
+    """Draw a recording as an image, samples from left to right and units from top to bottom.
 
     Parameters
     ----------
     recording
-        (time, unit).
+        (time, unit) or (trial, unit).
     ax
         Axes to draw into.
     limit
@@ -33,12 +33,12 @@ def traces(recording: xr.DataArray, ax: Axes, *, limit: float | None = None) -> 
     values = np.asarray(recording.values)
     bound = float(np.nanpercentile(np.abs(values), 99)) if limit is None else limit
     ax.imshow(values.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
-    for start, _ in segment_bounds(recording)[1:]:
+    samples = recording[str(recording.dims[0])]
+    for start, _ in segment_bounds(recording)[1:] if samples.name == "time" else ():
         ax.axvline(start - 0.5, color="black", linewidth=0.6)
-    time = recording["time"]
-    ticks = np.linspace(0, time.size - 1, 4).round().astype(int)
-    ax.set_xticks(ticks, [f"{value:g}" for value in time.values[ticks].round(2)])
-    ax.set_xlabel(f"time ({time.attrs.get('units', '')})")
+    ticks = np.linspace(0, samples.size - 1, 4).round().astype(int)
+    ax.set_xticks(ticks, [f"{value:g}" for value in samples.values[ticks].round(2)])
+    ax.set_xlabel(f"{samples.name} ({samples.attrs['units']})" if "units" in samples.attrs else str(samples.name))
     ax.set_ylabel(f"unit ({recording.sizes['unit']})")
     ax.set_yticks([])
     return ax

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -52,7 +53,8 @@ def write(comparison: xr.DataTree, path: str | os.PathLike[str], *, command: str
         part.write_text(page, "utf-8")
         return part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise AnalysisError(f"cannot write the report {target}: {error.strerror}") from error
 
 

@@ -73,7 +73,7 @@ def test_from_raw_array_to_result(tmp_path):
         (["analyze", "factorization.magic", "demo-eeg"], "factorization has no method 'magic'; it has: "),
         (["analyze", "factorization.pca", "demo-eeg"], "options are given as --option name=value"),
         (["analyze", "factorization.pca", "demo-eeg", "-o", "rank"], "name=value is needed"),
-        (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--rate", "5"], "not state its units; pass it (--units)"),
+        (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--rate", "5"], "its units; pass it (--units)"),
         (["convert", "mine.xyz", "x.zarr"], "its name does not tell what it holds; pass the modality"),
         (["compare", "demo-eeg", "--out", "mine.npy/out"], "cannot write to mine.npy/out"),
         (["compare", "demo-eeg", "--out", "mine.npy"], "it is a file, not a folder"),
