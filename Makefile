@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= compare
 MIRROR ?=
-REAL := physionet-motor:S001R03 haxby-object-viewing dag2023-worm:2022-07-26-38 ibl-probe babyllama-alice
+REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
 
 .PHONY: compare test verify lint docs bench wheel clean
 
