@@ -168,6 +168,7 @@ def compare(
     from neurointerp import manifest, report, store
     from neurointerp.analyses import comparison
 
+    report.require_libraries()  # before the work, not after it
     stage = _staging_folder(out)
     try:
         ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
@@ -356,7 +357,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...]
         table.add_row(
             *(" ".join(map(str, row[key])) if isinstance(row[key], list) else str(row[key]) for key in columns)
         )
-    Console(width=None if sys.stdout.isatty() else 400).print(table)
+    Console(width=None if sys.stdout.isatty() else 400, markup=False).print(table)
 
 
 def _print_summary(tree: xr.DataTree) -> None:

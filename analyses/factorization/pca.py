@@ -33,7 +33,7 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        - `features(component, unit)`: orthonormal, dimensionless; the largest |loading| of each is positive.
+        - `features(component, unit)`: orthonormal, dimensionless; of each, the loading largest in size is positive.
         - `coefficients(<sample dims>, component)`: in the units of the recording, by descending variance.
         - `mean(unit)`: what was subtracted.
         - `support(component, unit)`: where `features` is not zero.

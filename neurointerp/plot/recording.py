@@ -23,7 +23,7 @@ def traces(recording: xr.DataArray, ax: Axes, *, limit: float | None = None) -> 
     ax
         Axes to draw into.
     limit
-        Colour limit in the recording's units, symmetric about zero; the 99th percentile of |value| by default.
+        Colour limit in the recording's units, symmetric about zero; the 99th percentile of `abs(value)` by default.
 
     Returns
     -------

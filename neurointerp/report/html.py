@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,9 @@ def write(comparison: xr.DataTree, path: str | os.PathLike[str], *, command: str
 
 def render(comparison: xr.DataTree, *, command: str = "") -> str:
     """Give the report of a comparison as HTML text; parameters as for `write`."""
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise NeurointerpError("the report needs matplotlib and jinja2: pip install 'neurointerp[report]'") from error
+    require_libraries()
+    import jinja2
+
     if "summary" not in comparison or comparison.attrs.get("analysis") != "comparison.compare":
         raise AnalysisError("not a comparison: give what comparison.compare returned, or its results.zarr")
     summary = comparison.to_dataset(inherit=False)
@@ -78,6 +77,13 @@ def render(comparison: xr.DataTree, *, command: str = "") -> str:
         overview=_png(plot.figure_strips(comparison, _blank((14, height)))),
         command=command,
     )
+
+
+def require_libraries() -> None:
+    """Refuse, naming the extra to install, where the libraries that draw the report are missing."""
+    missing = [library for library in ("jinja2", "matplotlib") if find_spec(library) is None]
+    if missing:
+        raise NeurointerpError(f"the report needs {' and '.join(missing)}: pip install 'neurointerp[report]'")
 
 
 def number(value: float) -> str:

@@ -48,6 +48,8 @@ def test_datasets_and_doctor_speak_json():
     assert {row["kind"] for row in rows} == {"real", "simulated"}
     about = json.loads(run("doctor", "--json")[0])
     assert {row["extra"] for row in about["extras"]} >= {"eeg", "fmri", "models", "report"}
+    text, _ = run("doctor")
+    assert all(row["installed"] in text for row in about["extras"])
 
 
 def test_from_raw_array_to_result(tmp_path):
