@@ -33,6 +33,7 @@ default_role = "code"
 autosummary_generate = True
 autodoc_typehints = "signature"
 autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 90
 python_display_short_literal_types = True
 numpydoc_show_class_members = False

@@ -366,8 +366,8 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...]
 def _print_summary(tree: xr.DataTree) -> None:
     """Print the table of figures: value and z-score of each recording."""
     summary = tree.to_dataset(inherit=False)
-    kinds = ["simulated" if value else "real" for value in summary["simulated"].values]
-    names = [f"{name} ({kind})" for name, kind in zip(summary["recording"].values, kinds, strict=True)]
+    labels = zip(summary["recording"].values, summary["kind"].values, strict=True)
+    names = [f"{name} ({kind})" for name, kind in labels]
     rows = []
     for j, metric in enumerate(summary["metric"].values):
         values, z = summary["summary"].values[:, j, 0], summary["z_score"].values[:, j]
