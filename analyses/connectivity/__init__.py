@@ -1,6 +1,29 @@
 """Connectivity: how units go together, pair by pair, and the communities they form."""
 
+from neurointerp.analyses.connectivity.coherence import coherence, imaginary_coherence, psi
 from neurointerp.analyses.connectivity.communities import communities
 from neurointerp.analyses.connectivity.correlation import correlation
+from neurointerp.analyses.connectivity.covariance import covariance
+from neurointerp.analyses.connectivity.granger import granger
+from neurointerp.analyses.connectivity.lagged import lagged
+from neurointerp.analyses.connectivity.partial_correlation import partial_correlation
+from neurointerp.analyses.connectivity.phase import ciplv, pli, plv, wpli, wpli2_debiased
+from neurointerp.analyses.connectivity.spectral import spectral
 
-__all__ = ["communities", "correlation"]
+__all__ = [
+    "ciplv",
+    "coherence",
+    "communities",
+    "correlation",
+    "covariance",
+    "granger",
+    "imaginary_coherence",
+    "lagged",
+    "partial_correlation",
+    "pli",
+    "plv",
+    "psi",
+    "spectral",
+    "wpli",
+    "wpli2_debiased",
+]

@@ -118,3 +118,20 @@ def test_missing_values_and_single_samples_are_refused():
         connectivity.correlation(_recording(values))
     with pytest.raises(AnalysisError, match=r"1 samples along \('time',\); at least 2 are needed"):
         connectivity.correlation(_recording(_mixed(1)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_spearman_equals_scipy_with_ties(dtype):
+    from scipy.stats import spearmanr
+
+    values = np.random.default_rng(0).poisson(2.0, (200, 5)).astype(dtype)
+    values[:, 1] = np.exp(values[:, 0])
+    found = connectivity.correlation(_recording(values), method="spearman")
+    np.testing.assert_allclose(found.connectivity.values, spearmanr(values).statistic, rtol=0, atol=1e-6)
+    assert float(found.connectivity[0, 1]) == pytest.approx(1.0, abs=1e-6)
+    assert found.attrs["parameters"] == {"method": "spearman"}
+
+
+def test_an_unknown_method_is_refused_with_those_there_are():
+    with pytest.raises(AnalysisError, match="method is 'kendall'; one of pearson, spearman is needed"):
+        connectivity.correlation(_recording(_mixed()), method="kendall")

@@ -1,0 +1,76 @@
+"""Centring, scaling and shrinkage of (sample, unit) values: kernels of the static measures, numpy or torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurointerp.backend import namespace
+
+SHRINKAGES = ("empirical", "ledoit_wolf", "oas")
+
+
+def centred(values: Any) -> Any:
+    """Take the mean of each column off (sample, unit) values."""
+    xp = namespace(values)
+    z = values - _mean(xp, values)
+    return z - _mean(xp, z)  # what rounding of a large mean left behind
+
+
+def scaled(values: Any) -> tuple[Any, Any]:
+    """Centre each column and scale it to unit length; give also which columns vary. Constant ones are 0."""
+    xp = namespace(values)
+    high, low = xp.max(values, axis=0), xp.min(values, axis=0)
+    varies = high > low
+    z = centred(values)
+    span = high / 2 - low / 2
+    z = z / xp.where(varies, span, xp.ones_like(span))  # so that no square under- or overflows
+    length = xp.sqrt(xp.sum(z * z, axis=0, dtype=xp.float64))
+    inverse = xp.where(varies, 1 / xp.where(varies, length, xp.ones_like(length)), xp.zeros_like(length))
+    return z * xp.astype(inverse, z.dtype), varies
+
+
+def shrunk(z: Any, method: str) -> tuple[Any, float]:
+    """Give the covariance (unit, unit) of centred (sample, unit) values, and its shrinkage to the mean variance.
+
+    Fourth powers of the values must neither under- nor overflow.
+    """
+    xp = namespace(z)
+    samples, units = z.shape
+    gram = z.T @ z
+    S = (gram + gram.T) / (2 * samples)
+    if method == "empirical":
+        return S, 0.0
+    power = xp.sum(S * S, dtype=xp.float64)
+    mean = xp.sum(xp.linalg.diagonal(S), dtype=xp.float64) / units
+    if method == "oas":
+        amount = _oas(float(power), float(mean), samples, units)
+    else:
+        rows = xp.sum(z * z, axis=1, dtype=xp.float64)
+        amount = _ledoit_wolf(float(power), float(mean), float(xp.sum(rows * rows)), samples, units)
+    eye = xp.eye(units, dtype=S.dtype, device=S.device)
+    return (1 - amount) * S + (amount * float(mean)) * eye, amount
+
+
+def _ledoit_wolf(power: float, mean: float, fourth: float, samples: int, units: int) -> float:
+    """Give the shrinkage intensity of Ledoit and Wolf (2004).
+
+    `fourth` is the sum over samples of (sum over units of z^2)^2: with it the variance of the covariance needs
+    no second product of matrices.
+    """
+    error = (fourth / samples - power) / samples
+    distance = power - units * mean**2
+    return max(min(error / distance, 1.0), 0.0) if distance > 0 else 0.0
+
+
+def _oas(power: float, mean: float, samples: int, units: int) -> float:
+    """Give the oracle approximating shrinkage of Chen et al. (2010), eq. 23, as scikit-learn has it."""
+    if units == 1:
+        return 0.0
+    alpha = power / units**2
+    below = (samples + 1) * (alpha - mean**2 / units)
+    return min((alpha + mean**2) / below, 1.0) if below > 0 else 1.0
+
+
+def _mean(xp: Any, values: Any) -> Any:
+    """Give the mean of each column, summed in float64 and given in the dtype of `values`."""
+    return xp.astype(xp.sum(values, axis=0, dtype=xp.float64) / values.shape[0], values.dtype)

@@ -1,0 +1,204 @@
+"""Connectivity beside its peers: median time of each, the ratio, and how far the answers are apart; on one thread.
+
+    python benchmarks/connectivity.py            # a minute
+    python benchmarks/connectivity.py --full     # the workloads that the targets are stated for
+
+Targets (ratios of the full workloads): correlation 5x and partial correlation 4x in float32, 1.5x and 2x in float64,
+against nilearn; coherence, imaginary coherence and wPLI together 12x (Fourier) and 25x (multitaper) against
+mne-connectivity; lagged correlation 60x against scipy pair by pair; pairwise Granger causality 300x
+against statsmodels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import neurointerp as ni
+from neurointerp.analyses import connectivity
+
+
+@dataclass
+class Pair:
+    """Two ways to one answer; `times` is how many times the peer's work the whole job would take."""
+
+    name: str
+    peer: str
+    ours: Callable[[], Any]
+    theirs: Callable[[], Any]
+    apart: Callable[[Any, Any], float]
+    times: float = 1.0
+
+
+def static(full: bool) -> Iterator[Pair]:
+    """Correlation and Ledoit-Wolf partial correlation of many subjects, against nilearn."""
+    from nilearn.connectome import ConnectivityMeasure
+    from sklearn.covariance import EmpiricalCovariance, LedoitWolf
+
+    subjects, samples, units = (50, 1200, 400) if full else (10, 600, 200)
+    rng = np.random.default_rng(0)
+    mixing = np.eye(units) + 0.1 * rng.standard_normal((units, units))
+    values = [rng.standard_normal((samples, units)) @ mixing for _ in range(subjects)]
+    scaled = [(v - v.mean(0)) / v.std(0) for v in values]
+    for dtype in (np.float32, np.float64):
+        recs = [_recording(v.astype(dtype)) for v in scaled]
+        for method, kind, estimator in (
+            ("correlation", "correlation", EmpiricalCovariance),
+            ("partial_correlation", "partial correlation", LedoitWolf),
+        ):
+            measure = ConnectivityMeasure(
+                kind=kind, cov_estimator=estimator(store_precision=False), standardize="zscore_sample"
+            )
+            call = getattr(connectivity, method)
+            yield Pair(
+                f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}",
+                "nilearn",
+                lambda call=call, recs=recs: np.stack([call(rec).connectivity.values for rec in recs]),
+                lambda measure=measure: measure.fit_transform(scaled),
+                _largest,
+            )
+    yield Pair(
+        f"correlation float64 {samples} x {units}",
+        "numpy.corrcoef",
+        lambda: connectivity.correlation(recs[0]).connectivity.values,
+        lambda: np.corrcoef(scaled[0], rowvar=False),
+        _largest,
+    )
+
+
+def spectra(full: bool) -> Iterator[Pair]:
+    """Coherence, imaginary coherence and wPLI from one call, float32, against mne-connectivity."""
+    from mne_connectivity import spectral_connectivity_epochs
+
+    epochs, units, samples = (200, 64, 1000) if full else (40, 32, 500)
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((epochs, units, samples)).cumsum(axis=-1)
+    values += 3 * rng.standard_normal((epochs, 1, samples))
+    rec = ni.recording(
+        values.transpose(0, 2, 1).astype(np.float32),
+        modality="eeg",
+        units="V",
+        sampling_rate=250.0,
+        dims=("trial", "time", "unit"),
+    )
+    measures = ("coherence", "imaginary_coherence", "wpli")
+    lower = np.tril_indices(units, -1)
+    band = {"fmin": 4, "fmax": 100}
+    for mode in ("fourier", "multitaper"):
+
+        def ours(mode: str = mode) -> np.ndarray:
+            found = connectivity.spectral(rec, measures=measures, mode=mode, **band)
+            return np.stack([found[name].values[lower] for name in measures])
+
+        def theirs(mode: str = mode) -> np.ndarray:
+            found = spectral_connectivity_epochs(
+                values, method=["coh", "imcoh", "wpli"], mode=mode, sfreq=250.0, verbose=False, **band
+            )
+            return np.stack([one.get_data("dense")[lower] for one in found])
+
+        yield Pair(f"spectral {mode} {epochs} x {units} x {samples}", "mne-connectivity", ours, theirs, _largest)
+
+
+def lags(full: bool) -> Iterator[Pair]:
+    """Lagged correlation, float32, against scipy for a few pairs, scaled to all."""
+    from scipy.signal import correlate
+
+    samples, units, most = (10_000, 300, 50) if full else (5000, 100, 50)
+    values = np.random.default_rng(0).standard_normal((samples, units))
+    rec = _recording(values.astype(np.float32))
+    z = (values - values.mean(0)) / values.std(0)
+    middle = slice(samples - 1 - most, samples + most)
+
+    def theirs() -> np.ndarray:
+        return np.stack([correlate(z[:, i + 1], z[:, i], method="fft")[middle] / samples for i in range(20)])
+
+    def apart(ours: Any, theirs: np.ndarray) -> float:
+        mine = np.stack([ours.connectivity.values[i, i + 1] for i in range(20)])
+        return _largest(mine, theirs)  # of the order of max_lag / samples: scipy's divisor is that of lag 0
+
+    yield Pair(
+        f"lagged {samples} x {units} +-{most}",
+        "scipy.signal.correlate, scaled",
+        lambda: connectivity.lagged(rec, max_lag=most),
+        theirs,
+        apart,
+        times=units * (units - 1) / 2 / 20,
+    )
+
+
+def causes(full: bool) -> Iterator[Pair]:
+    """Pairwise Granger causality of order 10, against statsmodels for a few pairs, scaled to all."""
+    from statsmodels.tsa.stattools import grangercausalitytests
+
+    samples, units, order = (5000, 64, 10) if full else (2000, 32, 10)
+    rng = np.random.default_rng(0)
+    mixing = 0.3 * np.eye(units) + 0.05 * rng.standard_normal((units, units))
+    values = rng.standard_normal((samples, units))
+    for t in range(1, samples):
+        values[t] += mixing @ values[t - 1]
+    rec = _recording(values)
+    pairs = [(source, 0) for source in range(1, 6)]
+
+    def theirs() -> np.ndarray:
+        tests = [grangercausalitytests(values[:, [t, s]], [order])[order][0] for s, t in pairs]
+        return np.array([test["ssr_ftest"][0] for test in tests])
+
+    yield Pair(
+        f"granger {samples} x {units} order {order}",
+        "statsmodels, scaled",
+        lambda: connectivity.granger(rec, order=order),
+        theirs,
+        lambda ours, theirs: _largest(np.array([ours.f_statistic.values[pair] for pair in pairs]), theirs),
+        times=units * (units - 1) / len(pairs),
+    )
+
+
+def _recording(values: np.ndarray) -> Any:
+    return ni.recording(values, modality="fmri", units="1", sampling_rate=0.5)
+
+
+def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.nanmax(np.abs(ours - theirs)))
+
+
+def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = call()
+    return time.perf_counter() - start, found
+
+
+def report(pair: Pair, repeats: int) -> str:
+    """Time both in turn, A B A B ..., after one uncounted run of ours (it compiles); give one line."""
+    pair.ours()
+    mine, peers = [], []
+    for _ in range(repeats):
+        seconds, ours = _seconds(pair.ours)
+        mine.append(seconds)
+        seconds, theirs = _seconds(pair.theirs)
+        peers.append(seconds * pair.times)
+    a, b = statistics.median(mine), statistics.median(peers)
+    return (
+        f"{pair.name:50s} {a:8.3f} s   {pair.peer:30s} {b:8.3f} s {b / a:7.1f}x   apart {pair.apart(ours, theirs):.0e}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with threadpool_limits(1):
+        for workload in (static, spectra, lags, causes):
+            for pair in workload(options.full):
+                print(report(pair, options.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Spectral measures against mne-connectivity, planted phases and each other."""
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp.analyses import connectivity
+from neurointerp.errors import AnalysisError
+
+PEERS = {
+    "coherence": "coh",
+    "imaginary_coherence": "imcoh",
+    "plv": "plv",
+    "ciplv": "ciplv",
+    "pli": "pli",
+    "wpli": "wpli",
+    "wpli2_debiased": "wpli2_debiased",
+}
+LOWER = np.tril_indices(5, -1)
+
+
+def _epochs(epochs=20, units=5, samples=200, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((epochs, units, samples)).cumsum(axis=-1)
+    return values + 3 * rng.standard_normal((epochs, 1, samples))
+
+
+def _recording(values, **options):
+    options = {"modality": "eeg", "units": "V", "sampling_rate": 100.0, "dims": ("trial", "time", "unit")} | options
+    return ni.recording(values, **options)
+
+
+def _planted(phase, samples=6000, rate=100.0, seed=0):
+    """Draw a 10 Hz rhythm with a drifting phase that the second unit carries `phase` later, and noise in both."""
+    rng = np.random.default_rng(seed)
+    angle = 2 * np.pi * 10 * np.arange(samples) / rate + 0.2 * rng.standard_normal(samples).cumsum()
+    clean = np.stack([np.cos(angle), np.cos(angle - phase)], axis=1)
+    return _recording(clean + 0.3 * rng.standard_normal(clean.shape), dims=("time", "unit"))
+
+
+@pytest.mark.parametrize("samples", [200, 201])
+@pytest.mark.parametrize(
+    "mode", [{"mode": "multitaper"}, {"mode": "multitaper", "bandwidth": 5.0}, {"mode": "fourier"}]
+)
+@pytest.mark.parametrize(("dtype", "scale", "tolerance"), [(np.float64, 1.0, 1e-10), (np.float32, 1e-13, 1e-5)])
+def test_equals_mne_connectivity(mode, samples, dtype, scale, tolerance):
+    mne_connectivity = pytest.importorskip("mne_connectivity")
+    values = _epochs(samples=samples)
+    found = connectivity.spectral(
+        _recording((scale * values).transpose(0, 2, 1).astype(dtype)), fmin=3, fmax=50, **mode
+    )
+    band = {"fmin": 3, "fmax": 50, "sfreq": 100.0, "mode": mode["mode"], "mt_bandwidth": mode.get("bandwidth")}
+    expected = mne_connectivity.spectral_connectivity_epochs(values, method=list(PEERS.values()), verbose=False, **band)
+    np.testing.assert_allclose(found["frequency"], expected[0].freqs)
+    for name, peer in zip(PEERS, expected, strict=True):
+        assert found[name].dtype == dtype
+        np.testing.assert_allclose(found[name].values[LOWER], peer.get_data("dense")[LOWER], rtol=0, atol=tolerance)
+    first, last = expected[0].freqs[0], expected[0].freqs[-1]
+    band |= {"fmin": first - 0.01, "fmax": last + 0.01}  # its band leaves out both ends
+    slope = mne_connectivity.phase_slope_index(values, verbose=False, **band)
+    np.testing.assert_allclose(found.psi.values[LOWER], slope.get_data("dense")[LOWER][:, 0], rtol=0, atol=tolerance)
+
+
+def test_each_function_gives_its_part_of_one_pass():
+    recording = _recording(_epochs().transpose(0, 2, 1), coords={"region": ("unit", list("aabbc"))})
+    options = {"mode": "fourier", "fmin": 2.0, "fmax": 30.0, "window": 50, "step": 25}
+    every = connectivity.spectral(recording, **options)
+    assert set(every.data_vars) == {*PEERS, "psi"}
+    for name in every.data_vars:
+        one = getattr(connectivity, name)(recording, **options)
+        assert one.attrs["analysis"] == f"connectivity.{name}"
+        np.testing.assert_allclose(one.connectivity.values, every[name].values, rtol=0, atol=1e-12)
+        assert list(one["target_region"].values) == list("aabbc")
+    assert every.coherence.dims == ("source", "target", "frequency")
+    assert every.psi.dims == ("source", "target")
+    assert every["frequency"].attrs["units"] == "Hz"
+    assert every.coherence.attrs["epochs"] == 20 * 7
+
+
+def test_symmetry_and_diagonals():
+    found = connectivity.spectral(_recording(_epochs().transpose(0, 2, 1)))
+    for name in found.data_vars:
+        sign = -1 if name in ("imaginary_coherence", "psi") else 1
+        np.testing.assert_array_equal(found[name].values, sign * found[name].values.swapaxes(0, 1))
+        np.testing.assert_array_equal(
+            found[name].values[range(5), range(5)], 1.0 if name in ("coherence", "plv") else 0
+        )
+    assert float(found["frequency"][0]) > 0
+    assert float(found["frequency"][-1]) == 50.0
+
+
+@pytest.mark.parametrize("phase", [np.pi / 4, -np.pi / 2])
+def test_a_planted_lag_is_found_with_its_sign_at_its_frequency(phase):
+    found = connectivity.spectral(_planted(phase), window=100, fmin=1, bandwidth=4.0)
+    at = found.sel(frequency=10.0)
+    assert float(at.coherence[0, 1]) > 0.9
+    assert float(at.imaginary_coherence[0, 1]) == pytest.approx(np.sin(phase), abs=0.15)
+    assert float(at.imaginary_coherence[0, 1]) == -float(at.imaginary_coherence[1, 0])
+    for name in ("pli", "wpli", "wpli2_debiased", "ciplv"):
+        assert float(at[name][0, 1]) > 0.9, name
+        assert float(found[name].sel(frequency=40.0)[0, 1]) < 0.5, name
+
+
+def test_a_common_source_has_coherence_but_no_lag():
+    found = connectivity.spectral(_planted(0.0), window=100, fmin=10, fmax=11)
+    at = found.sel(frequency=10.0)
+    assert float(at.coherence[0, 1]) > 0.9
+    assert float(at.plv[0, 1]) > 0.9
+    assert abs(float(at.imaginary_coherence[0, 1])) < 0.1
+    assert abs(float(at.wpli2_debiased[0, 1])) < 0.15
+    twin = np.repeat(_epochs()[:, :1], 2, axis=1).transpose(0, 2, 1)
+    same = connectivity.spectral(_recording(twin))
+    for name in ("imaginary_coherence", "ciplv", "pli", "wpli", "wpli2_debiased", "psi"):
+        np.testing.assert_array_equal(same[name].values, 0.0)
+
+
+def test_the_leading_unit_has_the_positive_slope():
+    x = np.random.default_rng(0).standard_normal((4003, 1))
+    recording = _recording(np.concatenate([x[3:], x[:-3]], axis=1), dims=("time", "unit"))
+    found = connectivity.psi(recording, fmax=30).connectivity.values
+    assert found[0, 1] > 0 > found[1, 0]
+
+
+def test_windows_do_not_cross_segments():
+    values = np.random.default_rng(0).standard_normal((300, 3))
+    segment = np.repeat([0, 1, 2], [130, 70, 100])
+    recording = _recording(values, dims=("time", "unit"), coords={"segment": ("time", segment)})
+    found = connectivity.coherence(recording, window=50)
+    epochs = np.stack([values[s : s + 50] for s in (0, 50, 130, 200, 250)])
+    expected = connectivity.coherence(_recording(epochs))
+    assert found.connectivity.attrs["epochs"] == 5
+    np.testing.assert_allclose(found.connectivity, expected.connectivity, atol=1e-12)
+
+
+def test_blocks_of_epochs_add_up(monkeypatch):
+    from neurointerp.analyses.connectivity import _spectra
+
+    recording = _recording(_epochs().transpose(0, 2, 1))
+    whole = connectivity.spectral(recording)
+    monkeypatch.setattr(_spectra, "BLOCK", 1)
+    parts = connectivity.spectral(recording)
+    for name in whole.data_vars:
+        np.testing.assert_allclose(parts[name].values, whole[name].values, rtol=0, atol=1e-12)
+
+
+def test_a_constant_unit_is_undefined_and_a_silent_epoch_is_not():
+    values = _epochs().transpose(0, 2, 1)
+    values[:, :, 1] = 0.1
+    values[3, :, 2] = 0.0
+    found = connectivity.spectral(_recording(values))
+    others = [0, 2, 3, 4]
+    for name in found.data_vars:
+        assert found[name].attrs["undefined_units"] == 1
+        assert np.isnan(found[name].values[1]).all()
+        assert np.isnan(found[name].values[:, 1]).all()
+        assert np.isfinite(found[name].values[np.ix_(others, others)]).all()
+
+
+def test_permuted_units_permute_the_answer():
+    recording = _recording(_epochs().transpose(0, 2, 1))
+    order = [3, 0, 4, 1, 2]
+    found = connectivity.spectral(recording.isel(unit=order))
+    expected = connectivity.spectral(recording).isel(source=order, target=order)
+    for name in found.data_vars:
+        np.testing.assert_allclose(found[name].values, expected[name].values, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "morlet"}, "mode is 'morlet'; one of multitaper, fourier is needed"),
+        ({"measures": ("coh",)}, "a measure is 'coh'; one of coherence, imaginary_coherence, plv"),
+        ({"window": 201}, "no segment holds a window of 201 samples, the longest has 200; pass a shorter window"),
+        ({"window": 2}, "a window of 2 samples every 2; at least 4 every 1 are needed"),
+        ({"window": 8}, r"a bandwidth of 8 cycles per window of 8 samples is outside \[1, 8\)"),
+        (
+            {"fmin": 30.0, "fmax": 30.2},
+            r"1 frequencies from fmin=30.0 to fmax=30.2, 2 needed; .* one every 0.5 up to 50",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_remedy(options, message):
+    with pytest.raises(AnalysisError, match=message):
+        connectivity.spectral(_recording(_epochs().transpose(0, 2, 1)), **options)
+
+
+def test_one_epoch_says_nothing_of_phase():
+    one = _recording(_epochs(1).transpose(0, 2, 1))
+    with pytest.raises(AnalysisError, match="1 epoch with 7 tapers; any two units agree in one epoch, at least 2"):
+        connectivity.wpli(one)
+    assert float(connectivity.coherence(one).connectivity[0, 1].max()) < 1
+    with pytest.raises(AnalysisError, match="1 epoch with 1 tapers"):
+        connectivity.coherence(one, mode="fourier")
