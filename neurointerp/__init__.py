@@ -17,18 +17,19 @@ if not all((_HERE / name).is_dir() for name in ("loaders", "analyses")):
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "align", "analyses", "backend", "errors", "loaders", "manifest", "matrix", "plot",
-        "report", "result", "score", "split", "store", "surrogate", "synthetic",
+        "align", "analyses", "backend", "errors", "history", "loaders", "manifest", "matrix", "plot",
+        "report", "result", "score", "split", "statistics", "store", "surrogate", "synthetic", "units",
     ],
     submod_attrs={
         "errors": [
             "AlignmentError", "AnalysisError", "LoaderError", "ManifestError", "NeurointerpError",
             "RecordingError", "StoreError",
         ],
+        "history": ["provenance"],
         "manifest": ["datasets", "load", "load_all", "load_session"],
         "recordings": ["recording", "session"],
         "schema": ["check"],
-        "store": ["digest", "open", "save"],
+        "store": ["digest", "open", "save", "verify"],
         "units": ["to_units"],
     },
 )  # fmt: skip

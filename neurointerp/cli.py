@@ -100,9 +100,21 @@ def convert(
 
 
 @app.command()
-def info(source: str, mirror: Mirror = None, as_json: AsJson = False) -> None:
-    """Describe a dataset, a store or a raw file whose name tells its kind."""
-    _print_description(_source(source, mirror=mirror), as_json)
+def info(
+    source: str,
+    mirror: Mirror = None,
+    history: Annotated[bool, typer.Option("--history", help="Show every step back to the raw files instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a dataset, a store or a raw file whose name tells its kind; --history takes results too."""
+    if not history:
+        return _print_description(_source(source, mirror=mirror), as_json)
+    from neurointerp import store
+    from neurointerp.history import provenance
+
+    stored = source.endswith((".zarr", ".zarr.zip")) and Path(source).exists()
+    chain = provenance(store.open(source) if stored else _source(source, mirror=mirror))
+    _echo(json.dumps(chain.as_dict()) if as_json else str(chain))
 
 
 @app.command()
@@ -117,6 +129,15 @@ def check(source: str, mirror: Mirror = None, as_json: AsJson = False) -> None:
         if as_json
         else f"{source}: a valid {rec.attrs['modality']} recording"
     )
+
+
+@app.command()
+def verify(path: Annotated[str, typer.Argument(help="Store, or its URL.")], as_json: AsJson = False) -> None:
+    """Check every file of a store against the digests written with it."""
+    from neurointerp import store
+
+    chunks = store.verify(path)
+    _echo(json.dumps({"path": path, "ok": True, "chunks": chunks}) if as_json else f"{path}: {chunks} chunks are whole")
 
 
 @app.command()

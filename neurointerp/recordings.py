@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp.errors import RecordingError
+from neurointerp.history import raw_files
 from neurointerp.schema import RATE_TOLERANCE, SCHEMA_VERSION, check, plain, segment_bounds
 
 
@@ -150,9 +152,41 @@ def session(
     return xr.DataTree.from_dict(nodes)
 
 
-def add_history(recording: xr.DataArray, function: str, **parameters: Any) -> xr.DataArray:
-    """Give a copy (values shared) whose `history` ends with one more step."""
-    step = {"function": function, "version": version(), "parameters": plain(parameters)}
+def add_history(recording: xr.DataArray, function: str, /, **parameters: Any) -> xr.DataArray:
+    """Give a copy (values shared) whose `history` ends with one more step.
+
+    Parameters
+    ----------
+    recording
+        What the function made.
+    function
+        Its name, `module.function`.
+    parameters
+        The arguments of the call, its seed among them. An array with labels that went in beside the recording
+        itself (another recording, a result) is kept as its digest, under `inputs`: its values are read. The raw
+        files that it came from are kept under `raw`.
+
+    Returns
+    -------
+    xarray.DataArray
+        The step is `{"function", "version", "parameters"}` and, where there are any, `"inputs"` and `"raw"`.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> rec = ni.recording(np.zeros((3, 2)), modality="eeg", units="V", sampling_rate=2.0)
+    >>> step = add_history(rec, "mine.add", other=rec, times=2.0).attrs["history"][-1]
+    >>> step["parameters"], step["inputs"]["other"] == ni.digest(rec)
+    ({'times': 2.0}, True)
+    """
+    others = {key: value for key, value in parameters.items() if isinstance(value, xr.DataArray | xr.Dataset)}
+    arguments = {key: value for key, value in parameters.items() if key not in others}
+    step: dict[str, Any] = {"function": function, "version": version(), "parameters": plain(arguments)}
+    if others:
+        from neurointerp.store import digest
+
+        step["inputs"] = {key: digest(value) for key, value in others.items()}
+        step["raw"] = {key: files for key, value in others.items() if (files := raw_files(value.attrs))}
     out = recording.copy(deep=False)
     out.attrs = {**recording.attrs, "history": [*recording.attrs.get("history", []), step]}
     return out
@@ -201,6 +235,8 @@ def _clock(size: int, time: Any, sampling_rate: float | None, modality: str) -> 
         raise RecordingError(f"time has shape {stamps.shape} for {size} samples")
     if stamps.dtype == np.float32 or stamps.dtype == np.float16:
         raise RecordingError(f"time has dtype {stamps.dtype}, too coarse for a clock; build it in float64 seconds")
+    if stamps.dtype.kind == "u" and stamps.size and stamps.max() > np.iinfo(np.int64).max:
+        raise RecordingError(f"time has counts beyond int64, up to {stamps.max()}; count from a later start")
     if stamps.dtype.kind in "iu":
         default = "token" if modality == "activations" else "frame"
         return "time", stamps.astype(np.int64), {"units": attrs.get("units", default)}
@@ -214,7 +250,7 @@ def _regular_rate(rec: xr.DataArray) -> float | None:
         return None
     start, stop = max(bounds, key=lambda pair: pair[1] - pair[0])
     span = float(time[stop - 1] - time[start])
-    if not span > 0:
+    if not 0 < span < math.inf:
         return None
     rate = (stop - start - 1) / span
     rate = round(rate, 6) if abs(round(rate, 6) - rate) <= 1e-9 * rate else rate

@@ -134,9 +134,9 @@ def _rate(rec: xr.DataArray, time: np.ndarray) -> Iterator[str]:
     if not _is_number(rate) or not math.isfinite(rate) or rate <= 0:
         yield f"sampling_rate is {rate!r}: a positive number per clock unit is needed"
         return
-    for start, stop in segment_bounds(rec):
+    for start, stop in segment_bounds(rec) if time.size else []:
         off = np.abs((time[start:stop] - time[start]) * rate - np.arange(stop - start))
-        if off.size and off.max() > RATE_TOLERANCE:
+        if off.max() > RATE_TOLERANCE:
             yield (
                 f"sampling_rate {rate:g} disagrees with time: {off.max():.3g} samples off at stamp "
                 f"{start + int(off.argmax())}; leave sampling_rate out if the clock is irregular"

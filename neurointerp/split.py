@@ -2,11 +2,20 @@
 
 Each split is a list of `(train, test)` pairs of int arrays, positions on the stacked sample axis (every dim but
 `unit`, in order, as `neurointerp.matrix.stack` lays it out). Nothing here is random.
+
+| to hold out | use |
+|---|---|
+| blocks of time, with a gap | `blocked(recording, folds, gap=...)` |
+| one subject at a time | `leave_one_out(recording, by="subject")` |
+| one stimulus at a time, in all subjects at once | `leave_one_out(recording, by="stimulus")` |
+| several groups at a time (group k-fold) | `grouped(recording, folds, by=...)` |
+| what you or scikit-learn chose | `given(recording, folds)`, which refuses leaks |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -132,6 +141,74 @@ def leave_one_out(recording: xr.DataArray, *, by: str, gap: int = 0) -> list[Fol
     return pairs(labels, stretches(recording), gap)
 
 
+def given(
+    recording: xr.DataArray, folds: Iterable[tuple[Any, Any]], *, by: str | None = "stimulus", gap: int = 0
+) -> list[Fold]:
+    """Take folds that were made elsewhere, and refuse those that leak.
+
+    Parameters
+    ----------
+    recording
+        Any recording.
+    folds
+        Pairs (train, test) of int arrays, positions on the stacked sample axis, such as a splitter of
+        scikit-learn yields.
+    by
+        What may not be on both sides, as in `grouped`. `stimulus` is looked at where there is such a coordinate;
+        None turns the question off (a story that is one stimulus from end to end).
+    gap
+        In samples: no training sample may be this close to a test sample in the same stretch, as in `blocked`.
+
+    Returns
+    -------
+    list of (train, test)
+        The same folds.
+
+    Raises
+    ------
+    AnalysisError
+        When a sample is in both sides, a group is, or training samples lie within the gap; the message gives the
+        fold and the count. Also when there are no folds, a side is empty or holds anything but positions.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> rec = ni.recording(np.zeros((4, 1)), modality="fmri", units="1", dims=("trial", "unit"),
+    ...                    coords={"stimulus": ("trial", ["a", "b", "a", "b"])})
+    >>> len(ni.split.given(rec, [([0, 2], [1, 3])]))
+    1
+    >>> ni.split.given(rec, [([0, 1], [2, 3])])
+    Traceback (most recent call last):
+    ...
+    neurointerp.errors.AnalysisError: fold 0 leaks: 2 groups of 'stimulus' are in both train and test
+    """
+    check(recording)
+    samples = int(np.prod(recording.shape[:-1], dtype=int))
+    if by == "stimulus" and not ("stimulus" in recording.coords and recording["stimulus"].dims):
+        by = None
+    group = None if by is None else groups(recording, by)
+    low, high = _reach(stretches(recording), gap)
+    found: list[Fold] = []
+    for number, (train, test) in enumerate(folds):
+        train, test = _indices(train, number, samples), _indices(test, number, samples)
+        held = np.isin(np.arange(samples), test)
+        shared = int(held[train].sum())
+        if shared:
+            raise AnalysisError(f"fold {number} leaks: {shared} samples are in both train and test")
+        both = 0 if group is None else np.intersect1d(group[train], group[test]).size
+        if both:
+            raise AnalysisError(f"fold {number} leaks: {both} groups of {by!r} are in both train and test")
+        close = int(_near(held, low, high)[train].sum())
+        if close:
+            raise AnalysisError(
+                f"fold {number} leaks: {close} training samples lie within {gap} samples of a test sample"
+            )
+        found.append((train, test))
+    if not found:
+        raise AnalysisError("there are no folds: (train, test) pairs of int arrays are needed")
+    return found
+
+
 def moments(recording: xr.DataArray) -> Indices:
     """Give each stacked sample its place in the course of its own subject."""
     total = int(np.prod(recording.shape[:-1], dtype=int))
@@ -192,17 +269,10 @@ def pairs(label: Indices, stretch: Sequence[slice], gap: int = 0) -> list[Fold]:
     gap
         In samples.
     """
-    if not isinstance(gap, int | np.integer) or gap < 0:
-        raise AnalysisError(f"gap is {gap!r}: a whole number of samples, 0 or more, is needed")
-    sizes = [part.stop - part.start for part in stretch]
-    first = np.repeat([part.start for part in stretch], sizes)
-    last = np.repeat([part.stop for part in stretch], sizes)
-    position = np.arange(label.size)
-    low, high = np.maximum(position - gap, first), np.minimum(position + gap + 1, last)
+    low, high = _reach(stretch, gap)
     found: list[Fold] = []
     for fold in np.unique(label[label >= 0]):
-        before = np.concatenate([[0], np.cumsum(label == fold)])
-        train = np.flatnonzero((label >= 0) & (before[high] == before[low]))
+        train = np.flatnonzero((label >= 0) & ~_near(label == fold, low, high))
         test = np.flatnonzero(label == fold)
         if not train.size:
             raise AnalysisError(
@@ -211,6 +281,38 @@ def pairs(label: Indices, stretch: Sequence[slice], gap: int = 0) -> list[Fold]:
             )
         found.append((train, test))
     return found
+
+
+def _reach(stretch: Sequence[slice], gap: int) -> tuple[Indices, Indices]:
+    """Give (start, stop) of the samples that lie within `gap` of each sample, in its own stretch."""
+    if not isinstance(gap, int | np.integer) or gap < 0:
+        raise AnalysisError(f"gap is {gap!r}: a whole number of samples, 0 or more, is needed")
+    sizes = [part.stop - part.start for part in stretch]
+    first = np.repeat([part.start for part in stretch], sizes)
+    last = np.repeat([part.stop for part in stretch], sizes)
+    position = np.arange(first.size)
+    return np.maximum(position - gap, first), np.minimum(position + gap + 1, last)
+
+
+def _near(test: NDArray[np.bool_], low: Indices, high: Indices) -> NDArray[np.bool_]:
+    """Tell which samples have a test sample within their reach."""
+    before = np.concatenate([[0], np.cumsum(test)])
+    near: NDArray[np.bool_] = before[high] > before[low]
+    return near
+
+
+def _indices(side: Any, number: int, samples: int) -> Indices:
+    index = np.asarray(side)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or not index.size:
+        raise AnalysisError(
+            f"fold {number}: train and test must be one-dimensional int arrays that hold samples, found "
+            f"{index.dtype} of shape {index.shape}"
+        )
+    if index.min() < 0 or index.max() >= samples:
+        raise AnalysisError(
+            f"fold {number}: indices from {index.min()} to {index.max()} leave the {samples} stacked samples"
+        )
+    return index.astype(np.int64)
 
 
 def _enough(what: str, found: int, folds: int) -> None:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold
 
 import neurointerp as ni
@@ -142,3 +144,80 @@ def test_unlabelled_samples_are_refused_with_their_number():
     recording = _recording((4,), ("trial",), block=("trial", [0.0, np.nan, 1.0, np.nan]))
     with pytest.raises(AnalysisError, match="2 samples have no label in 'block'"):
         split.grouped(recording, 2, by="block")
+
+
+def _stimuli():
+    return _recording((2, 6, 5), ("subject", "trial", "time"), stimulus=("trial", ["a", "b", "c", "a", "b", "c"]))
+
+
+@pytest.mark.parametrize("recording", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("gap", [0, 2])
+def test_given_takes_what_the_other_splits_make(recording, gap):
+    folds = split.blocked(recording, 4, gap=gap)
+    for (train, test), (train2, test2) in zip(folds, split.given(recording, folds, gap=gap), strict=True):
+        np.testing.assert_array_equal(train, train2)
+        np.testing.assert_array_equal(test, test2)
+
+
+def test_given_takes_what_scikit_learn_yields():
+    recording = _stimuli()
+    by_stimulus = GroupKFold(3).split(np.zeros(60), groups=split.groups(recording, "stimulus"))
+    assert len(split.given(recording, by_stimulus)) == 3
+    with pytest.raises(AnalysisError, match="fold 0 leaks: 3 groups of 'stimulus' are in both train and test"):
+        split.given(recording, KFold(3).split(np.zeros(60)))
+    assert len(split.given(recording, KFold(3).split(np.zeros(60)), by=None)) == 3
+
+
+def test_subjects_and_stimuli_held_out_are_held_out_together():
+    recording = _stimuli()
+    for folds, by in (
+        (split.leave_one_out(recording, by="subject"), "subject"),
+        (split.grouped(recording, 3), "stimulus"),
+    ):
+        assert split.given(recording, folds, by=by)
+    with pytest.raises(AnalysisError, match="fold 0 leaks: 3 groups of 'stimulus'"):
+        split.given(recording, split.leave_one_out(recording, by="subject"), by="stimulus")
+
+
+@pytest.mark.parametrize(
+    ("folds", "options", "message"),
+    [
+        ([([0, 1, 2], [2, 3])], {}, "fold 0 leaks: 1 samples are in both train and test"),
+        ([([0, 1], [5, 6]), ([4], [6])], {"gap": 3}, "fold 1 leaks: 1 training samples lie within 3 samples of a test"),
+        ([([0], [10])], {"by": "segment"}, None),
+        ([([0], [3])], {"by": "segment"}, "fold 0 leaks: 1 groups of 'segment'"),
+        ([([0], [31])], {}, "indices from 31 to 31 leave the 31 stacked samples"),
+        ([([0], [-1])], {}, "indices from -1 to -1 leave"),
+        ([([0.0], [1.0])], {}, "int arrays that hold samples, found float64"),
+        ([(np.arange(31) < 9, [20])], {}, "found bool"),
+        ([([], [1])], {}, r"found float64 of shape \(0,\)"),
+        ([], {}, "there are no folds"),
+        ([([0], [5])], {"gap": 1.5}, "gap is 1.5"),
+        ([([0], [5])], {"by": "block"}, "no groups 'block'"),
+    ],
+)
+def test_given_folds_that_leak_are_refused(folds, options, message):
+    if message is None:
+        assert len(split.given(_segmented(), folds, **options)) == 1
+        return
+    with pytest.raises(AnalysisError, match=message):
+        split.given(_segmented(), folds, **options)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+def test_given_agrees_with_a_count_of_pairs(data):
+    gap = data.draw(st.integers(0, 4))
+    side = np.array(data.draw(st.lists(st.sampled_from(["train", "test", "-"]), min_size=31, max_size=31)))
+    train, test = np.flatnonzero(side == "train"), np.flatnonzero(side == "test")
+    if not train.size or not test.size:
+        return
+    segment = _segmented()["segment"].values
+    close = (np.abs(train[:, None] - test) <= gap) & (segment[train][:, None] == segment[test])
+    leaks = int(close.any(axis=1).sum())
+    try:
+        split.given(_segmented(), [(train, test)], gap=gap)
+        found = 0
+    except AnalysisError as error:
+        found = int(str(error).split("leaks: ")[1].split()[0])
+    assert found == leaks

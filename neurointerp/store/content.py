@@ -1,0 +1,101 @@
+"""The digest of an object's content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp.schema import plain
+from neurointerp.store import layout
+from neurointerp.store.chunks import BLOCK_BYTES
+
+
+def digest(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
+    """Give the sha256 of an object's content: names, dims, dtypes, labels, values and attrs.
+
+    Equal content has an equal digest, however it is chunked, lazy or in memory, saved or not. Values that are not in
+    memory are read in blocks of some 64 MiB along the first dims, so an array chunked along its last dim alone is
+    read several times.
+
+    Parameters
+    ----------
+    obj
+        A recording, a result or a session.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    StoreError
+        When the object is none of these, or its store cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> rec = ni.recording(np.ones((4, 2)), modality="eeg", units="V", sampling_rate=1.0)
+    >>> ni.digest(rec) == ni.digest(rec.copy(deep=True))
+    True
+    """
+    tree = layout.as_tree(obj)
+    sha = hashlib.sha256()
+    for node in sorted(tree.subtree, key=lambda node: node.path):
+        ds = node.to_dataset(inherit=False)
+        _feed(sha, "node", node.path, plain(dict(ds.attrs)))
+        for name in sorted(map(str, ds.variables)):
+            variable = ds.variables[name]
+            strings = variable.dtype.kind in "OUT"
+            kind = "string" if strings else variable.dtype.newbyteorder("<").str
+            _feed(sha, name, name in ds.coords, list(variable.dims), list(variable.shape), kind)
+            _feed(sha, "attrs", plain(dict(variable.attrs)))
+            _feed_strings(sha, variable) if strings else _feed_numbers(sha, variable)
+    return sha.hexdigest()
+
+
+def _feed(sha: Any, *items: Any) -> None:
+    sha.update(json.dumps(items, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _feed_strings(sha: Any, variable: xr.Variable) -> None:
+    """Feed what `json.dumps` gives for the list of all strings."""
+    sha.update(b"[")
+    between = b""
+    for block in _blocks(variable):
+        if block.size:
+            sha.update(between + json.dumps([str(value) for value in block.ravel()])[1:-1].encode())
+            between = b", "
+    sha.update(b"]")
+
+
+def _feed_numbers(sha: Any, variable: xr.Variable) -> None:
+    """Feed the bytes of the values: little-endian, in C order, every NaN the same."""
+    for block in _blocks(variable):
+        if block.dtype.kind == "f" and np.isnan(block).any():
+            block = np.where(np.isnan(block), block.dtype.type(np.nan), block)
+        sha.update(np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+
+
+def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
+    """Give the values in C order, in blocks of bounded size."""
+    shape = variable.shape
+    size = variable.size * variable.dtype.itemsize
+    if size <= BLOCK_BYTES or not shape:
+        yield variable.values
+        return
+    row = size // shape[0]
+    if row > BLOCK_BYTES:
+        for index in range(shape[0]):
+            yield from _blocks(variable[index])
+        return
+    stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
+    step = BLOCK_BYTES // row
+    step -= step % stored if step > stored else 0
+    for start in range(0, shape[0], step):
+        yield variable[start : start + step].values
