@@ -12,6 +12,7 @@ from neurointerp import recordings, store
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import calcium, eeg, files, fmri, spikes
 
+STORES = (".zarr", ".zarr.zip")
 BY_SUFFIX = {
     "eeg": (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".fif.gz", ".cnt", ".ds"),
     "fmri": (".nii", ".nii.gz"),
@@ -46,7 +47,7 @@ def load(
     Returns
     -------
     xarray.DataArray
-        The recording, named after the file.
+        The recording, named after the file or folder; a store's recording keeps its name.
 
     Raises
     ------
@@ -55,13 +56,14 @@ def load(
     """
     path = files.existing(source)
     rec = _read(path, modality, units, sampling_rate, bin_width)
-    return rec if rec.name is not None else rec.rename(path.name.split(".")[0] or "recording")
+    stored = path.name.endswith(STORES) and rec.name is not None
+    return rec if stored else rec.rename(path.resolve().name.split(".")[0] or "recording")
 
 
 def _read(
     path: Path, modality: str | None, units: str | None, rate: float | None, bin_width: float | None
 ) -> xr.DataArray:
-    if path.name.endswith((".zarr", ".zarr.zip")):
+    if path.name.endswith(STORES):
         opened = store.open(path)
         if not isinstance(opened, xr.DataArray):
             raise LoaderError(f"{path} holds a {type(opened).__name__}, not one recording")

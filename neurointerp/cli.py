@@ -27,6 +27,7 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
 Mirror = Annotated[str | None, typer.Option(help="Folder or URL with the raw files, searched before the network.")]
+Manifest = Annotated[Path | None, typer.Option("--manifest", help="A manifest of your own instead of the package's.")]
 Modality = Annotated[list[str] | None, typer.Option(help="Of a raw file (one for all, or one per raw file in order).")]
 Units = Annotated[str | None, typer.Option(help="Units of the values of a raw file that does not state them.")]
 Rate = Annotated[float | None, typer.Option(help="Samples per second of a raw file that does not state it.")]
@@ -35,17 +36,17 @@ Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False) -> None:
-    """Set up messages on stderr."""
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Set up messages on stderr. (`main` takes `--debug` out of the arguments, so that it may stand anywhere.)"""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log = logging.getLogger("neurointerp")
     log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.setLevel(logging.INFO)
 
 
 @app.command()
-def datasets(as_json: AsJson = False) -> None:
+def datasets(manifest_file: Manifest = None, as_json: AsJson = False) -> None:
     """List the datasets of the manifest."""
     from neurointerp import manifest
 
@@ -55,7 +56,7 @@ def datasets(as_json: AsJson = False) -> None:
             "embedded": entry.embedded, "items": list(entry.all_items()), "title": entry.title,
             "license": entry.license,
         }
-        for entry in manifest.datasets().values()
+        for entry in manifest.datasets(manifest_file).values()
     ]  # fmt: skip
     _print_rows(rows, as_json, hide=("license", "items"))
 
@@ -65,13 +66,14 @@ def load(
     id: Annotated[str, typer.Argument(help="Dataset, or dataset:item.")],  # noqa: A002
     out: Annotated[Path, typer.Option(help="Store to write (.zarr).")],
     mirror: Mirror = None,
+    manifest_file: Manifest = None,
     overwrite: bool = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a dataset, verify it and write it as a recording."""
     from neurointerp import store
 
-    rec = _dataset(id, mirror)
+    rec = _dataset(id, mirror, manifest_file)
     store.save(rec, out, overwrite=overwrite)
     _print_description(rec, as_json)
 
@@ -235,10 +237,11 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line: one line and exit code 1 for an error, 2 for wrong usage."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
+        app(arguments)
     except NeurointerpError as error:
-        if "--debug" in sys.argv:
+        if len(arguments) < len(sys.argv) - 1:
             raise
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
@@ -259,11 +262,11 @@ def _source(
     return raw.load(text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width)
 
 
-def _dataset(text: str, mirror: str | None) -> xr.DataArray:
+def _dataset(text: str, mirror: str | None, manifest_file: Path | None = None) -> xr.DataArray:
     from neurointerp import manifest
 
     name, _, item = text.partition(":")
-    return manifest.load(name, item or None, mirror=mirror)
+    return manifest.load(name, item or None, mirror=mirror, manifest=manifest_file)
 
 
 def _several(
@@ -363,8 +366,8 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...]
 def _print_summary(tree: xr.DataTree) -> None:
     """Print the table of figures: value and z-score of each recording."""
     summary = tree.to_dataset(inherit=False)
-    kinds = ["simulated" if value else "real" for value in summary["simulated"].values]
-    names = [f"{name} ({kind})" for name, kind in zip(summary["recording"].values, kinds, strict=True)]
+    labels = zip(summary["recording"].values, summary["kind"].values, strict=True)
+    names = [f"{name} ({kind})" for name, kind in labels]
     rows = []
     for j, metric in enumerate(summary["metric"].values):
         values, z = summary["summary"].values[:, j, 0], summary["z_score"].values[:, j]

@@ -18,6 +18,7 @@ from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
 
 log = logging.getLogger("neurointerp")
+NO_SPREAD = "no z-score: all draws of the null are the same"
 
 
 def compare(
@@ -50,10 +51,11 @@ def compare(
     -------
     xarray.DataTree
         Root: `summary(recording, metric, arm)` with arms `data` and `null` (mean over surrogates), `null_sd` and
-        `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure is
-        missing); coordinates `modality`, `system`, `simulated` on recording and `family`, `unit`, `definition` on
-        metric. `/matched/<recording>` holds what was analysed (variable `matched`), `/<family>/<recording>/<method>`
-        each result.
+        `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure or its
+        z-score is missing). Coordinates `modality`, `system`, `kind` (real, simulated, not stated) and `clock` on
+        recording; `family`, `unit_of_metric`, `definition` on metric. The attr `provenance` tells where each
+        came from. `/matched/<recording>` holds what was analysed (variable `matched`), and
+        `/<family>/<recording>/<method>` each result.
 
     Raises
     ------
@@ -89,6 +91,7 @@ def compare(
         for draw in range(nulls):
             shifted = surrogate.circular_shift(rec, seed=_null_seed(name, seed, draw))
             draws[row, :, draw] = _in_order(figures(shifted, seed)[0])
+    status[np.isfinite(data) & (draws.max(axis=-1) == draws.min(axis=-1)) & (data != draws[..., 0])] = NO_SPREAD
     nodes["/"] = _summary(named, data, draws, status)
     nodes["/"].attrs = _attrs(named, cut, nulls, seed)
     return xr.DataTree.from_dict(nodes)
@@ -145,13 +148,18 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
             "arm": _strings("arm", ["data", "null"]),
             "modality": _strings(rows, [rec.attrs["modality"] for rec in named.values()]),
             "system": _strings(rows, systems),
-            "simulated": (rows, np.array([system == "simulated" for system in systems])),
+            "kind": _strings(rows, [_kind(system) for system in systems]),
             "clock": _strings(rows, [_clock_units(rec) for rec in named.values()]),
             "family": _strings("metric", [figure.family for figure in FIGURES]),
             "unit_of_metric": _strings("metric", [figure.unit for figure in FIGURES]),
             "definition": _strings("metric", [figure.definition for figure in FIGURES]),
         },
     )  # fmt: skip
+
+
+def _kind(system: str) -> str:
+    """Tell real from simulated by the attr `system`; data that do not say what was recorded are neither."""
+    return "simulated" if system == "simulated" else "real" if system else "not stated"
 
 
 def _clock_units(rec: xr.DataArray) -> str:

@@ -53,5 +53,4 @@ def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
 
 
 def _label(summary: xr.Dataset, index: int) -> str:
-    kind = "simulated" if bool(summary["simulated"].values[index]) else "real"
-    return f"{summary['recording'].values[index]} ({kind})"
+    return f"{summary['recording'].values[index]} ({summary['kind'].values[index]})"

@@ -105,6 +105,7 @@ def _cell(summary: xr.Dataset, i: int, j: int) -> dict[str, Any]:
     clock = str(summary["clock"].values[i]) if summary["unit_of_metric"].values[j] == "clock" else ""
     z = float(summary["z_score"].values[i, j])
     return {
+        "available": np.isfinite(value),
         "value": value, "null": null, "sd": float(summary["null_sd"].values[i, j]), "z": z, "clock": clock,
         "status": str(summary["status"].values[i, j]), "strength": min(abs(z) / 10, 1.0) if np.isfinite(z) else 0.0,
     }  # fmt: skip
@@ -116,7 +117,7 @@ def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict
     return {
         "name": name,
         "modality": str(summary["modality"].values[index]),
-        "simulated": bool(summary["simulated"].values[index]),
+        "kind": str(summary["kind"].values[index]),
         "system": str(summary["system"].values[index]),
         "digest": comparison.attrs["recording"][name],
         "provenance": {key: value for key, value in provenance.items() if key != "history"},

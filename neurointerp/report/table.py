@@ -21,7 +21,7 @@ def table(comparison: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns recording, modality, kind (real or simulated), family, metric, unit, data, null_mean, null_sd,
+        Columns recording, modality, kind (real, simulated, not stated), family, metric, unit, data, null_mean, null_sd,
         z_score, status.
     """
     import pandas as pd
@@ -35,7 +35,7 @@ def table(comparison: xr.DataTree) -> pd.DataFrame:
             rows.append({
                 "recording": name,
                 "modality": cell["modality"].item(),
-                "kind": "simulated" if cell["simulated"].item() else "real",
+                "kind": cell["kind"].item(),
                 "family": cell["family"].item(),
                 "metric": metric,
                 "unit": cell["clock"].item() if unit == "clock" else unit,

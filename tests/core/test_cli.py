@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,22 @@ def test_bad_input_is_one_line_exit_one_and_leaves_nothing(tmp_path, arguments, 
     assert sorted(path.name for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
 
 
+def test_a_manifest_with_a_wrong_hash_is_one_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "rois.txt").write_text("1 2 3\n4 5 6\n")
+    entry = {
+        "id": "mine", "title": "t", "modality": "fmri", "version": "1", "loader": "fmri", "options": {"tr": 2.0},
+        "sources": [{"url": (tmp_path / "rois.txt").as_uri(), "sha256": "0" * 64}],
+        "system": "human", "license": "CC0", "citation": "none",
+    }  # fmt: skip
+    (tmp_path / "manifest.yaml").write_text(json.dumps({"datasets": [entry]}))
+    arguments = ("load", "mine", "--manifest", tmp_path / "manifest.yaml", "--out", tmp_path / "out.zarr")
+    _, stderr = run(*arguments, check=1)
+    assert "the manifest says 0000" in one_line(stderr)
+    assert not (tmp_path / "out.zarr").exists()
+    _, stderr = run(*arguments, "--debug", check=1)
+    assert "Traceback" in stderr
+
+
 def test_wrong_usage_exits_two():
     run("compare", "--no-such-flag", check=2)
     run("convert", check=2)
@@ -127,8 +144,9 @@ def test_a_users_own_files_of_four_kinds(mirror, tmp_path):
         [tmp_path / "own.npy", "--modality", "ieeg", "--units", "uV", "--rate", "200"],
     ):
         rows = json.loads(run("compare", *extra, *common)[0])
-        assert {row["status"] for row in rows} == {"ok"}, extra
-        assert {row["kind"] for row in rows} == {"real"}
+        assert all(row["data"] is not None for row in rows), extra
+        assert {row["kind"] for row in rows} == {"not stated"}
+        assert {row["recording"] for row in rows} == {Path(extra[0]).name.split(".")[0]}
 
 
 def test_broken_raw_files_are_one_clear_line(mirror, tmp_path):

@@ -39,7 +39,7 @@ def test_labels_from_data_are_escaped_and_nothing_is_fetched(page):
 
 def test_every_recording_says_whether_it_is_real(page, tree):
     text = page.read_text("utf-8")
-    for name, kind in (("&lt;b&gt;sim", "simulated"), ("worm", "real")):
+    for name, kind in (("&lt;b&gt;sim", "simulated"), ("worm", "real"), ("single", "not stated")):
         assert re.search(rf"<h2[^>]*>{re.escape(name)} .*?{kind}</span></h2>", text)
     for metric in tree["metric"].values:
         assert metric.replace("_", " ") in text

@@ -143,6 +143,19 @@ def test_timescale_of_an_autoregressive_process_is_recovered_in_clock_units(tau)
     assert _figures.intrinsic_timescale(shifted) == pytest.approx(_figures.intrinsic_timescale(rec), rel=1e-9)
 
 
+def test_a_null_without_spread_is_said_to_have_none():
+    rng = np.random.default_rng(0)
+    values = np.outer(rng.standard_normal(200), np.ones(6)) + 0.9 * rng.standard_normal((200, 6))
+    shared = ni.recording(values, modality="eeg", units="V", sampling_rate=10.0)
+    out = comparison.compare({"a": shared}, nulls=3)
+    cell = out.to_dataset(inherit=False).sel(recording="a", metric="connectivity_density")
+    assert set(np.ravel(cell["null_draws"])) == {0.0}
+    assert float(cell["summary"].sel(arm="data")) > 0.5
+    assert np.isnan(cell["z_score"])
+    assert cell["status"] == "no z-score: all draws of the null are the same"
+    assert cell["kind"] == "not stated"
+
+
 def test_z_score_is_zero_where_data_and_null_agree_and_missing_without_spread():
     z = z_score(np.array([1.0, 1.0, 3.0]), np.array([[1.0, 1.0 + 1e-15], [0.0, 0.0], [1.0, 2.0]]))
     assert z[0] == 0.0
