@@ -96,7 +96,7 @@ def _workbook(path: Path, sheet: str | None) -> Read:
     import pandas as pd
 
     if find_spec("openpyxl") is None:
-        raise LoaderError(f"{path}: reading a workbook needs openpyxl: pip install openpyxl")
+        raise LoaderError(f"{path}: reading a workbook needs openpyxl: pip install 'neurointerp[demo]'")
     with files.reading(path, "a workbook"), pd.ExcelFile(path) as book:
         names = [str(name) for name in book.sheet_names]
         if not any(name.endswith("gap jn symmetric") for name in names):
