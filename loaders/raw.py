@@ -15,7 +15,7 @@ from neurointerp.loaders import calcium, eeg, files, fmri, spikes
 STORES = (".zarr", ".zarr.zip")
 BY_SUFFIX = {
     "eeg": (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".fif.gz", ".cnt", ".ds"),
-    "fmri": (".nii", ".nii.gz"),
+    "fmri": (".nii", ".nii.gz", ".gii", ".gii.gz", ".mgz", ".mgh", ".head"),
 }
 """Suffixes that one modality's library alone reads; every other file needs `modality`."""
 

@@ -103,7 +103,9 @@ def public() -> Iterator[str]:
         yield from (f"{module.__name__}.{name}" for name in module.__all__)
     yield "neurointerp.loaders.activations.record"
     readers = [f"neurointerp.loaders.{name}" for name in loaders.__all__ if name not in ("datasets", "files")]
-    readers += [f"{datasets.__name__}.{found.name}" for found in pkgutil.iter_modules(datasets.__path__)]
+    readers += [
+        f"{datasets.__name__}.{found.name}" for found in pkgutil.iter_modules(datasets.__path__) if found.name[0] != "_"
+    ]
     yield from (f"{module}.{f}" for module in readers for f in own(module) if f in ("load", "load_session"))
 
 

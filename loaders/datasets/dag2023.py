@@ -10,6 +10,7 @@ import xarray as xr
 
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
+from neurointerp.loaders.datasets import worm_traces
 from neurointerp.recordings import add_history, recording, session
 
 SIGNALS = ("trace_array", "trace_array_original", "traces_array_F_F20")
@@ -21,7 +22,14 @@ ABOUT = {
 }
 
 
-def load(path: files.PathLike, *, labels: files.PathLike | None = None, signal: str = "trace_array") -> xr.DataArray:
+def load(
+    path: files.PathLike,
+    *,
+    labels: files.PathLike | None = None,
+    signal: str = "trace_array",
+    homogenised: bool = False,
+    target_dt: float = worm_traces.TARGET_DT,
+) -> xr.DataArray:
     """Read the neural activity of one worm.
 
     Parameters
@@ -34,6 +42,11 @@ def load(path: files.PathLike, *, labels: files.PathLike | None = None, signal: 
     signal
         `"trace_array"` (each neuron's ratio z-scored), `"trace_array_original"` (the ratio) or
         `"traces_array_F_F20"` (ratio over its 20th percentile).
+    homogenised
+        Put it on the common neuron order and clock (`worm_traces.homogenise`), where only a label that is
+        exactly one neuron is a name.
+    target_dt
+        Step (s) of that clock.
 
     Returns
     -------
@@ -54,23 +67,30 @@ def load(path: files.PathLike, *, labels: files.PathLike | None = None, signal: 
     Labels are kept as annotated, a trailing `?` (an uncertain identity) included.
     """
     found, arrays = _arrays(path)
-    return _calcium(arrays, found, signal, labels)
+    rec = _calcium(arrays, found, signal, labels)
+    return worm_traces.homogenise(rec, target_dt=target_dt) if homogenised else rec
 
 
 def load_session(
-    path: files.PathLike, *, labels: files.PathLike | None = None, signal: str = "trace_array"
+    path: files.PathLike,
+    *,
+    labels: files.PathLike | None = None,
+    signal: str = "trace_array",
+    homogenised: bool = False,
+    target_dt: float = worm_traces.TARGET_DT,
 ) -> xr.DataTree:
     """Read one worm with its behaviour.
 
     Parameters
     ----------
-    path, labels, signal
+    path, labels, signal, homogenised, target_dt
         As for `load`.
 
     Returns
     -------
     xarray.DataTree
-        Recordings `calcium`, and on the same clock `velocity`, `angular_velocity`, `head_angle`, `pumping`,
+        Recordings `calcium` (homogenised also `residual`, the smoothed copies and `original`), and on the
+        original clock `velocity`, `angular_velocity`, `head_angle`, `pumping`,
         `reversal_vec` as far as the file has values. Events: reversals (from `reversal_vec`) and the encounter
         with food. What else the file holds is listed in the root's `left_out`.
 
@@ -93,7 +113,8 @@ def load_session(
         for name in BEHAVIOUR
         if f"behavior/{name}" in arrays and np.isfinite(arrays[f"behavior/{name}"]).any()
     }
-    recordings = {"calcium": rec} | {name: _behaviour(name, values, rec, found) for name, values in held.items()}
+    traces = worm_traces.copies(rec, target_dt=target_dt) if homogenised else {"calcium": rec}
+    recordings = traces | {name: _behaviour(name, values, rec, found) for name, values in held.items()}
     used = {f"gcamp/{signal}", "timing/timestamp_confocal", "timing/time_food_encounter", "gcamp/idx_splits"}
     used |= {f"behavior/{name}" for name in held}
     attrs = {**ABOUT, "source": found.name, "left_out": sorted(set(arrays) - used)}

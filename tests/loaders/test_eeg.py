@@ -103,7 +103,7 @@ def test_annotations_become_events(mirror):
 
 @pytest.mark.parametrize("dated", [True, False])
 def test_onsets_count_from_the_first_sample_of_a_late_start(dated):
-    raw = _raw(np.random.default_rng(0).normal(size=(2, 1000)))
+    raw = _raw(np.random.default_rng(0).normal(scale=1e-5, size=(2, 1000)))
     if dated:
         raw.set_meas_date(1_000_000_000)
     raw.set_annotations(mne.Annotations([5.0], [0.5], ["tone"]))
@@ -173,21 +173,25 @@ def test_nothing_is_printed_and_warnings_are_kept(mirror, capsys):
     ]
 
 
-def test_edf_with_gaps_is_refused(mirror, tmp_path):
+def test_edf_called_discontinuous_but_without_gaps_is_as_continuous(mirror, tmp_path):
     data = bytearray((mirror / MOTOR).read_bytes())
     data[192:197] = b"EDF+D"
     gaps = tmp_path / "gaps.edf"
     gaps.write_bytes(data)
-    with pytest.raises(ni.LoaderError, match=r"is EDF\+D, with gaps between its records"):
-        eeg.load(gaps)
+    found, whole = eeg.load_session(gaps), eeg.load_session(mirror / MOTOR)
+    rec = found["recordings/eeg/recording"]
+    np.testing.assert_allclose(rec.time, whole["recordings/eeg/recording"].time, atol=1e-12)
+    assert set(rec.segment.values) == {0}
+    np.testing.assert_allclose(found["events/onset"], whole["events/onset"])
+    assert found["events/trial_type"].equals(whole["events/trial_type"])
 
 
-def test_interruptions_become_segments_and_skips_become_nan():
+def test_interruptions_and_skips_become_segments_with_true_stamps():
     raw = _raw(np.ones((2, 100)))
     raw.set_annotations(mne.Annotations([0.0, 0.3, 0.6], [0, 0, 0.1], ["boundary", "boundary", "BAD_ACQ_SKIP"]))
     rec = eeg.load(raw)
-    np.testing.assert_array_equal(rec.segment, np.repeat([0, 1], [30, 70]))
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(rec.values[:, 0])), np.arange(60, 70))
+    np.testing.assert_array_equal(rec.segment, np.repeat([0, 1, 2], [30, 30, 30]))
+    np.testing.assert_array_equal(rec.time, np.r_[0:60, 70:100] / 100)
     assert rec.attrs["history"][-1]["parameters"]["samples_skipped"] == 10
 
 
@@ -216,10 +220,15 @@ def test_errors_name_the_file_and_what_it_holds(mirror, tmp_path):
         eeg.load(text)
     with pytest.raises(ni.LoaderError, match="no channels of 'ieeg'; it holds eeg, meg, meg_grad, eog, stim"):
         eeg.load(mirror / SAMPLE, modality="ieeg")
+    snirf = mirror / "fnirs/mne_snirf/20220217_nirx_15_3_recording.snirf"
+    with pytest.raises(
+        ni.LoaderError, match=r"recording\.snirf: is SNIRF, light intensities of fNIRS, .* read it with mne"
+    ):
+        eeg.load_session(snirf)
     with pytest.raises(ni.LoaderError, match="no channels of EEG, MEG or iEEG; it holds fnirs_cw_amplitude"):
-        eeg.load_session(mirror / "fnirs/mne_snirf/20220217_nirx_15_3_recording.snirf")
-    with pytest.raises(ni.LoaderError, match=r"cannot be read as EEG or MEG \(ValueError: No raw data"):
-        eeg.load(mirror / "meg/mne_sample/test-ave.fif.gz")
+        eeg.load(_mne(snirf))
+    with pytest.raises(ni.LoaderError, match=r"cannot be read as EEG or MEG \(ValueError: Could not find"):
+        eeg.load(mirror / "meg/mne_sample/sample_audvis_trunc-cov.fif")
     with pytest.raises(ni.LoaderError, match=r"a path or an mne\.io\.Raw is needed, found int"):
         eeg.load(3)
     shutil.copy(mirror / "eeg/eeglab/eeglab_data.set", tmp_path)
