@@ -31,7 +31,7 @@ def run(family, method, rec, seed=0):
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "comparison":
-        return call({"one": rec, "two": rec}, nulls=2, seed=seed)
+        return call({"one": rec}, nulls=2, seed=seed)
     return call(rec, seed=seed, **options)
 
 

@@ -175,7 +175,7 @@ def _type(where: str, variable: xr.Variable) -> Iterator[str]:
         other = next((value for value in np.ravel(variable.values) if not isinstance(value, str)), "")
         if not isinstance(other, str):
             yield f"{where} holds Python objects ({type(other).__name__}): numbers, booleans or strings are needed"
-        elif not variable.ndim and variable.values[()].endswith("\0"):  # zarr gives a lone string back without it
+        elif not variable.ndim and str(variable.values[()]).endswith("\0"):  # zarr gives a lone string back without it
             yield f"{where} is a string that ends with NUL"
     elif dtype.kind not in "UT" and dtype.name not in NUMBERS:
         yield f"{where} has dtype {dtype}: numbers of at most 64 bits, booleans or strings are needed"

@@ -143,7 +143,7 @@ class TestErrors:
     def test_a_workbook_without_its_reader(self, mirror, monkeypatch):
         monkeypatch.setitem(sys.modules, "openpyxl", None)
         monkeypatch.setattr("neurointerp.loaders.datasets._wiring.find_spec", lambda name: None)
-        with pytest.raises(ni.LoaderError, match="reading a workbook needs openpyxl: pip install .neurointerp"):
+        with pytest.raises(ni.LoaderError, match=r"reading a workbook needs openpyxl: pip install .neurointerp"):
             connectome.load(mirror / COOK)
 
     @WORKBOOKS
