@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp import recordings, store
+from neurointerp import fetch, recordings, store
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import calcium, eeg, files, fmri, spikes
 
@@ -56,8 +56,14 @@ def load(
     """
     path = files.existing(source)
     rec = _read(path, modality, units, sampling_rate, bin_width)
-    stored = path.name.endswith(STORES) and rec.name is not None
-    return rec if stored else rec.rename(path.resolve().name.split(".")[0] or "recording")
+    if path.name.endswith(STORES):
+        return rec if rec.name is not None else rec.rename(_stem(path))
+    sha256 = [fetch.sha256_of(path)] if path.is_file() else []
+    return recordings.add_history(rec.rename(_stem(path)), "loaders.raw.load", file=path.name, sha256=sha256)
+
+
+def _stem(path: Path) -> str:
+    return path.resolve().name.split(".")[0] or "recording"
 
 
 def _read(
@@ -99,8 +105,7 @@ def _array(path: Path, modality: str | None, units: str | None, rate: float | No
         raise LoaderError(f"{path} cannot be read as a numpy array: {error}") from error
     if values.ndim != 2:
         raise LoaderError(f"{path} has shape {values.shape}: an array (time, unit) is needed")
-    rec = recordings.recording(values, modality=modality, units=units, sampling_rate=rate)
-    return recordings.add_history(rec, "loaders.raw.load", file=path.name, units=units, sampling_rate=rate)
+    return recordings.recording(values, modality=modality, units=units, sampling_rate=rate)
 
 
 def _given(what: str, value: Any, path: Path, flag: str) -> Any:

@@ -212,7 +212,8 @@ def load_session(
     entry = _entry(id, manifest)
     name, found = _item(entry, item)
     tree: xr.DataTree = _read(entry, found, "load_session", mirror)
-    tree.attrs |= {**_about(entry, found), "dataset": entry.id, "item": name}
+    sha256 = [source.sha256 for source in found.sources]
+    tree.attrs |= {**_about(entry, found), "dataset": entry.id, "item": name, "sha256": sha256}
     return tree
 
 

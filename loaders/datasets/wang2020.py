@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("out", help="path to write, such as wang2020.zarr.zip")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     options = parser.parse_args(arguments)
-    store.save(record(), options.out, overwrite=options.overwrite)
+    store.save(record(), options.out, overwrite=options.overwrite, compression="lz4")
 
 
 def _paragraph_id(number: int) -> str:
