@@ -45,13 +45,15 @@ def result(
     """
     several = isinstance(recording, Sequence)
     about = [_about(one) for one in (recording if isinstance(recording, Sequence) else [recording])]
-    digests, modalities = ([one[i] for one in about] for i in range(2))
+    digests, modalities, origins = ([one[i] for one in about] for i in range(3))
+    names = [f"recording {i}" for i in range(len(origins))] if several else ["recording"]
     ds = xr.Dataset(dict(variables))
     ds.attrs = {
         "analysis": analysis,
         "parameters": plain(dict(parameters)),
         "recording": digests if several else digests[0],
         "modality": modalities if several else modalities[0],
+        "provenance": dict(zip(names, origins, strict=True)),
         "version": version(),
         "seed": int(seed),
         "schema_version": SCHEMA_VERSION,
@@ -60,13 +62,15 @@ def result(
     return ds
 
 
-def _about(analysed: xr.DataArray | xr.Dataset) -> tuple[Any, Any]:
-    """Give the digest and modality of what was analysed."""
+def _about(analysed: xr.DataArray | xr.Dataset) -> tuple[Any, Any, Any]:
+    """Give the digest and modality of what was analysed, and the attrs that lead back to its raw files."""
     from neurointerp.store import digest
 
     if isinstance(analysed, xr.Dataset) and "recording" in analysed.attrs:
-        return analysed.attrs["recording"], analysed.attrs.get("modality", "unknown")
-    return digest(analysed), analysed.attrs.get("modality", "unknown")
+        kept = analysed.attrs.get("provenance", {}).get("recording", {})
+        return analysed.attrs["recording"], analysed.attrs.get("modality", "unknown"), kept
+    kept = {key: analysed.attrs[key] for key in ("system", "source", "history") if key in analysed.attrs}
+    return digest(analysed), analysed.attrs.get("modality", "unknown"), kept
 
 
 def check_result(result: xr.Dataset) -> None:

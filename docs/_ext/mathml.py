@@ -1,5 +1,7 @@
 """Formulas as MathML, written at build time: the pages load no script for them."""
 
+import re
+from html import unescape
 from xml.etree import ElementTree
 
 from docutils import nodes
@@ -12,7 +14,10 @@ ElementTree.register_namespace("", SPACE)
 
 def mathml(node, block):
     """Translate a formula; docutils sets the index of an accented letter under it, here it goes beside."""
-    formula = ElementTree.fromstring(tex2mathml(node.astext(), as_block=block))
+    text = re.sub(
+        r"&(?!(?:amp|lt|gt|quot);)\w+;", lambda name: unescape(name[0]), tex2mathml(node.astext(), as_block=block)
+    )
+    formula = ElementTree.fromstring(text)
     for part in list(formula.iter(f"{{{SPACE}}}munderover")):
         letter, index, over = part
         if over.text in ACCENTS:
