@@ -294,6 +294,33 @@ def test_the_two_names_are_exchanged_in_one_step_where_the_system_can(tmp_path):
         staging.exchange(tmp_path / "a", tmp_path / "none")
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+@pytest.mark.parametrize("name", ["r.zarr", "r.zarr.zip"])
+def test_everything_is_on_the_disk_before_it_is_put_in_place(name, recordings, tmp_path, monkeypatch):
+    steps, sync, place = [], os.fsync, staging.place
+
+    def synced(handle):
+        steps.append(Path(f"/proc/self/fd/{handle}").readlink())
+        sync(handle)
+
+    def placed(*args):
+        steps.append("place")
+        place(*args)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(staging, "place", placed)
+    path = ni.save(recordings["eeg"], tmp_path / name)
+    before, after = steps[: steps.index("place")], steps[steps.index("place") + 1 :]
+    assert after == [tmp_path]
+    if name == "r.zarr.zip":
+        assert [step.name for step in before] == ["new.zip"]
+        return
+    stage = before[-1]
+    assert {step.relative_to(stage) for step in before} == {p.relative_to(path) for p in [path, *path.rglob("*")]}
+    files = [step.relative_to(stage).as_posix() for step in before if (path / step.relative_to(stage)).is_file()]
+    assert files[-1] == "digests.json"
+
+
 def test_a_failing_task_leaves_what_was_there(recordings, tmp_path):
     dask = pytest.importorskip("dask")
     path = ni.save(recordings["eeg"], tmp_path / "r.zarr")

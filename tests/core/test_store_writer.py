@@ -99,7 +99,9 @@ def test_trials_are_appended_and_counted_on(tmp_path):
             out.append(blocks[1].assign_coords(trial=[6, 9]))
 
 
-def test_plain_arrays_are_labelled_by_the_template_and_may_change_afterwards(tmp_path):
+@pytest.mark.parametrize("chunk_bytes", [2**22, 32])
+def test_plain_arrays_are_labelled_by_the_template_and_may_change_afterwards(chunk_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", chunk_bytes)
     whole = tokens(0, 6)
     buffer = np.empty((3, 4), np.float32)
     with store.writer(tmp_path / "r.zarr", whole[:0]) as out:

@@ -1,0 +1,122 @@
+"""Write and sync, and cold read, of a large recording: neurointerp's store against numpy's and xarray's defaults.
+
+Ratios are of medians over interleaved rounds, so that a busy machine slows all alike. Reads are cold: every file is
+put on the disk and out of the page cache first, and all values are touched.
+
+    python benchmarks/storage.py --gb 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import neurointerp as ni
+
+UNITS = 3072
+TARGETS = {"write": 2.0, "read": 2.5}
+"""How many times faster than xarray's defaults the store must be."""
+
+
+def activations(gigabytes: float) -> np.ndarray:
+    """Give float32 values like those of an MLP after its nonlinearity: half of them small and negative."""
+    samples = max(int(gigabytes * 1e9 / (4 * UNITS)), 1)
+    block = np.random.default_rng(0).standard_normal((min(samples, 8192), UNITS), dtype=np.float32)
+    block *= np.where(block > 0, np.float32(1), np.float32(0.05))
+    out = np.empty((samples, UNITS), np.float32)
+    for i, start in enumerate(range(0, samples, len(block))):
+        part = out[start : start + len(block)]
+        part[:] = np.roll(block, 37 * i, axis=1)[: len(part)]
+    return out
+
+
+def cold(path: Path) -> None:
+    """Put the files of a path on the disk and out of the page cache."""
+    for file in [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]:
+        handle = os.open(file, os.O_RDONLY)
+        os.fsync(handle)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Give how long a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def contestants(
+    rec: xr.DataArray, folder: Path
+) -> dict[str, tuple[Path, Callable[[], object], Callable[[], np.ndarray]]]:
+    """Give, by name, the path, the call that writes it and the call that reads it."""
+    values, ds = rec.values, rec.to_dataset(name="recording")
+    npy, plain, store, packed = (folder / name for name in ("a.npy", "plain.zarr", "store.zarr", "lz4.zarr"))
+
+    def read_plain() -> np.ndarray:
+        return np.asarray(xr.open_zarr(plain, chunks=None, consolidated=False)["recording"].values)
+
+    return {
+        "numpy.save": (npy, lambda: np.save(npy, values), lambda: np.load(npy)),
+        "xarray to_zarr": (plain, lambda: ds.to_zarr(plain, zarr_format=3, consolidated=False), read_plain),
+        "neurointerp": (store, lambda: ni.save(rec, store), lambda: ni.open(store).values),
+        "neurointerp lz4": (packed, lambda: ni.save(rec, packed, compression="lz4"), lambda: ni.open(packed).values),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gb", type=float, default=2.0, help="size of the recording (default 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
+    parser.add_argument("--folder", type=Path, help="where to write (default: the system's temporary folder)")
+    options = parser.parse_args()
+    values = activations(options.gb)
+    size = values.nbytes / 1e9
+    rec = ni.recording(values, modality="activations", units="1", time=np.arange(len(values)))
+    folder = Path(tempfile.mkdtemp(prefix="neurointerp-storage-", dir=options.folder))
+    times: dict[str, dict[str, list[float]]] = {}
+    bytes_of: dict[str, float] = {}
+    try:
+        for _ in range(options.rounds):
+            for name, (path, write, read) in contestants(rec, folder).items():
+                took = times.setdefault(name, {"write": [], "read": []})
+                os.sync()
+                took["write"].append(seconds(lambda write=write: (write(), os.sync())))
+                cold(path)
+                took["read"].append(seconds(lambda read=read: read().reshape(-1)[::1024].sum()))
+                files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+                bytes_of[name] = sum(file.stat().st_size for file in files) / 1e9
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    report(times, bytes_of, size)
+
+
+def report(times: dict[str, dict[str, list[float]]], bytes_of: dict[str, float], size: float) -> None:
+    """Print the table of rates and the ratios."""
+    rate = {name: {what: size / statistics.median(t) for what, t in took.items()} for name, took in times.items()}
+    print(f"{size:.2f} GB of float32, {len(next(iter(times.values()))['write'])} rounds, medians in GB/s")
+    print(f"{'':18s} write+sync  cold read  on disk (GB)")
+    for name, of in rate.items():
+        print(f"{name:18s} {of['write']:10.2f} {of['read']:10.2f} {bytes_of[name]:13.2f}")
+    ours = rate["neurointerp"]
+    for other in ("numpy.save", "xarray to_zarr"):
+        ratios = {what: ours[what] / rate[other][what] for what in TARGETS}
+        against = "".join(f"; {what} {ratio:.2f}x" for what, ratio in ratios.items())
+        goal = " (to reach: write 2x, read 2.5x)" if other == "xarray to_zarr" else ""
+        print(f"neurointerp against {other}{against}{goal}")
+
+
+if __name__ == "__main__":
+    main()
