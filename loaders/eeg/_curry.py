@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
+from neurointerp.loaders.eeg._brainvision import text_of
 
 SUFFIXES = (".cdt", ".cdt.dpa", ".cdt.dpo", ".cdt.cef", ".dap")
 HEADERS = (".cdt.dpa", ".cdt.dpo", ".dap")
@@ -34,7 +35,7 @@ def units(path: Path, kinds: list[str]) -> list[str]:
     stem = re.sub(r"\.(cdt(\.\w+)?|dap|dat)$", "", path.name, flags=re.IGNORECASE)
     header = next((path.with_name(stem + end) for end in HEADERS if path.with_name(stem + end).is_file()), path)
     with files.reading(header, "a Curry header"):
-        groups = [_group(text) for text in header.read_text("latin-1").split("DEVICE_PARAMETERS")[1::2]]
+        groups = [_group(text) for text in text_of(header).split("DEVICE_PARAMETERS")[1::2]]
     of_magnets = {unit for kind, unit, _ in groups if kind == "mag"} - {MAGNETIC}
     if of_magnets:
         raise LoaderError(f"{header}: its magnetic fields are in {', '.join(map(repr, of_magnets))}; MNE knows fT alone")
