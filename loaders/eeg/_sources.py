@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
 from neurointerp.loaders.eeg import _brainvision, _curry, _edf, _gdf
@@ -264,12 +266,20 @@ def _fieldtrip(path: Path, info: Any) -> Opened:
         if name is None:
             raise LoaderError(f"{path}: holds no FieldTrip structure (a struct with labels); it holds {sorted(tree)}")
         if "avg" in tree[name]:
-            data = [mne.read_evoked_fieldtrip(path, info, data_name=name)]
-        elif isinstance(tree[name].get("time"), list) and len(tree[name]["time"]) == 1:
+            data = [_on_its_clock(mne.read_evoked_fieldtrip(path, info, data_name=name), tree[name])]
+        elif np.ndim(tree[name].get("trial", [[]])) == 2 or len(tree[name]["trial"]) == 1:
             data = mne.io.read_raw_fieldtrip(path, info, data_name=name)
         else:
             data = mne.read_epochs_fieldtrip(path, info, data_name=name)
     return Opened(data, str(path), said=tuple(said), zoned=True)
+
+
+def _on_its_clock(average: Any, structure: Mapping[str, Any]) -> Any:
+    """Take the first time and the number of trials from the file: MNE begins every average at 0 s, and counts one."""
+    average.shift_time(float(np.ravel(structure["time"])[0]), relative=False)
+    counts = np.unique(structure.get("dof", 1))
+    average.nave = int(counts[0]) if counts.size == 1 else average.nave
+    return average
 
 
 def _bids(root: Path, entities: Mapping[str, str]) -> list[Opened]:

@@ -256,33 +256,6 @@ def test_bids_datasets_take_entities(mirror, tmp_path):
         eeg.load(tmp_path, entities={"subject": "99"})
 
 
-def test_fieldtrip_needs_an_info(mirror, monkeypatch):
-    path = mirror / "eeg/fieldtrip_neuromag306/averaged_v7.mat"
-    with pytest.raises(ni.LoaderError, match=r"averaged_v7\.mat: a FieldTrip structure states no units .* pass info="):
-        eeg.load(path)
-    info = mne.io.read_info(mirror / "meg/mne_sample/sample_audvis_trunc_raw_sss.fif", verbose="error")
-    monkeypatch.setitem(__import__("sys").modules, "pymatreader", None)
-    with pytest.raises(ni.LoaderError, match="pymatreader is needed to read this and is not installed"):
-        eeg.load(path, info=info)
-
-
-def test_fieldtrip_averages_are_read_by_mne(mirror, monkeypatch):
-    import types
-
-    from scipy.io import loadmat
-
-    path = mirror / "eeg/fieldtrip_neuromag306/averaged_v7.mat"
-    stand_in = types.ModuleType("pymatreader")  # scipy reads these files too; MNE asks for this library
-    stand_in.read_mat = lambda name, **_: loadmat(name, simplify_cells=True)
-    monkeypatch.setitem(__import__("sys").modules, "pymatreader", stand_in)
-    data = loadmat(path, simplify_cells=True)["data"]
-    info = mne.create_info([str(name) for name in data["label"]], 600.0, "grad")
-    rec = eeg.load(path, info=info)
-    theirs = mne.read_evoked_fieldtrip(path, info)
-    np.testing.assert_array_equal(rec.values, theirs.data.T)
-    assert (rec.attrs["units"], rec.sizes["time"]) == ("T/m", data["time"].size)
-
-
 def test_eeglab_epochs_are_trials(tmp_path):
     from scipy.io import savemat
 
