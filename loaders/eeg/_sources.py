@@ -19,6 +19,8 @@ from neurointerp.units import factor
 
 SIDECARS = (".json", ".tsv", ".eeg", ".vmrk", ".fdt", ".dat", ".tsv.gz")
 """Files beside a recording that have its name."""
+PARTS = {".fdt": ".set", ".eeg": ".vhdr", ".vmrk": ".vhdr"}
+"""Part of a recording -> the file beside it that stands for the whole."""
 KIT = (".sqd", ".con")
 
 
@@ -84,6 +86,8 @@ def _path(path: Path, info: Any) -> list[Opened]:
             f"{path}: is SNIRF, light intensities of fNIRS, which no modality of a recording covers; read it with "
             "mne.io.read_raw_snirf and give its values to neurointerp.recording(..., modality='behavior')"
         )
+    if suffix in PARTS and path.with_suffix(PARTS[suffix]).is_file():
+        raise LoaderError(f"{path}: is a part of {path.with_suffix(PARTS[suffix]).name}, which lies beside it; pass that")
     if suffix in _edf.SUFFIXES:
         return _of_edf(path, None)
     if suffix == ".mat":
