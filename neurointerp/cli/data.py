@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from neurointerp.cli._options import AsJson, BinWidth, Manifest, Mirror, Modality, Rate, Units
+from neurointerp.cli._options import (
+    AsJson, BinWidth, Entity, Manifest, Mirror, Modality, Rate, Run, Subject, Task, Units, Visit,
+)  # fmt: skip
 from neurointerp.cli._printing import echo, print_description, print_rows
-from neurointerp.cli._sources import dataset_of, source_of
+from neurointerp.cli._sources import dataset_of, entities_of, source_of
 
 
 def datasets(manifest_file: Manifest = None, as_json: AsJson = False) -> None:
@@ -51,33 +53,53 @@ def convert(
     units: Units = None,
     rate: Rate = None,
     bin_width: BinWidth = None,
+    subject: Subject = None,
+    session: Visit = None,
+    task: Task = None,
+    run: Run = None,
+    entity: Entity = None,
     overwrite: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a raw file and write it as a recording."""
+    """Read a raw file, or a recording of a BIDS root, and write it as a recording."""
     from neurointerp import store
+    from neurointerp.cli._progress import followed
     from neurointerp.loaders import raw
 
-    kind = modality[0] if modality else None
-    rec = raw.load(source, modality=kind, units=units, sampling_rate=rate, bin_width=bin_width)
-    store.save(rec, out, overwrite=overwrite)
+    rec = raw.load(
+        source, modality=modality[0] if modality else None, units=units, sampling_rate=rate, bin_width=bin_width,
+        entities=entities_of(subject, session, task, run, entity),
+    )  # fmt: skip
+    with followed(rec) as watched:
+        store.save(watched, out, overwrite=overwrite)
     print_description(rec, as_json)
 
 
 def info(
     source: str,
     mirror: Mirror = None,
+    modality: Modality = None,
+    subject: Subject = None,
+    session: Visit = None,
+    task: Task = None,
+    run: Run = None,
+    entity: Entity = None,
     history: Annotated[bool, typer.Option("--history", help="Show every step back to the raw files instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Describe a dataset, a store or a raw file whose name tells its kind; --history takes results too."""
-    if not history:
-        return print_description(source_of(source, mirror=mirror), as_json)
     from neurointerp import store
     from neurointerp.history import provenance
 
+    kind, entities = modality[0] if modality else None, entities_of(subject, session, task, run, entity)
     stored = source.endswith((".zarr", ".zarr.zip")) and Path(source).exists()
-    chain = provenance(store.open(source) if stored else source_of(source, mirror=mirror))
+    if history and stored:
+        found = store.open(source)
+    else:
+        found = source_of(source, mirror=mirror, modality=kind, entities=entities)
+    if not history:
+        return print_description(found, as_json)
+    chain = provenance(found)
     echo(json.dumps(chain.as_dict()) if as_json else str(chain))
 
 
