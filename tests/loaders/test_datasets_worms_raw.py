@@ -11,7 +11,21 @@ import pytest
 import scipy.io
 
 import neurointerp as ni
+from neurointerp import holdings
 from neurointerp.loaders.datasets import lin2023, nejatbakhsh2020, venkatachalam2024, worm_neurons, yemini2021
+
+
+def adopted(dataset, folder):
+    """Load every worm of a folder by the dataset's id, from `file://` sources with the sha256 that they have."""
+    mine = holdings.adopt(dataset, folder, folder / "mine.yaml")
+    entry = ni.datasets(mine)[dataset]
+    assert all(s.url.startswith("file://") and s.sha256 for item in entry.all_items().values() for s in item.sources)
+    worms = ni.load_all(dataset, manifest=mine)
+    for rec in worms.values():
+        ni.check(rec)
+        assert rec.attrs["citation"] == entry.citation
+    return worms
+
 
 SESSION = ["calcium", "residual", "calcium_smooth", "residual_smooth", "original"]
 
@@ -71,6 +85,9 @@ class TestYemini:
             np.testing.assert_array_equal(rec.time, np.arange(self.FRAMES[place]) / 4)
             ni.check(rec)
         assert yemini2021.load(path, worm="20190924_02_head").identical(worms["20190924_02_head"])
+        by_id = adopted("yemini2021", path.parent)
+        assert list(by_id) == list(worms)
+        np.testing.assert_array_equal(by_id["20190924_03_head"], worms["20190924_03_head"])
 
     def test_what_was_not_seen_is_missing_not_zero(self, path):
         out = yemini2021.load(path, worm="20190924_03_head", homogenised=True)
@@ -113,9 +130,7 @@ class TestYemini:
             yemini2021.load(path)
         with pytest.raises(ni.LoaderError, match="no signal 'F'; signals are norm_traces, traces"):
             yemini2021.load(path, signal="F")
-        with pytest.raises(
-            ni.LoaderError, match=r"no traces; Head_Activity_OH15500\.mat, .* is needed, this holds fps"
-        ):
+        with pytest.raises(ni.LoaderError, match=r"no traces; Head_Activity_OH15500\.mat, .* is needed, this holds"):
             yemini2021.load(path, signal="traces")
         planted["AVL"][1] = planted["AVL"][1][:-1]
         scipy.io.savemat(tmp_path / "w.mat", self.held(planted))
@@ -194,6 +209,7 @@ class TestLin:
         (tmp_path / "A2").mkdir()
         scipy.io.savemat(tmp_path / "A2" / "run101_prfrd_data.mat", self.held())
         assert list(lin2023.load_all(tmp_path)) == ["run101", "run101-1"]
+        assert list(adopted("lin2023", tmp_path)) == ["run101", "run101-1"]
         with pytest.raises(ni.LoaderError, match=r"holds no \*\.nwb"):
             nejatbakhsh2020.load_all(tmp_path)
 
@@ -309,6 +325,7 @@ class TestNejatbakhsh:
         assert set(out.unit.values[out.notnull().any("time")]) == {"AVAL", "VB2", "AWCR", "u000", "u001", "u002"}
         assert out.sel(unit="VB2").isnull().any()
         assert list(nejatbakhsh2020.load_all(path.parent)) == ["sub-20190924-01"]
+        assert adopted("nejatbakhsh2020", path.parent)["sub-20190924-01"].sizes == {"time": 60, "unit": 6}
 
     def test_malformed(self, worm, tmp_path, mirror):
         path = write_nwb(tmp_path / "few", np.ones((9, 3)), ["AVAL"])
@@ -365,6 +382,7 @@ class TestVenkatachalam:
         assert set(out.unit.values[out.notnull().any("time")]) == {"ADAL", "ASEL", "AVAL"}
         assert tuple(out.unit.values) == worm_neurons.order(300)
         assert list(venkatachalam2024.load_all(path.parent, homogenised=True)) == ["20220327_herm_2"]
+        assert list(adopted("venkatachalam2024", path.parent)) == ["20220327_herm_2"]
 
     def test_malformed(self, tmp_path):
         file = tmp_path / "w.csv"
