@@ -128,7 +128,7 @@ def _on_grid(rec: xr.DataArray, rows: np.ndarray, grid: np.ndarray, dt: float) -
     segment = {"segment": ("time", breaks)} if breaks[-1] else {}
     out = recording(
         values, modality="calcium", units=rec.attrs["units"], time=grid * dt, unit=list(named["unit"].values),
-        sampling_rate=1 / dt, name=rec.name, coords={**coords, **segment},
+        sampling_rate=1 / dt, name=str(rec.name), coords={**coords, **segment},
         attrs={name: rec.attrs[name] for name in ("system", "normaliser", "dt") if name in rec.attrs},
     )  # fmt: skip
     out.attrs["history"] = rec.attrs["history"]

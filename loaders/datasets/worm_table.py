@@ -217,7 +217,10 @@ def _held(worm: Worm) -> dict[str, xr.DataArray]:
     if isinstance(worm, xr.DataArray):
         return {"calcium": worm}
     if isinstance(worm, xr.DataTree):
-        return {str(name): node["recording"] for name, node in worm["recordings"].children.items()}
+        held: dict[str, xr.DataArray] = {
+            str(name): node.to_dataset()["recording"] for name, node in worm["recordings"].children.items()
+        }
+        return held
     return dict(worm)
 
 

@@ -295,9 +295,8 @@ def _finished(rec: xr.DataArray, values: np.ndarray, name: str, target_dt: float
     traces = np.concatenate([part for _, part in pieces])
     given = rec["label" if "label" in rec.coords else "unit"].values
     labels = ["" if re.fullmatch(r"u\d+", str(label)) else str(label) for label in given]
-    units, column, coords = slots(
-        labels, neurons=neurons, named=rec["is_labeled"].values if "is_labeled" in rec.coords else None
-    )
+    named = [bool(each) for each in rec["is_labeled"].values] if "is_labeled" in rec.coords else None
+    units, column, coords = slots(labels, neurons=neurons, named=named)
     placed = np.where(column >= 0, traces[:, column], np.nan)
     labelled = (column >= 0) & coords["is_labeled"][1]
     if len(bounds) > 1:
