@@ -90,7 +90,8 @@ def summary(worms: Mapping[str, xr.DataArray]) -> dict[str, Any]:
     minutes, names, rates = 0.0, set[str](), []
     for rec in worms.values():
         there = np.isfinite(rec.values).any(axis=0)
-        called = [worm_neurons.canonical(str(unit)) for unit in rec["unit"].values[there & rec["is_labeled"].values]]
+        sure = there & rec["is_labeled"].values if "is_labeled" in rec.coords else there & False
+        called = [worm_neurons.canonical(str(unit)) for unit in rec["unit"].values[sure]]
         neurons, labeled = neurons + int(there.sum()), labeled + len([name for name in called if name])
         names |= {name for name in called if name}
         time = rec["time"].values
