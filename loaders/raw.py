@@ -34,13 +34,14 @@ def load(
     ----------
     source
         A store of neurointerp (`.zarr`, `.zarr.zip`), a raw file, an array (`.npy`, samples x units), or a folder
-        (suite2p, ALF).
+        (suite2p, ALF, phy or Kilosort).
     modality
         Needed where the file's suffix does not tell: one of `neurointerp.schema.MODALITIES`.
     units
         Units of the values, for `.npy` and for files that do not state them.
     sampling_rate
-        Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions).
+        Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions); of spike times in
+        samples (phy folders without `params.py`).
     bin_width
         Width of the bins (s) that spike times are counted in.
 
@@ -82,15 +83,18 @@ def _read(
     if kind == "fmri":
         return fmri.load(path, tr=None if rate is None else 1.0 / rate)
     if kind == "calcium":
-        return calcium.load(path, sampling_rate=rate)
+        return calcium.load(path, sampling_rate=rate, units=units or "1")
     if kind == "spikes":
-        return spikes.load(path, bin_width=_given("bin width (s)", bin_width, path, "--bin-width"))
+        width = _given("bin width (s)", bin_width, path, "--bin-width")
+        return spikes.load(path, bin_width=width, sampling_rate=rate)
     raise LoaderError(f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)")
 
 
 def _by_suffix(path: Path) -> str | None:
     if path.is_dir() and any((path / sub / "F.npy").is_file() for sub in (".", "plane0", "suite2p/plane0")):
         return "calcium"
+    if path.is_dir() and any((path / name).is_file() for name in ("spike_times.npy", "spikes.times.npy")):
+        return "spikes"
     return next((kind for kind, ends in BY_SUFFIX.items() if path.name.lower().endswith(ends)), None)
 
 
