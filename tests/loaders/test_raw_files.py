@@ -15,7 +15,15 @@ import scipy.io
 
 import neurointerp as ni
 from neurointerp.loaders import calcium, spikes
-from neurointerp.loaders.datasets import atanas2023, bryant2022, chae2019, dag2023, kato2015, seeelegans2024, triplett2018
+from neurointerp.loaders.datasets import (
+    atanas2023,
+    bryant2022,
+    chae2019,
+    dag2023,
+    kato2015,
+    seeelegans2024,
+    triplett2018,
+)
 
 ALF = "spikes/ibl_alf"
 PHY = "spikes/phy_template"
