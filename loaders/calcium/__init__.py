@@ -1,4 +1,4 @@
-"""Calcium imaging as recordings: suite2p, CaImAn, NWB and plain matrices; dF/F, neuropil and deconvolution as recorded steps."""
+"""Calcium imaging as recordings: suite2p, CaImAn, NWB, plain matrices; dF/F, neuropil, deconvolution as steps."""
 
 from neurointerp.loaders.calcium.export import to_nwb
 from neurointerp.loaders.calcium.sources import load, load_session

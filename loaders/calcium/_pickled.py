@@ -1,4 +1,4 @@
-"""Data in the pickled `.npy` files of suite2p, read without unpickling: the stream is walked, nothing in it is called."""
+"""Data in the pickled `.npy` files of suite2p, read without unpickling: the stream is walked, nothing is called."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def numbers(value: Any) -> np.ndarray:
         _, shape, dtype, fortran, data = value.state
         return np.frombuffer(_bytes(data), dtype=_dtype(dtype)).reshape(shape, order="F" if fortran else "C")
     if isinstance(value, Call) and value.name in SCALAR:
-        return np.frombuffer(_bytes(value.arguments[1]), dtype=_dtype(value.arguments[0]))[0]
+        return np.frombuffer(_bytes(value.arguments[1]), dtype=_dtype(value.arguments[0])).reshape(())
     if isinstance(value, list | tuple):
         return np.array([numbers(item) for item in value])
     if isinstance(value, bool | int | float):
@@ -60,7 +60,7 @@ def numbers(value: Any) -> np.ndarray:
     raise ValueError(f"no number: {value.name if isinstance(value, Call) else type(value).__name__}")
 
 
-def _dtype(value: Any) -> np.dtype:
+def _dtype(value: Any) -> Any:
     if not (isinstance(value, Call) and value.name == "numpy dtype" and NUMBERS.fullmatch(str(value.arguments[0]))):
         raise ValueError("the array holds no numbers")
     order = value.state[1] if value.state else "="
@@ -77,7 +77,7 @@ def _bytes(value: Any) -> bytes:
 def _walk(stream: IO[bytes]) -> Any:
     """Follow the operations of a pickle; whatever they would call stays a `Call`."""
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     for operation, argument, _ in pickletools.genops(stream):
         name = operation.name
         if name == "STOP":

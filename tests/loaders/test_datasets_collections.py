@@ -68,7 +68,7 @@ class TestSchalk2004:
         assert closed.sel(unit=back).mean() > 1.5 * closed.sel(unit=front).mean()
 
     def test_another_order_rate_and_a_missing_channel_come_to_the_same(self, tmp_path):
-        path, raw = made(tmp_path)
+        path, _ = made(tmp_path)
         rec = schalk2004.load(path)
         assert tuple(rec["unit"].values) == schalk2004.ORDER
         assert (rec.attrs["sampling_rate"], rec.attrs["subject"], rec.attrs["run"]) == (160.0, "S088", 6)

@@ -91,10 +91,8 @@ def patch(name, group):
             data = file[f"{group}/{name}/data"]
             return (data[()] * data.attrs["conversion"])[:, None]
 
-    current = group == "acquisition"
-    return Row(
-        PATCH, read, "ieeg" if current else "stimulus", (55_000, 1), 50_000.0, "A" if current else "V", (name, name), values
-    )  # fmt: skip
+    modality, units = ("ieeg", "A") if group == "acquisition" else ("stimulus", "V")
+    return Row(PATCH, read, modality, (55_000, 1), 50_000.0, units, (name, name), values)
 
 
 def worm(name, size, labels, table=True):
@@ -198,7 +196,8 @@ TABLE = [
     Row(
         f"{HALLEM}/pASB67_soma_pF_PT_short_data.mat",
         lambda path: calcium.load(path, signal="CaResponse/full", unit="UIDs", rate=1.0),
-        "calcium", (841, 7), 1.0, "1", ("211105_001_soma", "211105_009_soma"), lambda path: scipy.io.loadmat(path)["CaResponse"]["full"][0, 0],
+        "calcium", (841, 7), 1.0, "1", ("211105_001_soma", "211105_009_soma"),
+        lambda path: scipy.io.loadmat(path)["CaResponse"]["full"][0, 0],
     ),
     layout("2022-07-26-31", 0, (800, 146), ("u000", "u145")),
     layout("2022-07-26-38", 1, (800, 141), ("AIZL", "RIMR")),
