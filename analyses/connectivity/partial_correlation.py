@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk
+from neurointerp.analyses.connectivity._moments import pairwise
+from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
+from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk, shrunk_pairwise
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.partial_correlation"
 METHODS = (*SHRINKAGES, "graphical_lasso")
 
 
 def partial_correlation(
-    recording: xr.DataArray, *, method: str = "ledoit_wolf", alpha: float | None = None, seed: int = 0
+    recording: xr.DataArray,
+    *,
+    method: str = "ledoit_wolf",
+    alpha: float | None = None,
+    centre: str = "recording",
+    seed: int = 0,
 ) -> xr.Dataset:
     r"""Correlate every pair of units given all other units.
 
@@ -31,7 +39,8 @@ def partial_correlation(
     Parameters
     ----------
     recording
-        Any recording without missing values; the samples of all trials, segments and subjects are pooled.
+        Any recording; the samples of all trials and segments are pooled, each subject is taken alone. Where values
+        are missing, :math:`C` is estimated pair by pair as in `covariance`, and refused where it then has no inverse.
         float32 stays float32 (`graphical_lasso` computes in float64).
     method
         How :math:`C` is estimated: `ledoit_wolf` (default), `oas`, `empirical` (needs more samples than units),
@@ -39,21 +48,26 @@ def partial_correlation(
     alpha
         Penalty of the graphical lasso, above 0; left out, it is chosen by five-fold cross-validation on blocks of
         consecutive samples.
+    centre
+        `recording` (default): one mean of each unit; `segment`: one in each segment of each trial.
     seed
         Kept in the result; nothing here is random.
 
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal; `shrinkage`, a
-        scalar in [0, 1] (or `alpha`, the penalty of the graphical lasso). A constant unit is left out of
-        :math:`C`; its row and column are NaN, and the attr `undefined_units` counts such units.
+        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal; `shrinkage` in
+        [0, 1] (or `alpha`, the penalty of the graphical lasso); `samples (source, target)`, how many a pair has in
+        common. A constant unit, or one without a value, is left out of :math:`C`; its row and column are NaN, and the
+        attr `undefined_units` counts such units. With a `subject` dim `connectivity` is the average over subjects of
+        Fisher's z, turned back; `by_subject (subject, source, target)` are those averaged, `subjects (source,
+        target)` is how many, and `shrinkage` or `alpha` is per subject.
 
     Raises
     ------
     AnalysisError
-        When values are missing, there are fewer than two samples, :math:`C` is singular, the graphical lasso
-        does not converge, or an option is not known.
+        When there are fewer than two samples, :math:`C` is singular or (pair by pair) not positive definite, two units
+        share no samples, the graphical lasso does not converge, or an option is not known.
 
     References
     ----------
@@ -77,23 +91,65 @@ def partial_correlation(
         raise AnalysisError(
             f"{_ANALYSIS}: alpha is {alpha!r} with method {method!r}; it is the penalty of 'graphical_lasso', above 0"
         )
-    stacked = complete(recording, _ANALYSIS)
-    z, varies = scaled(stacked.values)
-    partial, amount = _partial(z[:, varies] * np.sqrt(len(z), dtype=z.dtype), method, alpha)
-    full = np.full((len(varies), len(varies)), np.nan, dtype=z.dtype)
-    full[np.ix_(varies, varies)] = partial
-    attrs = {"units": "1", "undefined_units": int((~varies).sum())}
-    name = "alpha" if method == "graphical_lasso" else "shrinkage"
+    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
+    analysed = pending(recording)
+    found = [_on_units(values, method, alpha) for values in subjects]
+    variables = grouped(recording, [matrix for matrix, _, _ in found], stacked, fisher=True, units="1")
+    amounts = per_subject(recording, [amount for _, amount, _ in found])
+    variables["alpha" if method == "graphical_lasso" else "shrinkage"] = amounts
+    variables["samples"] = shared([samples for _, _, samples in found], variables["connectivity"])
     return result(
-        {
-            "connectivity": xr.DataArray(full, dims=SIDES, coords=pair_coords(stacked.unit_coords), attrs=attrs),
-            name: xr.DataArray(amount, attrs={"units": "1"}),
-        },
+        variables,
         analysis=_ANALYSIS,
-        recording=recording,
-        parameters={"method": method, "alpha": alpha},
+        recording=analysed,
+        parameters={"method": method, "alpha": alpha, "centre": centre},
         seed=seed,
     )
+
+
+def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray]:
+    """Give the partial correlations of (sample, unit) values, NaN for units that do not vary."""
+    if has_missing(values):
+        partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
+    else:
+        z, varies = scaled(values)
+        z = (z if varies.all() else z[:, varies]) * np.sqrt(len(z), dtype=z.dtype)
+        partial, amount = _partial(z, method, alpha)
+        samples = np.full((len(varies), len(varies)), len(z))
+    if varies.all():
+        return partial, amount, samples
+    full = np.full(samples.shape, np.nan, dtype=values.dtype)
+    full[np.ix_(varies, varies)] = partial
+    return full, amount, samples
+
+
+def _partial_pairwise(
+    values: np.ndarray, method: str, alpha: float | None
+) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """Give partial correlations from a covariance whose pairs have samples of their own, and what varies."""
+    found = pairwise(values)
+    varies = np.diag(found.variance) > 0
+    keep = np.ix_(varies, varies)
+    alone = int(np.triu(found.samples[keep] < 2).sum())
+    if alone:
+        raise AnalysisError(
+            f"{_ANALYSIS}: {alone} pairs of units have fewer than 2 samples in common, so that nothing says how they "
+            "go together; drop units (.drop_sel(unit=[...]))"
+        )
+    scale = 1 / np.sqrt(np.diag(found.variance)[varies])
+    both = np.outer(scale, scale)
+    covariance = found.covariance[keep] * both
+    if method == "graphical_lasso":
+        if alpha is None:
+            raise AnalysisError(
+                f"{_ANALYSIS}: {int(np.isnan(values).sum())} missing values, and cross-validation of the penalty needs "
+                "whole samples; pass alpha, or use method='ledoit_wolf'"
+            )
+        precision, amount = _graphical_lasso(covariance, alpha)
+    else:
+        covariance, amount = shrunk_pairwise(covariance, found.fourth[keep] * both**2, found.samples[keep], method)
+        precision = _inverse(covariance)
+    return _normalised(precision).astype(values.dtype), amount, varies, found.samples
 
 
 def _partial(z: Any, method: str, alpha: float | None) -> tuple[Any, float]:
@@ -101,7 +157,10 @@ def _partial(z: Any, method: str, alpha: float | None) -> tuple[Any, float]:
     if z.shape[1] == 0:
         return z.T @ z, float("nan")
     if method == "graphical_lasso":
-        precision, amount = _graphical_lasso(z, alpha)
+        values = z.astype(np.float64)
+        precision, amount = (
+            _cross_validated_lasso(values) if alpha is None else _graphical_lasso(values.T @ values / len(values), alpha)
+        )
     else:
         covariance, amount = shrunk(z, method)
         precision = _inverse(covariance)
@@ -128,8 +187,9 @@ def _inverse(covariance: Any) -> Any:
         smallest = 0.0
     if not smallest > units * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance))):
         raise AnalysisError(
-            f"{_ANALYSIS}: the covariance of {units} units is singular (fewer samples than units, or "
-            "units that are sums of others); use method='ledoit_wolf' or 'graphical_lasso'"
+            f"{_ANALYSIS}: the covariance of {units} units is singular (fewer samples than units, units that are sums "
+            "of others, or pairs with different samples); use method='ledoit_wolf' or 'graphical_lasso', or drop "
+            "the units that miss most"
         )
     if not isinstance(covariance, np.ndarray):
         return xp.linalg.inv(covariance)
@@ -140,20 +200,32 @@ def _inverse(covariance: Any) -> Any:
     return np.tril(lower) + np.tril(lower, -1).T
 
 
-def _graphical_lasso(z: np.ndarray, alpha: float | None) -> tuple[np.ndarray, float]:
-    from sklearn.covariance import GraphicalLassoCV, graphical_lasso
+def _graphical_lasso(covariance: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
+    from sklearn.covariance import graphical_lasso
+
+    with _converging():
+        return graphical_lasso(covariance, alpha)[1], float(alpha)
+
+
+def _cross_validated_lasso(values: np.ndarray) -> tuple[np.ndarray, float]:
+    from sklearn.covariance import GraphicalLassoCV
+
+    with _converging():
+        found = GraphicalLassoCV(cv=5).fit(values)
+    return found.precision_, float(found.alpha_)
+
+
+@contextmanager
+def _converging() -> Iterator[None]:
+    """Turn scikit-learn's signs of a graphical lasso that fails into one error."""
     from sklearn.exceptions import ConvergenceWarning
 
-    values = z.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            if alpha is not None:
-                return graphical_lasso(values.T @ values / len(values), alpha)[1], float(alpha)
-            found = GraphicalLassoCV(cv=5).fit(values)
+            yield
         except (ConvergenceWarning, FloatingPointError) as error:
             raise AnalysisError(
                 f"{_ANALYSIS}: the graphical lasso did not converge ({error}); pass a larger alpha, or "
                 "method='ledoit_wolf'"
             ) from error
-    return found.precision_, float(found.alpha_)
