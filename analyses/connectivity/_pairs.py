@@ -58,7 +58,7 @@ def grouped(
     mean, count = averaged(each, fisher=fisher)
     return {
         "connectivity": _labelled(mean, coords, attrs),
-        "by_subject": xr.DataArray(each, dims=("subject", *SIDES), coords={**_subject_coords(recording), **coords}, attrs=attrs),
+        "by_subject": xr.DataArray(each, dims=("subject", *SIDES), coords={**subject_coords(recording), **coords}, attrs=attrs),
         "subjects": xr.DataArray(count, dims=SIDES, coords=coords, attrs={"units": "1"}),
     }
 
@@ -73,10 +73,11 @@ def per_subject(recording: xr.DataArray, values: Sequence[float]) -> xr.DataArra
     """Label one number per subject; a scalar where there is no `subject` dim."""
     if "subject" not in recording.dims:
         return xr.DataArray(values[0], attrs={"units": "1"})
-    return xr.DataArray(list(values), dims=("subject",), coords=_subject_coords(recording), attrs={"units": "1"})
+    return xr.DataArray(list(values), dims=("subject",), coords=subject_coords(recording), attrs={"units": "1"})
 
 
-def _subject_coords(recording: xr.DataArray) -> dict[str, Any]:
+def subject_coords(recording: xr.DataArray) -> dict[str, Any]:
+    """Give the coordinates of `subject`."""
     return {
         str(name): (coord.dims, coord.values, coord.attrs)
         for name, coord in recording.coords.items()
