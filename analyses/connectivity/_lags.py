@@ -31,7 +31,10 @@ def lagged_products(values: np.ndarray, max_lag: int) -> Iterator[tuple[slice, n
     width = max(1, min(units, BLOCK // max(1, 2 * frequencies * units * values.dtype.itemsize)))
     for start in range(0, units, width):
         block = slice(start, min(start + width, units))
-        parts = np.concatenate(follow, axis=1)[:, :, block], np.concatenate([follow[1], -follow[0]], axis=1)[:, :, block]
+        parts = (
+            np.concatenate(follow, axis=1)[:, :, block],
+            np.concatenate([follow[1], -follow[0]], axis=1)[:, :, block],
+        )
         product = np.empty((2, frequencies, units, block.stop - start), values.dtype)
         for part, out in zip(parts, product, strict=True):
             np.matmul(lead, np.ascontiguousarray(part), out=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,30 +16,56 @@ Floats = NDArray[np.float64]
 
 
 def pearson(values: Any) -> tuple[Any, Any]:
-    """Give the correlations (unit, unit) of complete (sample, unit) values, and which units vary (unit).
+    """Give the correlations (unit, unit) of complete (sample, unit) values, and which units vary (unit)."""
+    r, varies, _ = pearson_and_norms(values)
+    return r, varies
 
-    The product is of the centred values as they are, and what rounding left of their means comes off it: two passes
-    over the values less than scaling them first. Where a variance is too small or large for that, they are scaled.
+
+def pearson_and_norms(values: Any) -> tuple[Any, Any, Callable[[], Any]]:
+    """Give also a function that gives the squared length (sample) of each sample of the standardised values.
+
+    The product is of the values as they are, or centred where a mean is large beside its deviation; what is left of
+    the means comes off the product. That is up to seven passes over the values less than scaling them first, which is
+    what is done where a variance is too small or large.
+    """
+    xp = namespace(values)
+    samples = values.shape[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        z, rest, least = _nearly_centred(values)
+        r = z.T @ z  # of one array with itself: half the work, and exactly symmetric in numpy
+        r -= (samples * rest)[:, None] * rest[None, :]
+        power = xp.linalg.diagonal(r) / samples
+    limits = xp.finfo(values.dtype)
+    largest = float(limits.max) * float(limits.eps) ** 2 / samples
+    if not bool(xp.all((power > least + float(limits.tiny) / float(limits.eps) ** 2) & (power < largest))):
+        z, varies = scaled(values)
+        return _finished(z.T @ z, varies), varies, lambda: samples * xp.sum(z * z, axis=1)
+    scale = 1 / xp.sqrt(xp.linalg.diagonal(r))
+    r *= scale[:, None] * scale[None, :]
+
+    def norms() -> Any:
+        weight = samples * scale * scale
+        square = np.einsum("tu,tu,u->t", z, z, weight) if isinstance(z, np.ndarray) else (z * z) @ weight
+        return square - 2 * (z @ (rest * weight)) + xp.sum(rest * rest * weight)
+
+    return _finished(r, power > 0), power > 0, norms
+
+
+def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
+    """Give values whose means are small beside their deviations, the same array where they are, and those means.
+
+    The third is the least variance that is more than rounding.
     """
     xp = namespace(values)
     samples = values.shape[0]
     ones = xp.ones(samples, dtype=values.dtype, device=values.device)
     mean = ones @ values / samples
+    in_numpy = isinstance(values, np.ndarray)
+    square = (np.einsum("tu,tu->u", values, values) if in_numpy else xp.sum(values * values, axis=0)) / samples
+    if bool(xp.all(mean * mean <= square / 4)):
+        return values, mean, 0 * mean
     z = values - mean
-    rest = ones @ z / samples
-    r = z.T @ z  # of one array with itself: half the work, and exactly symmetric in numpy
-    r -= samples * rest[:, None] * rest[None, :]
-    power = xp.linalg.diagonal(r) / samples
-    eps = float(xp.finfo(values.dtype).eps)
-    least = eps**2 * (1e4 * mean * mean + float(xp.finfo(values.dtype).tiny) / eps**4)
-    if bool(xp.all((power > least) & (power < float(xp.finfo(values.dtype).max) * eps**2 / samples))):
-        varies = power > 0
-        scale = 1 / xp.sqrt(xp.linalg.diagonal(r))
-        r *= scale[:, None] * scale[None, :]
-    else:
-        z, varies = scaled(values)
-        r = z.T @ z
-    return _finished(r, varies), varies
+    return z, ones @ z / samples, (100 * float(xp.finfo(values.dtype).eps) * mean) ** 2
 
 
 def _finished(r: Any, varies: Any) -> Any:
@@ -89,7 +116,9 @@ def pairwise(values: np.ndarray) -> Pairwise:
     mask = there.astype(np.float64)
     own = np.maximum(mask.sum(axis=0), 1)
     known = np.where(there, values, 0.0).astype(np.float64)
-    high, low = (edge(values, axis=0, where=there, initial=start) for edge, start in ((np.max, -np.inf), (np.min, np.inf)))
+    high, low = (
+        edge(values, axis=0, where=there, initial=start) for edge, start in ((np.max, -np.inf), (np.min, np.inf))
+    )
     span = np.where(high > low, high.astype(np.float64) - low, 1.0)
     z = np.where(there, (known - (known / own).sum(axis=0)) / span, 0.0)
     samples = mask.T @ mask
@@ -139,7 +168,9 @@ def pairwise_spearman(values: np.ndarray) -> tuple[Floats, NDArray[np.int64]]:
             if not rows.any():
                 continue
             both = np.concatenate([first, second])
-            block = pairwise_pearson(ranks(values[np.ix_(rows, both)].astype(np.float64)))[0][: len(first), len(first) :]
+            block = pairwise_pearson(ranks(values[np.ix_(rows, both)].astype(np.float64)))[0][
+                : len(first), len(first) :
+            ]
             r[np.ix_(first, second)] = block
             r[np.ix_(second, first)] = block.T
     np.fill_diagonal(r, np.where(np.isnan(np.diag(r)), np.nan, 1.0))

@@ -23,7 +23,9 @@ def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Sta
     return stacked
 
 
-def by_subject(recording: xr.DataArray, analysis: str, *, centre: str = "recording") -> tuple[Stacked, list[np.ndarray]]:
+def by_subject(
+    recording: xr.DataArray, analysis: str, *, centre: str = "recording"
+) -> tuple[Stacked, list[np.ndarray]]:
     """Stack a recording that may have missing values; give it, and a (sample, unit) matrix per subject.
 
     Without a `subject` dim there is one. With `centre="segment"` each segment of each trial is centred on its own.
@@ -58,14 +60,16 @@ def grouped(
     mean, count = averaged(each, fisher=fisher)
     return {
         "connectivity": _labelled(mean, coords, attrs),
-        "by_subject": xr.DataArray(each, dims=("subject", *SIDES), coords={**subject_coords(recording), **coords}, attrs=attrs),
+        "by_subject": xr.DataArray(
+            each, dims=("subject", *SIDES), coords={**subject_coords(recording), **coords}, attrs=attrs
+        ),
         "subjects": xr.DataArray(count, dims=SIDES, coords=coords, attrs={"units": "1"}),
     }
 
 
-def shared(counts: Sequence[np.ndarray], connectivity: xr.DataArray) -> xr.DataArray:
-    """Label how many samples (unit, unit) each pair has in common, of all subjects."""
-    total = sum(counts[1:], start=counts[0])
+def shared(counts: Sequence[np.ndarray | int], connectivity: xr.DataArray) -> xr.DataArray:
+    """Label how many samples each pair has in common, of all subjects: (unit, unit) or one number per subject."""
+    total = np.zeros(connectivity.shape, dtype=np.int64) + sum(counts)
     return xr.DataArray(total, dims=SIDES, coords=connectivity.coords, attrs={"units": "1"})
 
 
@@ -90,10 +94,15 @@ def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]
     total = np.zeros(each.shape[1:])
     count = np.zeros(each.shape[1:], dtype=np.int64)
     for one in each:
-        there = ~np.isnan(one)
         with np.errstate(divide="ignore", invalid="ignore"):
-            total += np.where(there, np.arctanh(one) if fisher else one, 0.0)
-        count += there
+            z = np.arctanh(one) if fisher else one
+        there = ~np.isnan(one)
+        if there.all():
+            total += z
+            count += 1
+        else:
+            total += np.where(there, z, 0.0)
+            count += there
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
     return (np.tanh(mean) if fisher else mean).astype(each.dtype), count

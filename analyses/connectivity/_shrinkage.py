@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,21 +38,32 @@ def shrunk(z: Any, method: str) -> tuple[Any, float]:
     Fourth powers of the values must neither under- nor overflow.
     """
     xp = namespace(z)
-    samples, units = z.shape
     S = z.T @ z  # of one array with itself: half the work, and exactly symmetric in numpy
-    S = S / samples if isinstance(S, np.ndarray) else (S + S.T) / (2 * samples)
+    S = S / len(z) if isinstance(S, np.ndarray) else (S + S.T) / (2 * len(z))
+    return shrunk_product(S, lambda: xp.sum(z * z, axis=1), len(z), method)
+
+
+def shrunk_product(S: Any, norms: Callable[[], Any], samples: int, method: str) -> tuple[Any, float]:
+    """Shrink a covariance (unit, unit), which may be overwritten, to its mean variance; give also by how much.
+
+    `norms` gives the squared length of each sample about the means: from it Ledoit and Wolf's variance of the
+    covariance needs no second product of matrices.
+    """
     if method == "empirical":
         return S, 0.0
+    xp = namespace(S)
+    units = S.shape[0]
     power = float(xp.sum(S * S, dtype=xp.float64))
     mean = float(xp.sum(xp.linalg.diagonal(S), dtype=xp.float64)) / units
     if method == "oas":
         amount = _oas(power, mean, samples, units)
-    else:  # from the sums of squares of samples: the variance of S needs no second product of matrices
-        rows = np.einsum("tu,tu->t", z, z).astype(float) if isinstance(z, np.ndarray) else xp.sum(z * z, axis=1)
-        error = (float(xp.sum(rows * rows, dtype=xp.float64)) / samples - power) / samples
+    else:
+        lengths = xp.astype(norms(), xp.float64)
+        error = (float(xp.sum(lengths * lengths)) / samples - power) / samples
         amount = _ledoit_wolf(power, mean, error, units)
-    eye = xp.eye(units, dtype=S.dtype, device=S.device)
-    return (1 - amount) * S + (amount * mean) * eye, amount
+    S *= 1 - amount
+    S += (amount * mean) * xp.eye(units, dtype=S.dtype, device=S.device)
+    return S, amount
 
 
 def shrunk_pairwise(S: np.ndarray, fourth: np.ndarray, samples: np.ndarray, method: str) -> tuple[np.ndarray, float]:

@@ -86,10 +86,10 @@ def correlation(
     )
 
 
-def _correlated(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, np.ndarray]:
+def _correlated(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, np.ndarray | int]:
     """Give the correlations (unit, unit) of (sample, unit) values, and how many samples each pair has."""
     if not has_missing(values):
         r = pearson(ranks(values) if method == "spearman" else values)[0]
-        return r if len(values) >= least else np.full_like(r, np.nan), np.full(r.shape, len(values))
+        return r if len(values) >= least else np.full_like(r, np.nan), len(values)
     r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
     return np.where(samples >= least, r, np.nan).astype(values.dtype), samples

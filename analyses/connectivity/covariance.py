@@ -103,13 +103,13 @@ def covariance(
     )
 
 
-def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
     if len(values) >= least and not has_missing(values):
         z = centred(values)
         largest = float(np.abs(z).max(initial=0.0)) or 1.0
         matrix, amount = shrunk(z / largest, method)
-        return matrix * largest**2, amount, np.full(matrix.shape, len(values))
+        return matrix * largest**2, amount, len(values)
     found = pairwise(values)
     few = found.samples < least
     if method != "empirical" and few.any():

@@ -108,9 +108,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
         one = np.moveaxis(np.stack([one for one, _, _ in each]), 1, -1)
         labels = {**subject_coords(recording), **coords}
         variables["by_subject"] = xr.DataArray(one, dims=("subject", *SIDES, "lag"), coords=labels, attrs=attrs)
-    return result(
-        variables, analysis=_ANALYSIS, recording=analysed, parameters={"max_lag": int(max_lag)}, seed=seed
-    )
+    return result(variables, analysis=_ANALYSIS, recording=analysed, parameters={"max_lag": int(max_lag)}, seed=seed)
 
 
 def _lagged(values: np.ndarray, parts: Sequence[slice], max_lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._moments import pairwise
+from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_norms
 from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk, shrunk_pairwise
+from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
@@ -107,18 +107,16 @@ def partial_correlation(
     )
 
 
-def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray]:
+def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the partial correlations of (sample, unit) values, NaN for units that do not vary."""
     if has_missing(values):
         partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
     else:
-        z, varies = scaled(values)
-        z = (z if varies.all() else z[:, varies]) * np.sqrt(len(z), dtype=z.dtype)
-        partial, amount = _partial(z, method, alpha)
-        samples = np.full((len(varies), len(varies)), len(z))
+        partial, amount, varies = _partial(values, method, alpha)
+        samples: np.ndarray | int = len(values)
     if varies.all():
         return partial, amount, samples
-    full = np.full(samples.shape, np.nan, dtype=values.dtype)
+    full = np.full((len(varies),) * 2, np.nan, dtype=values.dtype)
     full[np.ix_(varies, varies)] = partial
     return full, amount, samples
 
@@ -152,52 +150,63 @@ def _partial_pairwise(
     return _normalised(precision).astype(values.dtype), amount, varies, found.samples
 
 
-def _partial(z: Any, method: str, alpha: float | None) -> tuple[Any, float]:
-    """Give the partial correlations of (sample, unit) values of unit variance, and the shrinkage or penalty."""
-    if z.shape[1] == 0:
-        return z.T @ z, float("nan")
-    if method == "graphical_lasso":
-        values = z.astype(np.float64)
-        precision, amount = (
-            _cross_validated_lasso(values) if alpha is None else _graphical_lasso(values.T @ values / len(values), alpha)
-        )
+def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float, Any]:
+    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or penalty, and which."""
+    r, varies, norms = pearson_and_norms(values)
+    if not varies.any():
+        return values[:0, varies].T @ values[:0, varies], float("nan"), varies
+    if not varies.all():
+        r, _, norms = pearson_and_norms(values[:, varies])
+    if method != "graphical_lasso":
+        covariance, amount = shrunk_product(r, norms, values.shape[0], method)
+        return _normalised(_inverse(covariance)), amount, varies
+    if alpha is None:
+        z = scaled(values[:, varies].astype(np.float64))[0] * np.sqrt(len(values))
+        precision, amount = _cross_validated_lasso(z)
     else:
-        covariance, amount = shrunk(z, method)
-        precision = _inverse(covariance)
-    return _normalised(precision), amount
+        precision, amount = _graphical_lasso(r.astype(np.float64), alpha)
+    return _normalised(precision).astype(values.dtype), amount, varies
 
 
 def _normalised(precision: Any) -> Any:
-    """Turn a precision matrix into partial correlations."""
+    """Turn a precision matrix, of which the upper triangle is read and which may be overwritten, into correlations."""
     xp = namespace(precision)
     scale = 1 / xp.sqrt(xp.linalg.diagonal(precision))
-    r = xp.clip(-precision * scale[:, None] * scale[None, :], -1.0, 1.0)
-    same = xp.eye(r.shape[0], dtype=xp.bool, device=r.device)
-    return xp.where(same, xp.ones_like(r), (r + r.T) / 2)
+    r = xp.triu(precision, k=1)
+    r *= -scale[:, None] * scale[None, :]
+    r = r + r.T
+    if isinstance(r, np.ndarray):
+        np.clip(r, -1.0, 1.0, out=r)
+        np.fill_diagonal(r, 1.0)
+        return r
+    return xp.clip(r, -1.0, 1.0) + xp.eye(r.shape[0], dtype=r.dtype, device=r.device)
 
 
 def _inverse(covariance: Any) -> Any:
-    """Invert a covariance, from its Cholesky factor; refuse one that is singular to rounding."""
+    """Give the upper triangle of the inverse, from a Cholesky factor; refuse what is singular to rounding."""
     xp = namespace(covariance)
-    units = covariance.shape[0]
-    try:
-        factor = xp.linalg.cholesky(covariance)
-        smallest = float(xp.min(xp.linalg.diagonal(factor))) ** 2
-    except (np.linalg.LinAlgError, RuntimeError):  # torch raises a subclass of the latter
-        smallest = 0.0
-    if not smallest > units * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance))):
-        raise AnalysisError(
-            f"{_ANALYSIS}: the covariance of {units} units is singular (fewer samples than units, units that are sums "
-            "of others, or pairs with different samples); use method='ledoit_wolf' or 'graphical_lasso', or drop "
-            "the units that miss most"
-        )
-    if not isinstance(covariance, np.ndarray):
-        return xp.linalg.inv(covariance)
-    from scipy.linalg import lapack
+    limit = covariance.shape[0] * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance)))
+    if isinstance(covariance, np.ndarray):
+        from scipy.linalg import lapack
 
-    invert: Any = lapack.get_lapack_funcs("potri", (factor,))
-    lower: np.ndarray = invert(factor, lower=1)[0]
-    return np.tril(lower) + np.tril(lower, -1).T
+        factorise, invert = lapack.get_lapack_funcs(("potrf", "potri"), (covariance,))
+        factor, failed = factorise(covariance.T, lower=1, clean=0)  # its transpose is what LAPACK calls columns
+        smallest = 0.0 if failed else float(np.diagonal(factor).min()) ** 2
+        if smallest > limit:
+            inverse: np.ndarray = invert(factor, lower=1, overwrite_c=1)[0]
+            return inverse.T
+    else:
+        try:
+            smallest = float(xp.min(xp.linalg.diagonal(xp.linalg.cholesky(covariance)))) ** 2
+        except RuntimeError:  # which torch's error is a subclass of
+            smallest = 0.0
+        if smallest > limit:
+            return xp.linalg.inv(covariance)
+    raise AnalysisError(
+        f"{_ANALYSIS}: the covariance of {covariance.shape[0]} units is singular (fewer samples than units, units that "
+        "are sums of others, or pairs with different samples); use method='ledoit_wolf' or 'graphical_lasso', or drop "
+        "the units that miss most"
+    )
 
 
 def _graphical_lasso(covariance: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
