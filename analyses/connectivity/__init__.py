@@ -9,6 +9,7 @@ from neurointerp.analyses.connectivity.lagged import lagged
 from neurointerp.analyses.connectivity.partial_correlation import partial_correlation
 from neurointerp.analyses.connectivity.phase import ciplv, pli, plv, wpli, wpli2_debiased
 from neurointerp.analyses.connectivity.spectral import spectral
+from neurointerp.analyses.connectivity.spectral_granger import spectral_granger
 
 __all__ = [
     "ciplv",
@@ -24,6 +25,7 @@ __all__ = [
     "plv",
     "psi",
     "spectral",
+    "spectral_granger",
     "wpli",
     "wpli2_debiased",
 ]
