@@ -25,7 +25,8 @@ METHODS = [
 def run(family, method, rec, seed=0):
     call = getattr(importlib.import_module(f"neurointerp.analyses.{family}"), method)
     parameters = inspect.signature(call).parameters
-    options = {"rank": 2} if "rank" in parameters else {}
+    small = {"rank": 2, "draws": 5, "threshold": 0.0}
+    options = {name: value for name, value in small.items() if name in parameters}
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
@@ -63,10 +64,13 @@ def test_missing_values_are_left_out_or_refused_with_their_count(family, method,
     complete = recordings["calcium"]
     rec = complete.copy(deep=True)
     rec[3:6, 2] = np.nan
+    refused = None
     try:
         out = run(family, method, rec)
     except ni.NeurointerpError as error:
-        assert re.search(r"\b3 (missing|of|NaN)|missing", str(error)), error
+        refused = str(error)
+    if refused is not None:
+        assert re.search(r"\b3 (missing|of|NaN)|missing", refused), refused
         return
     other = rec.copy(deep=True)  # a NaN that holds something else
     other.values.view(np.uint64)[3:6, 2] = [0x7FF8_0000_DEAD_BEEF, 0xFFF8_0000_0000_0001, 0x7FFF_FFFF_FFFF_FFFF]

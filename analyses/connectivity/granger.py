@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._past import conditioned, fitted, pairs
 from neurointerp.analyses.connectivity._pairs import SIDES, complete, pair_coords, sampling_rate
+from neurointerp.analyses.connectivity._past import conditioned, fitted, pairs
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.matrix import stretches
 from neurointerp.result import pending, result

@@ -151,7 +151,7 @@ def _partial_pairwise(
 
 
 def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float, Any]:
-    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or penalty, and which."""
+    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or alpha, and which."""
     r, varies, norms = pearson_and_norms(values)
     if not varies.any():
         return values[:0, varies].T @ values[:0, varies], float("nan"), varies

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._past import fitted
 from neurointerp.analyses.connectivity._pairs import SIDES, complete, pair_coords, sampling_rate
+from neurointerp.analyses.connectivity._past import fitted
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.errors import AnalysisError
 from neurointerp.matrix import stretches

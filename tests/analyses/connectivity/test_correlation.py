@@ -101,8 +101,8 @@ def test_runs_are_centred_on_their_own_where_asked():
     own = values - np.stack([values[run == k].mean(axis=0) for k in (0, 1)])[run]
     found = connectivity.correlation(rec, centre="segment").connectivity
     np.testing.assert_allclose(found.values, np.corrcoef(own.T), atol=1e-12)
+    trials = ni.recording(values[:30], modality="fmri", units="1", dims=("trial", "unit"))
     with pytest.raises(AnalysisError, match="each of the 30 segments is one sample; use 'recording'"):
-        trials = ni.recording(values[:30], modality="fmri", units="1", dims=("trial", "unit"))
         connectivity.correlation(trials, centre="segment")
 
 
