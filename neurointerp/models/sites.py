@@ -172,7 +172,9 @@ def unit_labels(sites: Sequence[Site], widths: Sequence[int]) -> tuple[list[str]
         coords["head"] = ("unit", joined if np.isnan(joined).any() else joined.astype(np.int64))
     if any(site.is_pattern and site.heads for site in sites):
         size = [width // site.heads if site.is_pattern and site.heads else 0 for site, width in pairs]
-        keys = [np.arange(width) % n if n else np.full(width, np.nan) for (_, width), n in zip(pairs, size, strict=True)]
+        keys = [
+            np.arange(width) % n if n else np.full(width, np.nan) for (_, width), n in zip(pairs, size, strict=True)
+        ]
         joined = np.concatenate(keys)
         coords["key"] = ("unit", joined if np.isnan(joined).any() else joined.astype(np.int64))
     return labels, coords
