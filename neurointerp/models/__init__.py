@@ -7,8 +7,19 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["running", "sites", "taps"],
+    submodules=[
+        "edges", "freezing", "gradients", "interventions", "parameters", "responders", "running", "sites", "stimuli",
+        "taps", "tuning",
+    ],
     submod_attrs={
+        "edges": ["edge"],
+        "freezing": ["frozen"],
+        "gradients": ["gradient", "vjp"],
+        "interventions": ["add", "clamp", "intervene", "mean", "patch", "resample", "scale", "zero"],
+        "parameters": ["replace", "weights"],
+        "responders": ["Responder", "fitted", "responder"],
         "sites": ["Site", "find_sites", "site_names", "sites_of"],
+        "stimuli": ["optimise"],
+        "tuning": ["divergence", "tune"],
     },
-)
+)  # fmt: skip
