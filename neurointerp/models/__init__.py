@@ -1,6 +1,6 @@
-"""Artificial networks: named sites of any torch model, interventions on them, and what follows from both.
+"""Artificial networks: named sites of any torch model, interventions on them, and systems that can be trained small.
 
-Importing this loads no torch; a function does when it is called.
+All of it needs torch: `pip install 'neurointerp[models]'`. Importing this loads nothing.
 """
 
 import lazy_loader
@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=[
         "edges", "freezing", "gradients", "interventions", "parameters", "responders", "running", "sites", "stimuli",
         "taps", "tuning",
+        "elm", "gpt", "hatchling",
     ],
     submod_attrs={
         "edges": ["edge"],
