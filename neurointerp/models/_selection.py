@@ -97,9 +97,7 @@ def samples_of(reference: Any, x: torch.Tensor, at: Site) -> torch.Tensor:
         wanted = [at.label(i) for i in range(x.shape[-1])]
         missing = sorted(set(wanted) - set(reference["unit"].values))
         if missing:
-            raise ModelError(
-                f"the reference recording lacks {len(missing)} units of {at.where!r}, such as {missing[0]}"
-            )
+            raise ModelError(f"the reference lacks {len(missing)} units of {at.where!r}, such as {missing[0]}")
         reference = reference.sel(unit=wanted).transpose(..., "unit").values
     given = tensor_like(reference, x)
     if given.shape[-1:] != x.shape[-1:]:

@@ -70,7 +70,8 @@ def edge(
     """Have one reader of the residual stream get something else from one writer; all others get what they did.
 
     The reader is given `r - c + value`, where `r` is the stream it reads (before its norm) and `c` what the writer
-    added to it. This is exact in models whose blocks add to the stream and read it through a norm.
+    added to it. This is exact in models whose blocks add to the stream and read it through a norm. What is recorded
+    meanwhile at the place where the reader reads (`resid.mid` for an MLP) is what the reader gets.
 
     Parameters
     ----------

@@ -195,7 +195,9 @@ def _counted(width: int, heads: int | None) -> np.ndarray:
 def _named(modules: Sequence[str], spelling: str) -> list[Site]:
     """Give the named sites that are asked for; none where modules are, or the spelling is none of a named site."""
     hit = _NAMED.fullmatch(spelling)
-    if not hit or hit["name"].strip("*.") == "" or not any(fnmatchcase(name, hit["name"]) for name in SITE_NAMES):
+    if not hit or not any(fnmatchcase(name, hit["name"]) for name in SITE_NAMES):
+        return []
+    if hit["layer"] is None and not hit["name"].strip("*."):  # `*` and `**` stand for modules
         return []
     if any(_regex(spelling).fullmatch(name) for name in modules):
         return []

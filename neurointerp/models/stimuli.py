@@ -25,7 +25,7 @@ def optimise(
     objective: Callable[[torch.Tensor], torch.Tensor],
     *,
     steps: int = 200,
-    rate: float = 0.05,
+    rate: float = 0.1,
     norm: float | None = None,
     bounds: tuple[float, float] | None = None,
     jitter: int = 0,
@@ -34,8 +34,8 @@ def optimise(
 ) -> xr.Dataset:
     r"""Change stimuli so that an objective of the responses grows.
 
-    Adam climbs :math:`f(r(x)) - \lambda \, TV(x)`; after each step the stimuli are put back into the allowed set, first
-    the range, then the norm.
+    Each stimulus moves along the direction of the gradient of :math:`f(r(x)) - \lambda \, TV(x)`, by steps that shrink
+    evenly to nothing, and after each step is put back into the allowed set, first the range, then the norm.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def optimise(
     objective
         From responses `(stimulus, unit)` to one number to make large, such as `lambda r: r[:, 3].sum()`.
     steps, rate
-        Number of steps, and Adam's learning rate.
+        Number of steps, and the length of the first, as a fraction of `norm` or, without one, of the norm of the
+        start (1 for a start of zeros).
     norm
         Euclidean norm that each stimulus keeps (it is scaled to it); None for any.
     bounds
@@ -72,7 +73,8 @@ def optimise(
     References
     ----------
     Erhan et al. (2009), Visualizing higher-layer features of a deep network; Olah et al. (2017), Feature
-    visualization, Distill. Of the latter's regularisers only jitter, norm and total variation are here.
+    visualization, Distill. Steps are of normalised gradients, not Adam's, whose sign-like steps miss the best point of
+    a sphere; of the latter's regularisers only jitter, norm and total variation are here.
 
     Examples
     --------
@@ -92,19 +94,20 @@ def optimise(
         raise ModelError("steps must be at least 1, norm above 0, and jitter is for images")
     rng = np.random.default_rng(seed)
     x = _allowed(first.clone(), norm, bounds).requires_grad_()
-    climb = torch.optim.Adam([x], lr=rate)
+    size = _norms(x.detach())
+    length = rate * torch.where(size > 0, size, torch.ones_like(size))
     course = []
-    for _ in range(steps):
+    for step in range(steps):
         shift = tuple(map(int, rng.integers(-jitter, jitter + 1, size=2))) if jitter else (0, 0)
         seen = x.roll(shift, dims=(-2, -1)) if any(shift) else x
         value = objective(responder.respond(seen))
         if value.numel() != 1 or not value.requires_grad:
             raise ModelError("the objective must give one number that depends on the stimuli")
         loss = -value.reshape(()) + total_variation * _variation(x)
-        (x.grad,) = torch.autograd.grad(loss, x)
-        climb.step()
+        (slope,) = torch.autograd.grad(loss, x)
         with torch.no_grad():
-            x.copy_(_allowed(x, norm, bounds))
+            move = length * (1 - step / steps) * slope / _norms(slope).clamp(min=1e-12)
+            x.copy_(_allowed(x - move, norm, bounds))
         course.append(float(value.detach()))
     with torch.no_grad():
         response = responder.respond(x)
@@ -132,9 +135,13 @@ def _allowed(x: torch.Tensor, norm: float | None, bounds: tuple[float, float] | 
     if bounds is not None:
         x = x.clamp(*bounds)
     if norm is not None:
-        size = x.flatten(1).norm(dim=1).clamp(min=1e-12)
-        x = x * (norm / size).reshape(-1, *([1] * (x.ndim - 1)))
+        x = x * (norm / _norms(x).clamp(min=1e-12))
     return x
+
+
+def _norms(x: torch.Tensor) -> torch.Tensor:
+    """Give the Euclidean norm of each stimulus, in the shape that multiplies them."""
+    return x.flatten(1).norm(dim=1).reshape(-1, *([1] * (x.ndim - 1)))
 
 
 def _variation(x: torch.Tensor) -> torch.Tensor:
