@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurointerp import store
 from neurointerp.errors import LoaderError
-from neurointerp.loaders._passes import Capture
+from neurointerp.loaders._passes import Capture, to_numpy
 from neurointerp.loaders._prompts import Prompts
 from neurointerp.models.sites import unit_labels
 from neurointerp.models.taps import tapped
@@ -86,7 +86,7 @@ def _generated(capture: Capture, ids: np.ndarray, during: Callable[..., Any]) ->
         if not pieces or any(piece.ndim != 3 or piece.shape[0] != 1 for piece in pieces):
             shapes = [tuple(piece.shape) for piece in pieces[:3]]
             raise LoaderError(f"site {site.path!r} held {shapes} during generation: (1, token, unit) is needed")
-        arrays.append(torch.cat(pieces, dim=1)[0].float().cpu().numpy())
+        arrays.append(to_numpy(torch.cat(pieces, dim=1)[0]))
     read = len(arrays[0])
     if sequence.ndim != 2 or len(sequence) != 1 or {len(a) for a in arrays} != {read} or read != sequence.shape[1] - 1:
         raise LoaderError(

@@ -58,7 +58,7 @@ class Capture:
             self._pass([lambda t, h=h, s=s: h.append(_kept(t, s, batch, where).clone()) for h, s in
                         zip(held, self.sites, strict=True)], args, kwargs)  # fmt: skip
             self.widths = [one[0].shape[1] for one in held]
-            return np.concatenate([_to_numpy(one[0]) for one in held], axis=1)
+            return np.concatenate([to_numpy(one[0]) for one in held], axis=1)
         buffer = _buffer(rows, sum(self.widths), run)
         columns = np.cumsum([0, *self.widths])
 
@@ -71,14 +71,14 @@ class Capture:
             for site, start, stop in zip(self.sites, columns, columns[1:], strict=False)
         ]
         self._pass(taps, args, kwargs)
-        return _to_numpy(buffer)
+        return to_numpy(buffer)
 
     def rows(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
         """Run what is given as it is, and give what each site held."""
         held: list[list[torch.Tensor]] = [[] for _ in self.sites]
         taps = [lambda tensor, into=into: into.append(tensor.clone()) for into in held]
         self._pass(taps, args, kwargs)
-        return [_to_numpy(one[0]) for one in held]
+        return [to_numpy(one[0]) for one in held]
 
     def _pass(self, taps: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         import torch
@@ -114,6 +114,8 @@ def _kept(tensor: torch.Tensor, site: Site, batch: Batch, where: torch.Tensor | 
 
 def _pattern_rows(pattern: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Give (token kept, head and key): a key that the prompt does not have is NaN, one that is not looked at 0."""
+    import torch
+
     heads = pattern.shape[1]
     if pattern.shape[2:] != (batch.keep.shape[1],) * 2:
         raise LoaderError(f"an attention pattern has shape {tuple(pattern.shape)}: one square per prompt is needed")
@@ -123,12 +125,6 @@ def _pattern_rows(pattern: torch.Tensor, batch: Batch) -> torch.Tensor:
         block = pattern.new_full((size, heads, batch.longest), float("nan"))
         block[:, :, :size] = pattern[i, :, own, own].transpose(0, 1)
         rows.append(block.reshape(size, -1)[batch.keep[i, own]])
-    return rows[0].new_zeros(0) if not rows else _cat(rows)
-
-
-def _cat(rows: list[torch.Tensor]) -> torch.Tensor:
-    import torch
-
     return torch.cat(rows)
 
 
@@ -139,7 +135,8 @@ def _buffer(rows: int, units: int, run: Run) -> torch.Tensor:
     return torch.empty(rows, units, dtype=dtype, device=run.device)
 
 
-def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """Give values as numpy has them; bfloat16, which it lacks, as float32."""
     import torch
 
     known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
