@@ -1,0 +1,102 @@
+"""Commands for data: list, fetch, convert, describe, check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurointerp.cli._options import AsJson, BinWidth, Manifest, Mirror, Modality, Rate, Units
+from neurointerp.cli._printing import echo, print_description, print_rows
+from neurointerp.cli._sources import dataset_of, source_of
+
+
+def datasets(manifest_file: Manifest = None, as_json: AsJson = False) -> None:
+    """List the datasets of the manifest."""
+    from neurointerp import manifest
+
+    rows = [
+        {
+            "id": entry.id, "modality": entry.modality, "kind": "simulated" if entry.simulated else "real",
+            "embedded": entry.embedded, "items": list(entry.all_items()), "title": entry.title,
+            "license": entry.license,
+        }
+        for entry in manifest.datasets(manifest_file).values()
+    ]  # fmt: skip
+    print_rows(rows, as_json, hide=("license", "items"))
+
+
+def load(
+    id: Annotated[str, typer.Argument(help="Dataset, or dataset:item.")],  # noqa: A002
+    out: Annotated[Path, typer.Option(help="Store to write (.zarr).")],
+    mirror: Mirror = None,
+    manifest_file: Manifest = None,
+    overwrite: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a dataset, verify it and write it as a recording."""
+    from neurointerp import store
+
+    rec = dataset_of(id, mirror, manifest_file)
+    store.save(rec, out, overwrite=overwrite)
+    print_description(rec, as_json)
+
+
+def convert(
+    source: Path,
+    out: Annotated[Path, typer.Argument(help="Store to write (.zarr).")],
+    modality: Modality = None,
+    units: Units = None,
+    rate: Rate = None,
+    bin_width: BinWidth = None,
+    overwrite: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a raw file and write it as a recording."""
+    from neurointerp import store
+    from neurointerp.loaders import raw
+
+    kind = modality[0] if modality else None
+    rec = raw.load(source, modality=kind, units=units, sampling_rate=rate, bin_width=bin_width)
+    store.save(rec, out, overwrite=overwrite)
+    print_description(rec, as_json)
+
+
+def info(
+    source: str,
+    mirror: Mirror = None,
+    history: Annotated[bool, typer.Option("--history", help="Show every step back to the raw files instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a dataset, a store or a raw file whose name tells its kind; --history takes results too."""
+    if not history:
+        return print_description(source_of(source, mirror=mirror), as_json)
+    from neurointerp import store
+    from neurointerp.history import provenance
+
+    stored = source.endswith((".zarr", ".zarr.zip")) and Path(source).exists()
+    chain = provenance(store.open(source) if stored else source_of(source, mirror=mirror))
+    echo(json.dumps(chain.as_dict()) if as_json else str(chain))
+
+
+def check(source: str, mirror: Mirror = None, as_json: AsJson = False) -> None:
+    """Check a recording against the contract."""
+    from neurointerp import schema
+
+    rec = source_of(source, mirror=mirror)
+    schema.check(rec)
+    echo(
+        json.dumps({"source": source, "ok": True})
+        if as_json
+        else f"{source}: a valid {rec.attrs['modality']} recording"
+    )
+
+
+def verify(path: Annotated[str, typer.Argument(help="Store, or its URL.")], as_json: AsJson = False) -> None:
+    """Check every file of a store against the digests written with it."""
+    from neurointerp import store
+
+    chunks = store.verify(path)
+    echo(json.dumps({"path": path, "ok": True, "chunks": chunks}) if as_json else f"{path}: {chunks} chunks are whole")
