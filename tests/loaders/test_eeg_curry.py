@@ -22,7 +22,9 @@ def _list(name, rows):
 
 def _group(ending, unit, names, places=()):
     """Give (parameters, labels) of a group of channels."""
-    title = f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
+    title = (
+        f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
+    )
     labels = _list(f"LABELS{ending}", names)
     if len(places):
         labels += _list(f"SENSORS{ending}", ["\t".join(map(str, place)) for place in places])
@@ -43,7 +45,8 @@ def _write(folder, version=8, unit="uV", other=None):
     text += "DATA_PARAMETERS END\n\n" + "".join(parameters for parameters, _ in groups)
     labels = "".join(listed for _, listed in groups)
     data, header, beside, events = {
-        8: ("made.cdt", "made.cdt.dpa", "made.cdt.dpa", "made.cdt.cef"), 7: ("made.dat", "made.dap", "made.rs3", "made.cef")
+        7: ("made.dat", "made.dap", "made.rs3", "made.cef"),
+        8: ("made.cdt", "made.cdt.dpa", "made.cdt.dpa", "made.cdt.cef"),
     }[version]  # fmt: skip
     (folder / beside).write_text("\n" + labels)
     (folder / header).write_text(text + (labels if header == beside else "") + "\n")
