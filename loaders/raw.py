@@ -43,14 +43,15 @@ def load(
     ----------
     source
         A store of neurointerp (`.zarr`, `.zarr.zip`), a raw file, an array (`.npy`, samples x units), a folder
-        (suite2p, ALF), or the root of a BIDS dataset.
+        (suite2p, ALF, phy or Kilosort), or the root of a BIDS dataset.
     modality
         Needed where the file's suffix does not tell: one of `neurointerp.schema.MODALITIES`.
     units
         Units of the values, for `.npy` and for files that do not state them.
     sampling_rate
         Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions, images without a
-        usable TR). An image that states another is an error.
+        usable TR); of spike times in samples (phy folders without `params.py`). An image that states another is an
+        error.
     bin_width
         Width of the bins (s) that spike times are counted in.
     entities
@@ -97,9 +98,10 @@ def _read(
     if kind == "fmri":
         return _fmri(path, rate, None)
     if kind == "calcium":
-        return calcium.load(path, sampling_rate=rate)
+        return calcium.load(path, sampling_rate=rate, units=units or "1")
     if kind == "spikes":
-        return spikes.load(path, bin_width=_given("bin width (s)", bin_width, path, "--bin-width"))
+        width = _given("bin width (s)", bin_width, path, "--bin-width")
+        return spikes.load(path, bin_width=width, sampling_rate=rate)
     raise LoaderError(f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)")
 
 
@@ -147,6 +149,8 @@ def _fmri(path: Path, rate: float | None, entities: Mapping[str, str] | None) ->
 def _by_suffix(path: Path) -> str | None:
     if path.is_dir() and any((path / sub / "F.npy").is_file() for sub in (".", "plane0", "suite2p/plane0")):
         return "calcium"
+    if path.is_dir() and any((path / name).is_file() for name in ("spike_times.npy", "spikes.times.npy")):
+        return "spikes"
     return next((kind for kind, ends in BY_SUFFIX.items() if path.name.lower().endswith(ends)), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,12 +24,25 @@ from neurointerp.cli._options import (
 )  # fmt: skip
 from neurointerp.cli._printing import echo, print_description, print_rows
 from neurointerp.cli._sources import dataset_of, entities_of, source_of
+from neurointerp.errors import ManifestError
 
 
-def datasets(manifest_file: Manifest = None, as_json: AsJson = False) -> None:
-    """List the datasets of the manifest."""
+def datasets(
+    manifest_file: Manifest = None,
+    collection: Annotated[str | None, typer.Option(help="Sum up the sources of one collection: celegans.")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --collection: load what can be had, count it.")
+    ] = False,
+    mirror: Mirror = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the datasets of the manifest, or sum up the sources of a collection."""
     from neurointerp import manifest
 
+    if collection is not None:
+        return print_rows(_collection(collection, measure, mirror, manifest_file), as_json)
+    if measure:
+        raise typer.BadParameter("--measure goes with --collection")
     rows = [
         {
             "id": entry.id, "modality": entry.modality, "kind": "simulated" if entry.simulated else "real",
@@ -39,6 +52,34 @@ def datasets(manifest_file: Manifest = None, as_json: AsJson = False) -> None:
         for entry in manifest.datasets(manifest_file).values()
     ]  # fmt: skip
     print_rows(rows, as_json, hide=("license", "items"))
+
+
+def _collection(name: str, measure: bool, mirror: str | None, manifest_file: Path | None) -> list[dict[str, Any]]:
+    """Give a row per source: what is published, what the manifest can fetch, and (measured) what that holds."""
+    from neurointerp import manifest
+    from neurointerp.errors import NeurointerpError
+    from neurointerp.loaders.datasets import worm_collection
+
+    entries = list(manifest.datasets(manifest_file).values())
+    chosen = [entry for entry in entries if entry.collection == name]
+    if not chosen:
+        there = ", ".join(sorted({entry.collection for entry in entries} - {""})) or "none"
+        raise ManifestError(f"no dataset is of the collection {name!r}; collections: {there}")
+    rows = []
+    for entry in chosen:
+        row: dict[str, Any] = {
+            "source": entry.id, "published": entry.published.get("recordings"), "listed": len(entry.all_items()),
+        }  # fmt: skip
+        if measure:
+            held, lacking = {}, []
+            for item in entry.all_items():
+                try:
+                    held[item] = manifest.load(entry.id, item, mirror=mirror, manifest=manifest_file)
+                except NeurointerpError as error:
+                    lacking.append(f"{item}: {error}")
+            row |= worm_collection.summary(held) | {"not_at_hand": lacking}
+        rows.append(row | {"doi": entry.doi, "address": entry.address})
+    return rows
 
 
 def load(
