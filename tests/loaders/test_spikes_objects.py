@@ -314,7 +314,7 @@ class TestSimulatorsThemselves:
 
     def test_spikeinterface_segments_and_a_clock_of_its_own(self):
         core = pytest.importorskip("spikeinterface.core")
-        recording, sorting = core.generate_ground_truth_recording(durations=[2.0, 3.0], num_units=4, seed=0)
+        _, sorting = core.generate_ground_truth_recording(durations=[2.0, 3.0], num_units=4, seed=0)
         with pytest.raises(ni.LoaderError, match=r"has 2 segments with clocks of their own; pass segment= \(0 to 1\)"):
             spikes.load(sorting, bin_width=0.1)
         tree = spikes.load_session(sorting, bin_width=0.1, segment=1)
