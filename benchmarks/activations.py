@@ -93,8 +93,8 @@ def memory(tokens: int, sites: str, folder: Path) -> None:
     took = seconds(lambda: activations.record(net, texts, sites=sites, batch_size=BATCH, out=folder / "a.zarr"))
     rec = ni.open(folder / "a.zarr")
     print(
-        f"{sites}: {rec.sizes['time']:,} tokens, {rec.nbytes / 1e9:.1f} GB in {took:.0f} s; peak memory {peak():.2f} GB "
-        f"({before:.2f} GB before), to reach: under 2 GB"
+        f"{sites}: {rec.sizes['time']:,} tokens, {rec.nbytes / 1e9:.1f} GB in {took:.0f} s; "
+        f"peak memory {peak():.2f} GB ({before:.2f} GB before), to reach: under 2 GB"
     )
 
 

@@ -21,7 +21,7 @@ from neurointerp.loaders import activations
 from neurointerp.models import gpt
 
 rng = np.random.default_rng(0)
-animals, verbs, places = ("cat dog fox hen".split(), "sat ran hid".split(), "mat hill barn".split())
+animals, verbs, places = ["cat", "dog", "fox", "hen"], ["sat", "ran", "hid"], ["mat", "hill", "barn"]
 
 
 def line(animal):
@@ -32,39 +32,44 @@ def line(animal):
 text = "".join(line(rng.choice(animals)) for _ in range(3000))
 prompts = [line(animal).rsplit(" ", 1)[0] for animal in animals for _ in range(8)]
 answers = np.repeat(animals, 8)
-snapshots = {}
+tokenizer = gpt.Tokenizer.of_words(text, 40)
+watch = activations.over_training(None, prompts, sites="logits", tokenizer=tokenizer, every=50)
 model = gpt.train(
-    text,
-    config=gpt.Config(context=22, layers=2, heads=4, width=32),
-    level="word",
-    steps=600,
-    on_step=lambda step, net: snapshots.update({step: net.state_dict()}) if step in (0, 600) else None,
-    seed=0,
+    text, config=gpt.Config(context=22, layers=2, heads=4, width=32), level="word", steps=600, on_step=watch, seed=0
 )
 print(f"held-out loss {model.held_out_loss:.2f} nats per word")
 
 # %%
-# What does it say after "so we say"? The probability of the right animal, over the prompts.
+# What does it say after "so we say"? The watch has the logits of every word, at every 50th step; at the end of each
+# prompt they give the probability of the right animal.
 
 ids = torch.tensor([model.tokenizer(prompt) for prompt in prompts])
 word = {animal: model.tokenizer(f" {animal}")[0] for animal in animals}
-right = torch.tensor([word[animal] for animal in answers])
+answered = np.arange(len(prompts)), np.repeat(np.arange(4), 8)
+
+
+def recalled(chance):
+    """Give the mean probability of the right animal."""
+    return chance[..., [word[animal] for animal in animals]][answered].mean()
+
+
+learnt = watch.recording()
+ends = learnt.isel(trial=(learnt["position"] == ids.shape[1] - 1).values)
+course = [recalled(torch.tensor(logits).softmax(-1).numpy()) for logits in ends.transpose("time", ...).values]
+fig, ax = plt.subplots(figsize=(7.5, 2.4), layout="constrained")
+ax.plot(ends["time"], course, color="#0072B2", marker="o", markersize=3)
+ax.set(xlabel="training step", ylabel="right animal", ylim=(0, 1.04))
+ax.spines[["top", "right"]].set_visible(False)
 
 
 def says():
-    """Give the probability of each animal at the end of each prompt."""
+    """Give the probability of each word at the end of each prompt."""
     with torch.no_grad():
-        chance = model(ids)[:, -1].softmax(-1)
-    return chance[:, [word[animal] for animal in animals]].numpy()
+        return model(ids)[:, -1].softmax(-1).numpy()
 
 
-def recalled():
-    """Give the mean probability of the right animal."""
-    return says()[np.arange(len(prompts)), np.repeat(np.arange(4), 8)].mean()
-
-
-intact = recalled()
-print(f"probability of the right animal {intact:.2f} (chance {1 / 4})")
+intact = recalled(says())
+print(f"probability of the right animal {intact:.2f}")
 
 # %%
 # Record
@@ -79,14 +84,13 @@ looks = last.isel(unit=((rec["site"] == "attn.pattern") & (rec["key"] == 1)).val
 # %%
 # Ablate
 # ------
-# Each head in turn gives its mean over the prompts instead of what it computes; edges are cut the same way. What is
-# left of the answer?
+# Each head in turn gives its mean over the prompts instead of what it computes. What is left of the answer?
 
 left = []
 for layer in range(2):
     for head in range(4):
         with models.intervene(model, [models.mean(f"L{layer}.attn.z", rec, heads=[head])]):
-            left.append(recalled())
+            left.append(recalled(says()))
 
 fig, axes = plt.subplots(2, 1, figsize=(7.5, 4.6), layout="constrained", sharex=True)
 names = [f"layer {layer}\nhead {head}" for layer in range(2) for head in range(4)]
@@ -105,23 +109,25 @@ for ax in axes:
 # Steer
 # -----
 # The mean residual stream at the last word of the prompts about cats, less that of all prompts, is a direction. Added
-# to the stream of the others, it makes them say "cat". The strength is tuned so that the mean prediction moves by
-# half a nat.
+# to the stream of the others, it makes them say "cat". The strength is tuned so that the prediction moves by half a
+# nat at the one word of ten that is changed, 0.05 on average.
 
 stream = last.isel(unit=((rec["site"] == "resid.post") & (rec["layer"] == 1)).values)
 direction = stream.values[answers == "cat"].mean(axis=0) - stream.values.mean(axis=0)
 steer = models.add("L1.resid.post", direction)
-tuned = models.tune(steer, model, ids, target_kl=0.5, positions=-1)
-print(f"strength {tuned.strength:.2f} moves the prediction by {models.divergence(model, ids, [tuned], positions=-1):.2f}")
+tuned = models.tune(steer, model, ids, target_kl=0.05, positions=-1)
+moved = models.divergence(model, ids, [tuned], positions=-1)
+print(f"strength {tuned.strength:.2f} moves the prediction by {moved:.3f} nats")
 
 strengths = np.linspace(0, 3, 13)
 course = []
 for strength in strengths:
     with models.intervene(model, [models.add("L1.resid.post", direction, strength)], positions=-1):
-        course.append(says()[answers != "cat"].mean(axis=0))
+        course.append(says()[answers != "cat"].mean(axis=0)[[word[animal] for animal in animals]])
 
 fig, ax = plt.subplots(figsize=(7.5, 3), layout="constrained")
-for animal, values, colour in zip(animals, np.array(course).T, ("#D55E00", "#0072B2", "#009E73", "#999999"), strict=True):
+colours = ("#D55E00", "#0072B2", "#009E73", "#999999")
+for animal, values, colour in zip(animals, np.array(course).T, colours, strict=True):
     ax.plot(strengths, values, color=colour, label=animal, marker="o", markersize=3)
 ax.axvline(tuned.strength, color="black", linewidth=0.8, linestyle=":")
 ax.text(tuned.strength + 0.03, 0.97, "tuned", va="top")
@@ -133,4 +139,4 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # Outside the context nothing of it is left.
 
-assert recalled() == intact
+assert recalled(says()) == intact
