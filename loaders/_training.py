@@ -137,7 +137,8 @@ class Watch:
             When nothing was recorded.
         """
         if self._writer is not None:
-            return store.open(self._writer.commit())
+            stored: xr.DataArray = store.open(self._writer.commit())
+            return stored
         if not self._blocks:
             raise LoaderError("no step was recorded: call this with the number of each step while training")
         whole = xr.concat(self._blocks, "time", combine_attrs="override")
