@@ -45,4 +45,5 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 
 $(BIN)/.dev: $(BIN)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt --group test --group lint --group docs
+	$(BIN)/python -m pip install -q --no-deps --group wiring
 	touch $@

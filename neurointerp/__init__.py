@@ -17,7 +17,7 @@ if not all((_HERE / name).is_dir() for name in ("loaders", "analyses")):
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "align", "analyses", "backend", "errors", "history", "loaders", "manifest", "matrix", "models",
+        "align", "analyses", "backend", "errors", "history", "holdings", "loaders", "manifest", "matrix", "models",
         "plot", "report", "result", "score", "split", "statistics", "store", "surrogate", "synthetic", "units",
     ],
     submod_attrs={

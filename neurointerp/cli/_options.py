@@ -13,3 +13,8 @@ Units = Annotated[str | None, typer.Option(help="Units of the values of a raw fi
 Rate = Annotated[float | None, typer.Option(help="Samples per second of a raw file that does not state it.")]
 BinWidth = Annotated[float | None, typer.Option(help="Width (s) of the bins that spike times are counted in.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+Subject = Annotated[str | None, typer.Option(help="Of a BIDS root: the subject's label, such as 01.")]
+Visit = Annotated[str | None, typer.Option("--session", help="Of a BIDS root: the session's label.")]
+Task = Annotated[str | None, typer.Option(help="Of a BIDS root: the task.")]
+Run = Annotated[str | None, typer.Option(help="Of a BIDS root: the run.")]
+Entity = Annotated[list[str] | None, typer.Option(help="Of a BIDS root: any other, such as space=MNI152NLin6Asym.")]

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def print_description(rec: xr.DataArray, as_json: bool) -> None:
-    about = {
-        "name": rec.name, "dims": list(rec.dims), "sizes": {str(k): int(v) for k, v in rec.sizes.items()},
-        "dtype": str(rec.dtype), "coords": sorted(map(str, rec.coords)), "attrs": rec.attrs,
-    }  # fmt: skip
     if as_json:
-        echo(json.dumps(about))
-        return
-    echo(f"{rec.name}: {rec.attrs['modality']} {dict(rec.sizes)} {rec.dtype}, units {rec.attrs['units']}")
-    echo(f"coords: {', '.join(sorted(map(str, rec.coords)))}")
-    for key, value in rec.attrs.items():
-        echo(f"{key}: {json.dumps(value) if isinstance(value, list | dict) else value}")
+        about = {
+            "name": rec.name, "dims": list(rec.dims), "sizes": {str(k): int(v) for k, v in rec.sizes.items()},
+            "dtype": str(rec.dtype), "coords": sorted(map(str, rec.coords)), "attrs": rec.attrs,
+        }  # fmt: skip
+        return echo(json.dumps(about))
+    from neurointerp.cli._describing import described
+
+    rows = described(rec)
+    width = max(len(what) for what, _ in rows)
+    echo("\n".join(f"{what:{width}}  {value}" for what, value in rows))
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...] = ()) -> None:

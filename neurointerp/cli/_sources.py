@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def source_of(
     text: str, *, mirror: str | None = None, modality: str | None = None, units: str | None = None,
-    rate: float | None = None, bin_width: float | None = None,
+    rate: float | None = None, bin_width: float | None = None, entities: dict[str, str] | None = None,
 ) -> xr.DataArray:  # fmt: skip
     """Give the recording that an argument names: a dataset (`id` or `id:item`), a store or a raw file."""
     from neurointerp import manifest
@@ -23,7 +23,21 @@ def source_of(
         return dataset_of(text, mirror)
     if not Path(text).exists():
         raise LoaderError(f"{text!r} is neither a dataset nor a path; datasets: {', '.join(manifest.datasets())}")
-    return raw.load(text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width)
+    return raw.load(
+        text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width, entities=entities
+    )  # fmt: skip
+
+
+def entities_of(
+    subject: str | None, session: str | None, task: str | None, run: str | None, others: list[str] | None
+) -> dict[str, str]:
+    """Give the entities of BIDS that the options of a command name."""
+    bad = [pair for pair in others or [] if not all(pair.partition("="))]
+    if bad:
+        raise LoaderError(f"--entity {bad[0]!r}: name=value is needed, such as space=MNI152NLin6Asym")
+    named = {"subject": subject, "session": session, "task": task, "run": run}
+    given = {name: value for name, value in named.items() if value is not None}
+    return given | {pair.partition("=")[0]: pair.partition("=")[2] for pair in others or []}
 
 
 def dataset_of(text: str, mirror: str | None, manifest_file: Path | None = None) -> xr.DataArray:

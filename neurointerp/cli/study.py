@@ -115,6 +115,7 @@ def doctor(as_json: AsJson = False) -> None:
         "nwb": ("pynwb", "NWB files"), "spikes": ("neo", "spike-sorting formats"),
         "models": ("torch", "recording torch models"), "report": ("matplotlib", "the HTML report"),
         "dask": ("dask", "larger than memory"), "demo": ("nitime", "the embedded fMRI recording"),
+        "parquet": ("pyarrow", "the flat table of worms"),
     }  # fmt: skip
     rows = []
     for extra, (library, adds) in wanted.items():
