@@ -86,15 +86,15 @@ def overhead(tokens: int, rounds: int, folder: Path) -> None:
     print(f"to reach: 1.10 x; reached: {ratios['into a store']:.3f} x")
 
 
-def memory(tokens: int, folder: Path) -> None:
+def memory(tokens: int, sites: str, folder: Path) -> None:
     """Record once, and print the peak of the resident memory (Linux) and how fast it went."""
     net, texts = model(), prompts(tokens)
     before = peak()
-    took = seconds(lambda: activations.record(net, texts, sites="mlp.post", batch_size=BATCH, out=folder / "a.zarr"))
+    took = seconds(lambda: activations.record(net, texts, sites=sites, batch_size=BATCH, out=folder / "a.zarr"))
     rec = ni.open(folder / "a.zarr")
     print(
-        f"{rec.sizes['time']:,} tokens, {rec.nbytes / 1e9:.1f} GB in {took:.0f} s; peak memory {peak():.2f} GB "
-        f"({before:.2f} GB before), to reach: under 2 GB"
+        f"{sites}: {rec.sizes['time']:,} tokens, {rec.nbytes / 1e9:.1f} GB in {took:.0f} s; "
+        f"peak memory {peak():.2f} GB ({before:.2f} GB before), to reach: under 2 GB"
     )
 
 
@@ -110,13 +110,14 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16384, help="tokens for the overhead (default 16384)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
     parser.add_argument("--memory", type=int, help="record so many tokens once and print the peak of the memory")
+    parser.add_argument("--sites", default="mlp.post", help="what to record for the memory (default mlp.post)")
     parser.add_argument("--folder", type=Path, help="where to write (default: the system's temporary folder)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="neurointerp-activations-", dir=options.folder))
     try:
         if options.memory:
-            memory(options.memory, folder)
+            memory(options.memory, options.sites, folder)
         else:
             overhead(options.tokens, options.rounds, folder)
     finally:

@@ -62,7 +62,8 @@ def record_generation(
                 writer = store.writer(out, template, overwrite=overwrite)
             writer.append(block)
         if writer is not None:
-            return store.open(writer.commit())
+            stored: xr.DataArray = store.open(writer.commit())
+            return stored
     finally:
         if writer is not None:
             writer.abort()

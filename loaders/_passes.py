@@ -37,15 +37,18 @@ class Capture:
     def __init__(self, run: Run, sites: Sequence[Site]) -> None:
         self.run, self.sites = run, sites
         self.widths: list[int] = []
-        """Features of each site, known after the first pass over prompts."""
+        """Features of each site, known after the first pass."""
+        self._dtype: torch.dtype | None = None
 
     def prompts(self, batch: Batch) -> np.ndarray:
         """Run prompts, and give (token kept, unit) with the sites side by side."""
+        import torch
+
         run = self.run
         kwargs: dict[str, Any] = {}
         if "attention_mask" in run.accepts:
             kwargs["attention_mask"] = batch.mask
-        if any(batch.starts) and "position_ids" in run.accepts:
+        if any(batch.starts) and "position_ids" in run.accepts and not self._counts_positions:
             kwargs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
         args = () if "input_ids" in run.accepts else (batch.ids,)
         if not args:
@@ -58,8 +61,10 @@ class Capture:
             self._pass([lambda t, h=h, s=s: h.append(_kept(t, s, batch, where).clone()) for h, s in
                         zip(held, self.sites, strict=True)], args, kwargs)  # fmt: skip
             self.widths = [one[0].shape[1] for one in held]
-            return np.concatenate([to_numpy(one[0]) for one in held], axis=1)
-        buffer = _buffer(rows, sum(self.widths), run)
+            first = np.concatenate([to_numpy(one[0]) for one in held], axis=1)
+            self._dtype = torch.from_numpy(first[:0]).dtype  # sites may be more precise than the run
+            return first
+        buffer = torch.empty(rows, sum(self.widths), dtype=self._dtype, device=run.device)
         columns = np.cumsum([0, *self.widths])
 
         def put(tensor: torch.Tensor, site: Site, start: int, stop: int) -> None:
@@ -72,6 +77,11 @@ class Capture:
         ]
         self._pass(taps, args, kwargs)
         return to_numpy(buffer)
+
+    @property
+    def _counts_positions(self) -> bool:
+        """Tell whether the model counts from the tokens themselves, past padding (RoBERTa does, from another start)."""
+        return any(hasattr(module, "create_position_ids_from_input_ids") for module in self.run.model.modules())
 
     def rows(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
         """Run what is given as it is, and give what each site held."""
@@ -126,13 +136,6 @@ def _pattern_rows(pattern: torch.Tensor, batch: Batch) -> torch.Tensor:
         block[:, :, :size] = pattern[i, :, own, own].transpose(0, 1)
         rows.append(block.reshape(size, -1)[batch.keep[i, own]])
     return torch.cat(rows)
-
-
-def _buffer(rows: int, units: int, run: Run) -> torch.Tensor:
-    import torch
-
-    dtype = torch.float32 if run.dtype == torch.bfloat16 else run.dtype
-    return torch.empty(rows, units, dtype=dtype, device=run.device)
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:

@@ -73,7 +73,8 @@ class Stored:
         self._behind.wait()
         path = self._filler.commit()
         self.close()
-        return store.open(path)
+        found: xr.DataArray = store.open(path)
+        return found
 
     def close(self) -> None:
         """Stop the thread, and leave what is written for another run."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def over_training(
-    model: torch.nn.Module,
+    model: torch.nn.Module | None,
     inputs: Any,
     *,
     sites: str | Sequence[str] | Mapping[str, str],
@@ -33,7 +33,7 @@ def over_training(
     Parameters
     ----------
     model
-        The model that is trained.
+        The model that is trained; None where each call brings it.
     inputs, sites
         As `record` takes them: what to run it on (not what it is trained on), and where to look.
     every
@@ -46,7 +46,8 @@ def over_training(
     Returns
     -------
     Watch
-        Call it with the number of the step, inside the training loop; `recording()` gives what it saw.
+        Call it with the number of the step, inside the training loop, or hand it over as a callback
+        `(step, model)`; `recording()` gives what it saw.
 
     Raises
     ------
@@ -76,7 +77,7 @@ class Watch:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: torch.nn.Module | None,
         inputs: Any,
         options: Mapping[str, Any],
         every: int,
@@ -98,17 +99,22 @@ class Watch:
         if self._writer is not None:
             self._writer.abort()
 
-    def __call__(self, step: int) -> None:
+    def __call__(self, step: int, model: torch.nn.Module | None = None) -> None:
         """Record the model as it is now, if this is a step to be recorded.
 
         Parameters
         ----------
         step
             Number of steps made so far; it must grow.
+        model
+            The model, where `over_training` was not given it.
         """
         if step % self._every:
             return
-        block = self._at(int(step))
+        network = self._model if model is None else model
+        if network is None:
+            raise LoaderError("which model? Pass it to over_training, or with each step")
+        block = self._at(int(step), network)
         if self._out is None:
             self._blocks.append(block)
             return
@@ -131,7 +137,8 @@ class Watch:
             When nothing was recorded.
         """
         if self._writer is not None:
-            return store.open(self._writer.commit())
+            stored: xr.DataArray = store.open(self._writer.commit())
+            return stored
         if not self._blocks:
             raise LoaderError("no step was recorded: call this with the number of each step while training")
         whole = xr.concat(self._blocks, "time", combine_attrs="override")
@@ -140,10 +147,10 @@ class Watch:
             whole.attrs["sampling_rate"] = 1.0 / float(np.diff(whole["time"].values)[0])
         return whole
 
-    def _at(self, step: int) -> xr.DataArray:
+    def _at(self, step: int, model: torch.nn.Module) -> xr.DataArray:
         from neurointerp.loaders.activations import record
 
-        rec = record(self._model, self._inputs, **self._options)
+        rec = record(model, self._inputs, **self._options)
         if rec.ndim != 2:
             raise LoaderError(f"one value per trial and unit is needed, found {rec.dims}: pass pool=")
         sample = rec.dims[0]

@@ -15,7 +15,7 @@ import xarray as xr
 from neurointerp.errors import LoaderError
 from neurointerp.loaders._arrays import read_arrays
 from neurointerp.loaders._generation import record_generation
-from neurointerp.loaders._passes import Capture
+from neurointerp.loaders._passes import Capture, to_numpy
 from neurointerp.loaders._prompts import SIDES, Prompts, check_prompts, read_prompts, stimulus_ids
 from neurointerp.loaders._rows import Rows
 from neurointerp.loaders._streams import Memory, Sink, Stored, collect
@@ -99,8 +99,8 @@ def record(
         does. What was read in its passes is recorded, so all tokens but the last.
     out
         Path of a store to stream to, through one thread beside the model, in bounded memory. A run that was killed
-        goes on after the last whole chunk when it is started again with the same arguments (not with `during`). The
-        log tells progress and time left.
+        goes on after the last whole chunk when it is started again with the same arguments (not with `during`) and,
+        where there were any, the same interventions. The log tells progress and time left.
     overwrite
         Replace the store that is there.
 
@@ -151,7 +151,7 @@ def record(
             rows = Rows(inputs, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
             label = partial(_row_labels, rows, capture, spelled, stimulus, known)
             parts, what = rows.parts(capture, batch_size), "rows"
-            made_of: list[Any] = [tensor.cpu().numpy().tobytes() for tensor in rows.tensors.values()] if out else []
+            made_of = [to_numpy(tensor).tobytes() for tensor in rows.tensors.values()] if out else []
         else:
             prompts = read_prompts(inputs, tokenizer, special_tokens=special_tokens)
             check_prompts(prompts, getattr(model, "config", None))
@@ -340,7 +340,8 @@ def _key(
 ) -> str:
     """Tell this run from others: the same weights, inputs and settings give the same values."""
     inputs = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in made_of)).hexdigest()
-    return repr([fingerprint(model), inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
+    hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+    return repr([fingerprint(model), hooks, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
 
 
 def _from_arrays(

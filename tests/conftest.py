@@ -80,6 +80,7 @@ def small_model():
         "gemma": ("Gemma2ForCausalLM", "Gemma2", {**gated, "head_dim": 6}),
         "qwen": ("Qwen3ForCausalLM", "Qwen3", {**gated, "head_dim": 6}),
         "bert": ("BertForMaskedLM", "Bert", {**text, **sizes, "max_position_embeddings": 32}),
+        "roberta": ("RobertaForMaskedLM", "Roberta", {**text, **sizes, "max_position_embeddings": 34}),
         "vit": ("ViTForImageClassification", "ViT", {**sizes, **image}),
         "resnet": (
             "ResNetForImageClassification",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neurointerp.cli import data, study
+from neurointerp.cli import data, record, study
 from neurointerp.errors import NeurointerpError
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 
 for command in (
-    data.datasets, data.load, data.convert, data.info, data.check, data.verify,
+    data.datasets, data.load, data.convert, data.info, data.check, data.verify, record.record,
     study.analyze, study.compare, study.report, study.doctor,
 ):  # fmt: skip
     app.command()(command)

@@ -8,8 +8,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "edges", "freezing", "gradients", "interventions", "parameters", "responders", "running", "sites", "stimuli",
-        "taps", "tuning",
+        "edges", "freezing", "gradients", "interventions", "parameters", "pretrained", "responders", "running", "sites",
+        "stimuli", "taps", "tuning",
         "elm", "gpt", "hatchling",
     ],
     submod_attrs={
@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "gradients": ["gradient", "vjp"],
         "interventions": ["add", "clamp", "intervene", "mean", "patch", "resample", "scale", "zero"],
         "parameters": ["replace", "weights"],
+        "pretrained": ["open_model"],
         "responders": ["Responder", "fitted", "responder"],
         "sites": ["Site", "find_sites", "site_names", "sites_of"],
         "stimuli": ["optimise"],

@@ -97,7 +97,8 @@ def _scale(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     eps: Any = next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 0.0)
     centred = x - x.mean(-1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else x
-    return (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    scale: torch.Tensor = (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    return scale
 
 
 def _same(site: Site, pattern: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
@@ -119,9 +120,10 @@ def _normed(
     if x.shape[:-1] != scale.shape[:-1]:
         raise ModelError(f"{site.path} was frozen at {tuple(scale.shape[:-1])}, this pass has {tuple(x.shape[:-1])}")
     if isinstance(norm, torch.nn.LayerNorm):
-        out = (x - x.mean(-1, keepdim=True)) / scale * norm.weight
+        out: torch.Tensor = (x - x.mean(-1, keepdim=True)) / scale * norm.weight
         return out if norm.bias is None else out + norm.bias
     ones = torch.ones_like(x[:1].reshape(-1, x.shape[-1])[:1])
     # Norms differ in their gain (some add 1 to the weight): on ones it is what they give, but for eps.
-    gain = type(norm).forward(norm, ones) * _scale(norm, ones)
-    return x / scale * gain
+    gain: torch.Tensor = type(norm).forward(norm, ones) * _scale(norm, ones)
+    held: torch.Tensor = x / scale * gain
+    return held

@@ -24,7 +24,9 @@ Change = Callable[["torch.Tensor", Site, float], "torch.Tensor"]
 class Acts(Protocol):
     """What `intervene` takes: an intervention, with a strength that can be tuned."""
 
-    strength: float
+    @property
+    def strength(self) -> float:
+        """Give how much of it is done."""
 
     def taps(self, model: torch.nn.Module, positions: Any) -> list[tuple[Site, Tap]]:
         """Give the sites to tap, and what is done there."""
@@ -252,8 +254,9 @@ def clamp(
             return x.clamp(low, high)
         unit = spread(direction, x, at, None)
         unit = unit / unit.norm()
-        along = (x * unit).sum(-1, keepdim=True)
-        return x + (along.clamp(low, high) - along) * unit
+        along: torch.Tensor = (x * unit).sum(-1, keepdim=True)
+        moved: torch.Tensor = x + (along.clamp(low, high) - along) * unit
+        return moved
 
     return Intervention(site, _blend(bounded), 1.0, numbers(units), numbers(heads), positions)
 

@@ -141,7 +141,8 @@ def _allowed(x: torch.Tensor, norm: float | None, bounds: tuple[float, float] | 
 
 def _norms(x: torch.Tensor) -> torch.Tensor:
     """Give the Euclidean norm of each stimulus, in the shape that multiplies them."""
-    return x.flatten(1).norm(dim=1).reshape(-1, *([1] * (x.ndim - 1)))
+    norms: torch.Tensor = x.flatten(1).norm(dim=1).reshape(-1, *([1] * (x.ndim - 1)))
+    return norms
 
 
 def _variation(x: torch.Tensor) -> torch.Tensor:

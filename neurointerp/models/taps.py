@@ -133,9 +133,9 @@ def _with_first(output: Any, new: torch.Tensor) -> Any:
 @contextmanager
 def _eager(model: torch.nn.Module, taps: Mapping[torch.nn.Module, Sequence[Tap]]) -> Iterator[None]:
     """Have attention computed step by step, as transformers' `eager` does, with taps on its pattern."""
-    homes = {}
+    homes: dict[str, Any] = {}
     for attention in taps:
-        home = sys.modules[type(attention).__module__]
+        home: Any = sys.modules[type(attention).__module__]
         if not hasattr(home, "eager_attention_forward") or getattr(attention, "reorder_and_upcast_attn", False):
             raise ModelError(f"the attention pattern of {type(attention).__name__} cannot be reached")
         homes[home.__name__] = home

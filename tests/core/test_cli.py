@@ -39,7 +39,7 @@ def test_help_is_light():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
     text, _ = run("--help")
-    for command in ("datasets", "load", "convert", "info", "check", "analyze", "compare", "report", "doctor"):
+    for command in ("datasets", "load", "convert", "info", "check", "record", "analyze", "compare", "report", "doctor"):
         assert command in text
 
 

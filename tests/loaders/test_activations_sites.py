@@ -34,7 +34,7 @@ def minilm():
     )
 
 
-@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("name", [*TEXT, "roberta"])
 @pytest.mark.parametrize("padding", ["right", "left"])
 def test_a_padded_batch_gives_what_single_prompts_give(name, padding, small_model):
     model = small_model(name)
@@ -125,6 +125,21 @@ def test_padding_on_the_left_in_the_prompts_themselves_is_cut(minilm):
     plain = activations.record(model, ["one two", "a much longer line of words"], sites=["embed"], tokenizer=tokenizer)
     np.testing.assert_allclose(rec, plain, atol=1e-6)
     assert rec.position.values.tolist() == plain.position.values.tolist()
+
+
+def test_a_site_more_precise_than_the_run_keeps_its_precision(torch):
+    class Mixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.wide = torch.nn.Embedding(40, 4), torch.nn.Identity()
+
+        def forward(self, ids):
+            return self.wide(self.embed(ids).double() / 3)
+
+    model = Mixed()
+    rec = activations.record(model, [[1, 2], [3, 4], [5, 6]], sites=["embed", "wide"], batch_size=1)
+    assert rec.dtype == np.float64
+    np.testing.assert_array_equal(rec.values[:, 4:], model.embed.weight.detach().double().numpy()[1:7] / 3)
 
 
 def test_the_small_gpt_is_recorded_by_name(torch):

