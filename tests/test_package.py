@@ -98,9 +98,9 @@ def test_every_folder_of_the_package_is_one():
 
 
 def test_every_public_analysis_and_loader_is_documented():
-    from neurointerp.analyses import comparison, connectivity, encoding, factorization, tensor
+    from neurointerp.analyses import comparison, connectivity, encoding, factorization, graphs, tensor
 
-    for family in (comparison, connectivity, encoding, factorization, tensor):
+    for family in (comparison, connectivity, encoding, factorization, graphs, tensor):
         for name in family.__all__:
             doc = getattr(family, name).__doc__ or ""
             for section in ("Parameters", "Returns", "Raises", "Examples"):

@@ -1,9 +1,11 @@
 """Connectivity: how units go together, pair by pair, and the communities they form."""
 
+from neurointerp.analyses.connectivity.affinity import affinity
 from neurointerp.analyses.connectivity.coherence import coherence, imaginary_coherence, psi
 from neurointerp.analyses.connectivity.communities import communities
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.analyses.connectivity.covariance import covariance
+from neurointerp.analyses.connectivity.dynamic_connectome import dynamic_connectome
 from neurointerp.analyses.connectivity.granger import granger
 from neurointerp.analyses.connectivity.lagged import lagged
 from neurointerp.analyses.connectivity.partial_correlation import partial_correlation
@@ -11,11 +13,13 @@ from neurointerp.analyses.connectivity.phase import ciplv, pli, plv, wpli, wpli2
 from neurointerp.analyses.connectivity.spectral import spectral
 
 __all__ = [
+    "affinity",
     "ciplv",
     "coherence",
     "communities",
     "correlation",
     "covariance",
+    "dynamic_connectome",
     "granger",
     "imaginary_coherence",
     "lagged",
