@@ -86,7 +86,7 @@ def test_the_base_install_asks_for_no_heavy_library():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {re.split(r"[<>=\[;]", requirement)[0] for requirement in project["dependencies"]}
     assert not base & {"torch", "mne", "nibabel", "pynwb", "transformers", "matplotlib"}
-    assert {"eeg", "fmri", "nwb", "spikes", "models", "report", "dask", "demo", "all"} == set(
+    assert {"eeg", "fmri", "hmm", "nwb", "spikes", "models", "report", "dask", "demo", "all"} == set(
         project["optional-dependencies"]
     )
 

@@ -5,12 +5,14 @@ from neurointerp.analyses.connectivity.coherence import coherence, imaginary_coh
 from neurointerp.analyses.connectivity.communities import communities
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.analyses.connectivity.covariance import covariance
+from neurointerp.analyses.connectivity.dynamic import dynamic
 from neurointerp.analyses.connectivity.dynamic_connectome import dynamic_connectome
 from neurointerp.analyses.connectivity.granger import granger
 from neurointerp.analyses.connectivity.lagged import lagged
 from neurointerp.analyses.connectivity.partial_correlation import partial_correlation
 from neurointerp.analyses.connectivity.phase import ciplv, pli, plv, wpli, wpli2_debiased
 from neurointerp.analyses.connectivity.spectral import spectral
+from neurointerp.analyses.connectivity.states import states
 
 __all__ = [
     "affinity",
@@ -19,6 +21,7 @@ __all__ = [
     "communities",
     "correlation",
     "covariance",
+    "dynamic",
     "dynamic_connectome",
     "granger",
     "imaginary_coherence",
@@ -28,6 +31,7 @@ __all__ = [
     "plv",
     "psi",
     "spectral",
+    "states",
     "wpli",
     "wpli2_debiased",
 ]

@@ -167,15 +167,21 @@ def detected(ratio, seed, *, size=600, degree=10.0, groups=2):
 
 @pytest.mark.slow
 def test_detection_ends_where_the_literature_says():
-    """Nothing below the Kesten-Stigum limit (Decelle et al. 2011), most of the truth well above it."""
+    """Find nothing at or below the Kesten-Stigum limit (Decelle et al. 2011).
+
+    Above it a partition is told to be there once it saves more nats than it costs to write down (Peixoto 2013): for q
+    equal groups from 2 sqrt(ln q / (q - 1)) times the limit, 1.67 for two groups.
+    """
     for seed in range(3):
-        score, blocks = detected(0.7, seed)
-        assert blocks == 1
-        assert score == 0
-        score, blocks = detected(1.6, seed)
+        for ratio in (0.7, 1.0):
+            assert detected(ratio, seed) == (0, 1)
+            assert detected(ratio, seed, degree=16.0, groups=8) == (0, 1)
+        score, blocks = detected(1.9, seed)
         assert blocks == 2
-        assert score > 0.45
-    assert np.mean([detected(1.3, seed)[0] for seed in range(3)]) > 0.15
+        assert score > 0.7
+        score, blocks = detected(1.5, seed, degree=16.0, groups=8)
+        assert blocks == 8
+        assert score > 0.75
 
 
 def test_levels_are_nested():
