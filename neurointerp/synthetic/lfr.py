@@ -199,6 +199,6 @@ def _weights(
         for _ in range(200):
             found = weights.sum(axis=1)
             scale = np.sqrt(np.divide(share * strength, found, out=np.ones_like(found), where=found > 0))
-            weights = weights * scale[:, None] * scale
+            weights = weights * np.outer(scale, scale)
         out += weights
     return out
