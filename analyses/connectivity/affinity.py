@@ -20,7 +20,7 @@ KERNELS = ("geomean", "min", "product")
 
 
 def affinity(
-    recording: xr.DataArray, *, kernel: str = "geomean", smooth: float = 2.0, bin: int = 4, min_subjects: int = 1,
+    recording: xr.DataArray, *, kernel: str = "geomean", smooth: float = 2.0, bin_size: int = 4, min_subjects: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Measure, at every moment and in every subject, which pairs of units change together.
@@ -42,7 +42,7 @@ def affinity(
         `geomean`, `min` or `product`.
     smooth
         Standard deviation of the Gaussian in samples; 0 leaves it out.
-    bin
+    bin_size
         Samples averaged; what is left over at the end of a segment is dropped.
     min_subjects
         Units that fewer subjects have are left out.
@@ -82,7 +82,7 @@ def affinity(
     (True, 0.0)
     """
     one_of(kernel, KERNELS, _ANALYSIS, "kernel")
-    for name, value, least in (("bin", bin, 1), ("min_subjects", min_subjects, 1)):
+    for name, value, least in (("bin_size", bin_size, 1), ("min_subjects", min_subjects, 1)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     if not smooth >= 0:
@@ -94,15 +94,15 @@ def affinity(
             f"{_ANALYSIS}: {kept.sizes['unit']} units are there in {min_subjects} subjects; two are needed"
         )
     rates = _rates(kept, float(smooth))
-    bins = _bins(kept, int(bin))
+    bins = _bins(kept, int(bin_size))
     if not bins:
-        raise AnalysisError(f"{_ANALYSIS}: no segment has {bin} samples; choose smaller bins")
+        raise AnalysisError(f"{_ANALYSIS}: no segment has {bin_size} samples; choose smaller bins")
     variable = _labelled(kept, _affinities(rates, bins, kernel), bins)
     return result(
         {"affinity": variable},
         analysis=_ANALYSIS,
         recording=recording,
-        parameters={"kernel": kernel, "smooth": smooth, "bin": bin, "min_subjects": min_subjects},
+        parameters={"kernel": kernel, "smooth": smooth, "bin_size": bin_size, "min_subjects": min_subjects},
         seed=seed,
     )
 

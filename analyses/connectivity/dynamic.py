@@ -107,7 +107,9 @@ def dynamic(
         raise AnalysisError(f"{_ANALYSIS}: taper is {taper!r}; a number above 0 is needed")
     places = [_Run(part, size, stride) for part in parts if part.stop - part.start >= size]
     if not places:
-        raise AnalysisError(f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window")
+        raise AnalysisError(
+            f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window"
+        )
     values = stacked.values
     units = values.shape[1]
     out = np.empty((sum(run.count for run in places), units, units), dtype=values.dtype)
@@ -128,9 +130,7 @@ def dynamic(
         attrs={"units": "1", "window": size, "step": stride},
     )
     parameters = {"method": method, "window": size, "step": stride, "taper": taper}
-    return result(
-        {"connectivity": variable}, analysis=_ANALYSIS, recording=recording, parameters=parameters, seed=seed
-    )
+    return result({"connectivity": variable}, analysis=_ANALYSIS, recording=recording, parameters=parameters, seed=seed)
 
 
 @dataclass(frozen=True)

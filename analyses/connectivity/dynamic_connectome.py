@@ -12,7 +12,7 @@ _ANALYSIS = "connectivity.dynamic_connectome"
 
 
 def dynamic_connectome(
-    recording: xr.DataArray, rank: int, *, kernel: str = "geomean", smooth: float = 2.0, bin: int = 4,
+    recording: xr.DataArray, rank: int, *, kernel: str = "geomean", smooth: float = 2.0, bin_size: int = 4,
     min_subjects: int = 1, restarts: int = 20, model: str = "either", starts: int = 10, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Find which groups of units change together, during which stretch of time, in which subjects.
@@ -28,7 +28,7 @@ def dynamic_connectome(
         NaN there.
     rank
         Number of components, the background among them; `tensor.rank` compares several.
-    kernel, smooth, bin, min_subjects
+    kernel, smooth, bin_size, min_subjects
         Of `connectivity.affinity`.
     restarts
         Starts of the factorization.
@@ -68,7 +68,7 @@ def dynamic_connectome(
     from neurointerp.analyses.graphs.motifs import motifs  # graphs builds on this family
     from neurointerp.analyses.tensor import nonnegative_cp
 
-    pairs = affinity(recording, kernel=kernel, smooth=smooth, bin=bin, min_subjects=min_subjects, seed=seed)
+    pairs = affinity(recording, kernel=kernel, smooth=smooth, bin_size=bin_size, min_subjects=min_subjects, seed=seed)
     factors = nonnegative_cp(pairs, rank, restarts=restarts, seed=seed)
     read = motifs(factors, model=model, starts=starts, seed=seed)
     coords = recording.sel(unit=read["unit"].values).coords
@@ -80,7 +80,7 @@ def dynamic_connectome(
         analysis=_ANALYSIS,
         recording=recording,
         parameters={
-            "rank": rank, "kernel": kernel, "smooth": smooth, "bin": bin, "min_subjects": min_subjects,
+            "rank": rank, "kernel": kernel, "smooth": smooth, "bin_size": bin_size, "min_subjects": min_subjects,
             "restarts": restarts, "model": model, "starts": starts,
         },
         seed=seed,

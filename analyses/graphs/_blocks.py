@@ -82,7 +82,7 @@ def move_change(kind, r, s, out, weights, loops, degree, counts, sums, sizes, de
     before = block_cost(kind, a, degrees[r], table) + block_cost(kind, b, degrees[s], table)
     after = block_cost(kind, a - 1, degrees[r] - degree, table) + block_cost(kind, b + 1, degrees[s] + degree, table)
     for t in range(len(sizes)):
-        if t == r or t == s or (counts[r, t] == 0 and counts[s, t] == 0 and out[t] == 0):
+        if t in (r, s) or (counts[r, t] == 0 and counts[s, t] == 0 and out[t] == 0):
             continue
         c, k, w = sizes[t], out[t], weights[t]
         if kind < 2 and k == 0:
@@ -107,8 +107,10 @@ def move_change(kind, r, s, out, weights, loops, degree, counts, sums, sizes, de
 
 
 @numba.njit(cache=True, nogil=True)
-def sweep(kind, label, order, pointer, neighbour, multiple, weight, loops, degree, counts, sums, sizes, degrees,
-          weighted, prior, table):  # type: ignore[no-untyped-def]  # fmt: skip
+def sweep(  # type: ignore[no-untyped-def]
+    kind, label, order, pointer, neighbour, multiple, weight, loops, degree, counts, sums, sizes, degrees, weighted,
+    prior, table,
+):  # fmt: skip
     """Move each vertex in turn to the block that costs least, in place; give the total change and the moves.
 
     `prior[B]` is what B blocks cost. A block may die where `prior` says that it pays; none is born.
@@ -178,7 +180,7 @@ def merge_change(kind, r, s, counts, sums, sizes, degrees, weighted, table):  # 
     after = block_cost(kind, a + b, degrees[r] + degrees[s], table)
     for t in range(len(sizes)):
         neither, one = counts[r, t] == 0 and counts[s, t] == 0, counts[r, t] == 0 or counts[s, t] == 0
-        if t == r or t == s or neither or (kind < 2 and one):
+        if t in (r, s) or neither or (kind < 2 and one):
             continue
         c = sizes[t]
         before += pair_cost(kind, False, counts[r, t], sums[r, t], a, c, weighted, table)

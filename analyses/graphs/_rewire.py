@@ -19,7 +19,7 @@ def exchange(adjacency: np.ndarray, source: np.ndarray, target: np.ndarray, draw
         a, b, c, d = source[e], target[e], source[f], target[f]
         if draws[k, 2]:
             c, d = d, c
-        if a == c or a == d or b == c or b == d or adjacency[a, d] or adjacency[c, b]:
+        if a in (c, d) or b in (c, d) or adjacency[a, d] or adjacency[c, b]:
             continue
         adjacency[a, b] = adjacency[b, a] = adjacency[c, d] = adjacency[d, c] = False
         adjacency[a, d] = adjacency[d, a] = adjacency[c, b] = adjacency[b, c] = True

@@ -135,9 +135,7 @@ def block_model(
 
 def _by_model(length: dict[str, float]) -> xr.DataArray:
     values = [length.get(name, np.nan) for name in MODELS]
-    return xr.DataArray(
-        values, dims="model", coords={"model": np.array(MODELS, dtype=object)}, attrs={"units": "nat"}
-    )
+    return xr.DataArray(values, dims="model", coords={"model": np.array(MODELS, dtype=object)}, attrs={"units": "nat"})
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,7 @@ def _communities(
     models = {**component, "model": np.array(MODELS, dtype=object)}
     return {
         "community": xr.DataArray(label, dims=("component", "level", "unit"), coords=at),
-        "description_length": xr.DataArray(
-            length, dims=("component", "model"), coords=models, attrs={"units": "nat"}
-        ),
+        "description_length": xr.DataArray(length, dims=("component", "model"), coords=models, attrs={"units": "nat"}),
         "degree_corrected": xr.DataArray(corrected, dims="component", coords=component),
         "saving": xr.DataArray(saving, dims="component", coords=component, attrs={"units": "nat"}),
     }

@@ -1,4 +1,4 @@
-"""Differences between two groups of graphs that form a network: the network-based statistic, with or without threshold."""
+"""Connections that differ between two groups and form a network: the network-based statistic."""
 
 from __future__ import annotations
 

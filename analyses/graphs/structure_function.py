@@ -71,8 +71,8 @@ def structure_function(
     shared = [unit for unit in weights["source"].values if unit in set(wiring["source"].values)]
     if len(shared) < 3:
         raise AnalysisError(
-            f"{NAME}: {len(shared)} units have a name in both graphs, of {weights.sizes['source']} in function (such as "
-            f"{weights['source'].values[0]!r}) and {wiring.sizes['source']} in structure (such as "
+            f"{NAME}: {len(shared)} units have a name in both graphs, of {weights.sizes['source']} in function (such "
+            f"as {weights['source'].values[0]!r}) and {wiring.sizes['source']} in structure (such as "
             f"{wiring['source'].values[0]!r}); three are needed"
         )
     f = weights.sel(source=shared, target=shared).values.astype(np.float64)
@@ -142,5 +142,9 @@ def _both(
     weight = s[first, second]
     wired = weight > 0
     count = int(wired.sum())
-    area = (ranks[wired].sum() - count * (count + 1) / 2) / (count * (wired.size - count)) if 0 < count < wired.size else np.nan
+    area = (
+        (ranks[wired].sum() - count * (count + 1) / 2) / (count * (wired.size - count))
+        if 0 < count < wired.size
+        else np.nan
+    )
     return np.array([area, np.corrcoef(ranks, _ranks(weight))[0, 1]])

@@ -187,9 +187,7 @@ def _wired(rng: np.random.Generator, degree: Ints, allowed: NDArray[np.bool_]) -
     return np.asarray(np.unique(np.sort(edges[keep], axis=1), axis=0))
 
 
-def _weights(
-    edges: Ints, same: NDArray[np.bool_], strength: NDArray[np.float64], mixing: float
-) -> NDArray[np.float64]:
+def _weights(edges: Ints, same: NDArray[np.bool_], strength: NDArray[np.float64], mixing: float) -> NDArray[np.float64]:
     """Scale the weights of internal and of external edges until each unit's strengths are what they should be."""
     adjacency = np.zeros(same.shape)
     adjacency[edges[:, 0], edges[:, 1]] = adjacency[edges[:, 1], edges[:, 0]] = 1.0

@@ -113,7 +113,11 @@ def dynamic_motifs(
     component = {"component": np.arange(n_motifs)}
     truth = {
         name: xr.DataArray(values, dims=("component", dim), coords={**component, dim: rec[dim].variable})
-        for name, dim, values in (("member", "unit", member), ("active", "time", active), ("carrier", "subject", carrier))
+        for name, dim, values in (
+            ("member", "unit", member),
+            ("active", "time", active),
+            ("carrier", "subject", carrier),
+        )
     }
     return session({"dynamic_motifs": rec}, truth=truth)
 

@@ -18,7 +18,13 @@ def rec_of(values, **options):
 @pytest.mark.parametrize(("window", "step"), [(20, 3), (20, 20), (15, 40), (50, 1)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_window_is_that_of_numpy(window, step, dtype):
-    values = np.random.default_rng(0).standard_normal((300, 5)).cumsum(axis=0) * [1, 1e6, 1e-6, 1, 1] + [0, 0, 0, 1e4, 0]
+    values = np.random.default_rng(0).standard_normal((300, 5)).cumsum(axis=0) * [1, 1e6, 1e-6, 1, 1] + [
+        0,
+        0,
+        0,
+        1e4,
+        0,
+    ]
     rec = rec_of(values.astype(dtype))
     found = connectivity.dynamic(rec, window=window, step=step).connectivity
     starts = range(0, 300 - window + 1, step)

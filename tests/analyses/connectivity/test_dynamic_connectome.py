@@ -27,7 +27,7 @@ def matched(score):
 def scores(seed, kernel="geomean"):
     """Give pair AUROC, its error over that of the best static rival, time cosine and subject AUROC (check A)."""
     rec, truth = planted(seed)
-    affinity = connectivity.affinity(rec, kernel=kernel, bin=BIN)
+    affinity = connectivity.affinity(rec, kernel=kernel, bin_size=BIN)
     found = tensor.nonnegative_cp(affinity, 5, restarts=3)
     member = truth.member.values
     i, j = np.triu_indices(member.shape[1], 1)
@@ -118,7 +118,7 @@ def test_d_circular_shift():
 
 def test_e_kernels_agree():
     for seed in range(2):
-        rec, truth = planted(seed, gain=1.5)
+        rec, _ = planted(seed, gain=1.5)
         factors = [
             tensor.nonnegative_cp(connectivity.affinity(rec, kernel=kernel), 5, restarts=3).factor_pair.values
             for kernel in ("geomean", "min")
@@ -138,7 +138,7 @@ def test_affinity_is_that_of_the_definition(kernel):
         rng.standard_normal((2, 40, 4)), modality="calcium", units="1", sampling_rate=2.0,
         dims=("subject", "time", "unit"), coords={"subject": ["a", "b"], "segment": ("time", segment)},
     )  # fmt: skip
-    found = connectivity.affinity(rec, kernel=kernel, smooth=1.5, bin=5).affinity
+    found = connectivity.affinity(rec, kernel=kernel, smooth=1.5, bin_size=5).affinity
     assert found.sizes == {"time": 7, "subject": 2, "pair": 6}
     assert list(found.segment.values) == [0] * 4 + [1] * 3
     for s in range(2):
@@ -196,7 +196,7 @@ def test_the_one_call_is_the_three_stages(tmp_path):
 
 
 def test_prompts_are_subjects(recordings):
-    found = connectivity.dynamic_connectome(recordings["stimulus"], 2, restarts=2, starts=1, bin=2)
+    found = connectivity.dynamic_connectome(recordings["stimulus"], 2, restarts=2, starts=1, bin_size=2)
     assert found.carrier.dims == ("trial", "component")
     assert list(found.stimulus.values) == list("abcabc")
 
@@ -205,8 +205,8 @@ def test_bad_input_is_named(recordings):
     rec, _ = planted(0, n_units=12, n_motifs=1)
     for options, message in (
         ({"kernel": "cosine"}, "kernel is 'cosine'; one of geomean, min, product"),
-        ({"bin": 0}, "bin is 0; a whole number"),
-        ({"bin": 500}, "no segment has 500 samples"),
+        ({"bin_size": 0}, "bin_size is 0; a whole number"),
+        ({"bin_size": 500}, "no segment has 500 samples"),
         ({"smooth": -1}, "smooth is -1"),
         ({"min_subjects": 11}, "0 units are there in 11 subjects; two are needed"),
     ):

@@ -20,7 +20,9 @@ DC, PLAIN = "degree_corrected", "plain"
 
 def labelled(weights):
     labels = np.array([f"n{i:04d}" for i in range(len(weights))], dtype=object)
-    return xr.DataArray(np.asarray(weights, float), dims=("source", "target"), coords={"source": labels, "target": labels})
+    return xr.DataArray(
+        np.asarray(weights, float), dims=("source", "target"), coords={"source": labels, "target": labels}
+    )
 
 
 def planted(block, inside, outside, seed=0):

@@ -14,7 +14,9 @@ from neurointerp.errors import AnalysisError
 
 def labelled(weights, names=None):
     labels = np.array([f"n{i:03d}" for i in range(len(weights))] if names is None else names, dtype=object)
-    return xr.DataArray(np.asarray(weights, float), dims=("source", "target"), coords={"source": labels, "target": labels})
+    return xr.DataArray(
+        np.asarray(weights, float), dims=("source", "target"), coords={"source": labels, "target": labels}
+    )
 
 
 def random_graph(seed=0, size=30, share=0.3):

@@ -260,7 +260,7 @@ def _holes(rec: xr.DataArray, share: float) -> np.ndarray:
     """Tell what is missing: single values, and whole units of some trials."""
     rng = np.random.default_rng(5)
     missing = rng.random(rec.shape) < share / 2
-    missing |= (rng.random((rec.sizes["trial"], 1, rec.sizes["unit"])) < share / 2)
+    missing |= rng.random((rec.sizes["trial"], 1, rec.sizes["unit"])) < share / 2
     return missing
 
 
