@@ -53,12 +53,13 @@ def states(
         - `occupancy (state)`: share of windows. `dwell (state)`: mean number of windows a visit lasts.
         - `transition (state, state2)`: share of the steps from one state that lead to the other, NaN where a state is
           never left; steps from one stretch to the next do not count.
-        - `explained`: share of the variance of the windows that the states' means explain.
+        - `explained`: share of the variance of the windows that the states' means explain. `pairs`: how many
+          connections were used; those that some window lacks (a unit constant there) are left out, and NaN.
 
     Raises
     ------
     AnalysisError
-        When connections are missing, an argument is out of range, or hmmlearn is needed and not installed.
+        When each connection is missing in some window, an argument is out of range, or hmmlearn is needed and not installed.
 
     Notes
     -----
@@ -110,6 +111,7 @@ def states(
         "occupancy": xr.DataArray(np.bincount(label) / len(label), dims="state", coords=names, attrs={"units": "1"}),
         "dwell": xr.DataArray(dwell, dims="state", coords=names, attrs={"units": "window"}),
         "transition": xr.DataArray(moves, dims=("state", "state2"), coords={**names, "state2": np.arange(used)}),
+        "pairs": xr.DataArray(vectors.shape[1]),
         "explained": xr.DataArray(1 - (within**2).sum() / (around**2).sum(), attrs={"units": "1"}),
     }
     return result(
@@ -122,13 +124,14 @@ def states(
 
 
 def _vectors(graphs: xr.DataArray, count: int) -> NDArray[np.float64]:
-    """Give the connections (window, pair) above the diagonal."""
+    """Give the connections (window, pair) above the diagonal that no window lacks."""
     values = np.asarray(graphs.values)
     vectors = values[:, *np.triu_indices(values.shape[1], 1)].astype(np.float64)
-    missing = int(np.isnan(vectors).sum())
-    if missing:
+    vectors = vectors[:, ~np.isnan(vectors).any(axis=0)]
+    if not vectors.shape[1]:
         raise AnalysisError(
-            f"{_ANALYSIS}: {missing} connections are missing (units constant in a window?); drop those units or windows"
+            f"{_ANALYSIS}: every connection is missing in some window (units constant there?); drop those units or "
+            "lengthen the window"
         )
     if count >= len(vectors):
         raise AnalysisError(f"{_ANALYSIS}: {count} states of {len(vectors)} windows; fewer states or more windows")

@@ -181,7 +181,8 @@ def _wired(rng: np.random.Generator, degree: Ints, allowed: NDArray[np.bool_]) -
                 one, two = edges[[i, j], [0, 1]], edges[[i, j], [1, 0]]
             new = allowed[tuple(one)] and allowed[tuple(two)] and not count[tuple(one)] and not count[tuple(two)]
             if i != j and new and set(one) != set(two):
-                add(edges[i], -1), add(edges[j], -1), add(one, 1), add(two, 1)
+                for pair, by in ((edges[i], -1), (edges[j], -1), (one, 1), (two, 1)):
+                    add(pair, by)
                 edges[i], edges[j] = one, two
     keep = np.array([bool(allowed[pair[0], pair[1]]) for pair in edges], dtype=bool)
     return np.asarray(np.unique(np.sort(edges[keep], axis=1), axis=0))

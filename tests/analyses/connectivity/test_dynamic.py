@@ -164,5 +164,9 @@ def test_bad_input_of_states():
         connectivity.states(connectivity.correlation(rec), 2)
     still = rec.copy(deep=True)
     still[:20, 1] = 0
-    with pytest.raises(AnalysisError, match="connections are missing"):
+    partly = connectivity.states(connectivity.dynamic(still, window=10), 2)
+    assert int(partly.pairs) == 1  # of three, the two with the still unit are left out
+    assert np.isnan(partly.connectivity.sel(source=rec.unit.values[1])).any()
+    still[:20, 2] = 0
+    with pytest.raises(AnalysisError, match="every connection is missing in some window"):
         connectivity.states(connectivity.dynamic(still, window=10), 2)
