@@ -53,8 +53,8 @@ def states(
         - `occupancy (state)`: share of windows. `dwell (state)`: mean number of windows a visit lasts.
         - `transition (state, state2)`: share of the steps from one state that lead to the other, NaN where a state is
           never left; steps from one stretch to the next do not count.
-        - `explained`: share of the variance of the windows that the states' means explain. `pairs`: how many
-          connections were used; those that some window lacks (a unit constant there) are left out, and NaN.
+        - `explained`: share of the variance of the windows that the states' means explain.
+        - `pairs`: how many connections were used; those that some window lacks (a unit constant there) are left out, and NaN.
 
     Raises
     ------
