@@ -54,12 +54,14 @@ def states(
         - `transition (state, state2)`: share of the steps from one state that lead to the other, NaN where a state is
           never left; steps from one stretch to the next do not count.
         - `explained`: share of the variance of the windows that the states' means explain.
-        - `pairs`: how many connections were used; those that some window lacks (a unit constant there) are left out, and NaN.
+        - `pairs`: how many connections were used. Those that some window lacks (a unit constant there) are left out,
+          and NaN.
 
     Raises
     ------
     AnalysisError
-        When each connection is missing in some window, an argument is out of range, or hmmlearn is needed and not installed.
+        When each connection is missing in some window, an argument is out of range, or hmmlearn is needed and not
+        installed.
 
     Notes
     -----
