@@ -1,0 +1,7 @@
+"""A small GPT, byte or word level, that is trained in seconds to minutes on one text and whose parts have names."""
+
+from neurointerp.models.gpt.model import GPT, Config, load, save
+from neurointerp.models.gpt.tokens import Tokenizer
+from neurointerp.models.gpt.training import generate, train
+
+__all__ = ["GPT", "Config", "Tokenizer", "generate", "load", "save", "train"]
