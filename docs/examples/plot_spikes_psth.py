@@ -83,7 +83,5 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 
 best = int(rate.argmax())
-print(
-    f"the rate peaks at {rate[best]:.0f} Hz, {middle[best] * 1e3:.1f} ms after the sound; chance reaches {high[best]:.0f}"
-)
+print(f"the rate peaks at {rate[best]:.0f} Hz, {middle[best] * 1e3:.1f} ms after the sound; chance reaches {high[best]:.0f}")
 plt.show()

@@ -87,9 +87,7 @@ def _path(path: Path, info: Any) -> list[Opened]:
             "mne.io.read_raw_snirf and give its values to neurointerp.recording(..., modality='behavior')"
         )
     if suffix in PARTS and path.with_suffix(PARTS[suffix]).is_file():
-        raise LoaderError(
-            f"{path}: is a part of {path.with_suffix(PARTS[suffix]).name}, which lies beside it; pass that"
-        )
+        raise LoaderError(f"{path}: is a part of {path.with_suffix(PARTS[suffix]).name}, which lies beside it; pass that")
     if suffix in _edf.SUFFIXES:
         return _of_edf(path, None)
     if suffix == ".mat":

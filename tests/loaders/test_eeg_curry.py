@@ -22,9 +22,7 @@ def _list(name, rows):
 
 def _group(ending, unit, names, places=()):
     """Give (parameters, labels) of a group of channels."""
-    title = (
-        f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
-    )
+    title = f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
     labels = _list(f"LABELS{ending}", names)
     if len(places):
         labels += _list(f"SENSORS{ending}", ["\t".join(map(str, place)) for place in places])
