@@ -124,7 +124,7 @@ def _by_subject(recording: xr.DataArray) -> xr.DataArray:
 def _present(by_subject: xr.DataArray) -> NDArray[np.bool_]:
     """Tell which subject has which unit; refuse single missing values."""
     missing = np.isnan(by_subject.values) if by_subject.dtype.kind == "f" else np.zeros(by_subject.shape, bool)
-    absent = missing.all(axis=1)
+    absent: NDArray[np.bool_] = np.asarray(missing.all(axis=1))
     single = int((missing & ~absent[:, None]).sum())
     if single:
         where = np.argwhere((missing & ~absent[:, None]).any(axis=1))[0]
@@ -134,7 +134,7 @@ def _present(by_subject: xr.DataArray) -> NDArray[np.bool_]:
             f"{by_subject['unit'].values[where[1]]!r} of {dim} {where[0]}; interpolate them (align.interpolate) or "
             "drop the unit"
         )
-    return ~absent
+    return np.asarray(~absent)
 
 
 def _rates(by_subject: xr.DataArray, smooth: float) -> NDArray[Any]:
@@ -198,7 +198,7 @@ def _labelled(by_subject: xr.DataArray, values: NDArray[Any], bins: list[tuple[i
     clock = by_subject["time"]
     coords: dict[str, Any] = {
         "time": ("time", np.array([clock.values[a:b].mean() for a, b in bins]), clock.attrs),
-        **{name: c for name, c in by_subject.coords.items() if c.dims == (dim,)},
+        **{str(name): c for name, c in by_subject.coords.items() if c.dims == (dim,)},
         "pair": np.array([f"{a}~{b}" for a, b in zip(units[first], units[second], strict=True)], dtype=object)[seen],
         "unit_i": ("pair", units[first][seen]),
         "unit_j": ("pair", units[second][seen]),

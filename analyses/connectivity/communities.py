@@ -113,7 +113,7 @@ def _consensus(found: NDArray[np.int64], resolution: float, seeds: range) -> NDA
         together = _together(found)
         np.fill_diagonal(together, 0.0)
         found = np.stack([_louvain(np.where(together >= 0.5, together, 0.0), resolution, each) for each in seeds])
-    return found[0]
+    return np.asarray(found[0])
 
 
 def _together(found: NDArray[np.int64]) -> NDArray[np.float64]:

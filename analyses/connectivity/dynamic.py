@@ -143,7 +143,7 @@ class _Run:
 
     @property
     def count(self) -> int:
-        return (self.part.stop - self.part.start - self.size) // self.step + 1
+        return int((self.part.stop - self.part.start - self.size) // self.step + 1)
 
 
 def _count(value: Any, name: str, least: int) -> int:

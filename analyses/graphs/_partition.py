@@ -235,7 +235,7 @@ def _tally(g: Graph, label: Labels) -> tuple[NDArray[np.int64], NDArray[np.float
 def level_cost(g: Graph, label: Labels, model: Model) -> float:
     """Give the nats of edges, weights and partition at one level, the counts between blocks being known."""
     cost = float(_blocks.total_cost(model.kind, *_tally(g, label), model.weighted, model.table))
-    cost += math.log(g.size) + _choice(g.size, len_of(label), model.table) + model.table[g.size]
+    cost += math.log(g.size) + _choice(g.size, len_of(label), model.table) + float(model.table[g.size])
     if model.kind == _blocks.DEGREE_CORRECTED:
         cost -= float(model.table[g.degree].sum())
     return cost

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity import correlation
+from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.graph import edge_weights, symmetric
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity import correlation
+from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES
 from neurointerp.result import result
