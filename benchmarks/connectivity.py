@@ -10,7 +10,7 @@ the product of matrices of the same shape as a share of the public function's ti
 Targets (ratios of the full workloads): correlation 5x and partial correlation 4x in float32, 1.5x and 2x in float64,
 against nilearn; coherence, imaginary coherence and wPLI together 12x (Fourier) and 25x (multitaper) against
 mne-connectivity; lagged correlation 60x against scipy pair by pair; pairwise Granger causality 300x
-against statsmodels.
+against statsmodels; sliding correlation 4x against numpy.corrcoef per window.
 """
 
 from __future__ import annotations
@@ -192,6 +192,27 @@ def causes(full: bool) -> Iterator[Pair]:
     )
 
 
+def windows(full: bool) -> Iterator[Pair]:
+    """Correlation in sliding windows, against numpy.corrcoef window by window."""
+    samples, units, size, step = (10_000, 300, 200, 10) if full else (4000, 150, 200, 10)
+    values = np.random.default_rng(0).standard_normal((samples, units))
+    for dtype in (np.float32, np.float64):
+        given = values.astype(dtype)
+        rec = _recording(given)
+
+        def theirs(given: np.ndarray = given) -> np.ndarray:
+            starts = range(0, samples - size + 1, step)
+            return np.stack([np.corrcoef(given[start : start + size], rowvar=False) for start in starts])
+
+        yield Pair(
+            f"dynamic sliding {np.dtype(dtype).name} {samples} x {units}, {size} by {step}",
+            "numpy.corrcoef per window",
+            lambda rec=rec: connectivity.dynamic(rec, window=size, step=step).connectivity.values,
+            theirs,
+            _largest,
+        )
+
+
 def _recording(values: np.ndarray, **options: Any) -> Any:
     return ni.recording(values, modality="fmri", units="1", sampling_rate=0.5, **options)
 
@@ -235,7 +256,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     with threadpool_limits(1):
-        for workload in (static, spectra, lags, causes):
+        for workload in (static, spectra, lags, causes, windows):
             if options.only and workload.__name__ not in options.only:
                 continue
             for pair in workload(options.full):
