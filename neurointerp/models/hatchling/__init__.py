@@ -4,6 +4,7 @@ from neurointerp.models.hatchling.corpus import Corpus, known_entropy_corpus, re
 from neurointerp.models.hatchling.model import BDH, Config, State, load, save
 from neurointerp.models.hatchling.recorder import record, weight_graph
 from neurointerp.models.hatchling.rival import RotaryTransformer
+from neurointerp.models.hatchling.selectivity import concept_synapses
 from neurointerp.models.hatchling.training import loss, train
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Corpus",
     "RotaryTransformer",
     "State",
+    "concept_synapses",
     "known_entropy_corpus",
     "load",
     "loss",
