@@ -1,6 +1,7 @@
 # `make compare` and `make test` need Python 3.11+ and nothing else; everything lives in .venv.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= logical
 BIN := $(VENV)/bin
 OUT ?= compare
 MIRROR ?=
@@ -13,10 +14,10 @@ compare: $(BIN)/.installed
 	@echo "open $(OUT)/report.html"
 
 test: $(BIN)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 verify: $(BIN)/.dev
-	$(BIN)/python -m pytest -q -m ""
+	$(BIN)/python -m pytest -q -m "" -n $(WORKERS) --dist worksteal
 
 lint: $(BIN)/.dev
 	$(BIN)/ruff check .
@@ -44,4 +45,5 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 
 $(BIN)/.dev: $(BIN)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt --group test --group lint --group docs
+	$(BIN)/python -m pip install -q --no-deps --group wiring
 	touch $@

@@ -1,7 +1,8 @@
 """Write and sync, and cold read, of a large recording: neurointerp's store against numpy's and xarray's defaults.
 
 Ratios are of medians over interleaved rounds, so that a busy machine slows all alike. Reads are cold: every file is
-put on the disk and out of the page cache first, and all values are touched.
+put on the disk and out of the page cache first, and all values are touched. The limit of a read is that of the same
+files by as many threads into one new array, nothing checked or put in place: the disk, and the system's new memory.
 
     python benchmarks/storage.py --gb 2
 """
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,21 @@ def cold(path: Path) -> None:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(handle)
+
+
+def raw_read(store: Path) -> np.ndarray:
+    """Read the chunk files of a store one after the other into a new array."""
+    files = [file for file in store.rglob("*") if "c" in file.relative_to(store).parts and file.is_file()]
+    ends = np.cumsum([0, *(file.stat().st_size for file in files)])
+    out = np.empty(ends[-1], np.uint8)
+
+    def read(i: int) -> None:
+        with open(files[i], "rb", buffering=0) as file:
+            file.readinto(memoryview(out[ends[i] : ends[i + 1]]))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read, range(len(files))))
+    return out
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -87,6 +104,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="neurointerp-storage-", dir=options.folder))
     times: dict[str, dict[str, list[float]]] = {}
     bytes_of: dict[str, float] = {}
+    limit: list[float] = []
     try:
         for _ in range(options.rounds):
             for name, (path, write, read) in contestants(rec, folder).items():
@@ -95,15 +113,18 @@ def main() -> None:
                 took["write"].append(seconds(lambda write=write: (write(), os.sync())))
                 cold(path)
                 took["read"].append(seconds(lambda read=read: read().reshape(-1)[::1024].sum()))
+                if name == "neurointerp":
+                    cold(path)
+                    limit.append(seconds(lambda path=path: raw_read(path)[::4096].sum()))
                 files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
                 bytes_of[name] = sum(file.stat().st_size for file in files) / 1e9
                 path.unlink() if path.is_file() else shutil.rmtree(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report(times, bytes_of, size)
+    report(times, bytes_of, size, size / statistics.median(limit))
 
 
-def report(times: dict[str, dict[str, list[float]]], bytes_of: dict[str, float], size: float) -> None:
+def report(times: dict[str, dict[str, list[float]]], bytes_of: dict[str, float], size: float, limit: float) -> None:
     """Print the table of rates and the ratios."""
     rate = {name: {what: size / statistics.median(t) for what, t in took.items()} for name, took in times.items()}
     print(f"{size:.2f} GB of float32, {len(next(iter(times.values()))['write'])} rounds, medians in GB/s")
@@ -111,6 +132,7 @@ def report(times: dict[str, dict[str, list[float]]], bytes_of: dict[str, float],
     for name, of in rate.items():
         print(f"{name:18s} {of['write']:10.2f} {of['read']:10.2f} {bytes_of[name]:13.2f}")
     ours = rate["neurointerp"]
+    print(f"{'limit: raw files':18s} {'':10s} {limit:10.2f}   reached: {ours['read'] / limit:.0%}")
     for other in ("numpy.save", "xarray to_zarr"):
         ratios = {what: ours[what] / rate[other][what] for what in TARGETS}
         against = "".join(f"; {what} {ratio:.2f}x" for what, ratio in ratios.items())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +14,20 @@ import xarray as xr
 
 from neurointerp.errors import LoaderError
 from neurointerp.loaders._arrays import read_arrays
-from neurointerp.loaders._sites import Run, Site, capture, cast, find_sites, ready, unit_labels
+from neurointerp.loaders._generation import record_generation
+from neurointerp.loaders._passes import Capture
+from neurointerp.loaders._prompts import SIDES, Prompts, check_prompts, read_prompts, stimulus_ids
+from neurointerp.loaders._rows import Rows
+from neurointerp.loaders._streams import Memory, Sink, Stored, collect
+from neurointerp.loaders._training import Watch, over_training
+from neurointerp.models.running import Run, fingerprint, ready
+from neurointerp.models.sites import Site, find_sites, sites_of, unit_labels
 from neurointerp.recordings import add_history, recording, session
 
 if TYPE_CHECKING:
     import torch
 
-FRAME = ("bos", "eos", "cls", "sep")
-"""Special tokens that frame a text and are no part of it (an unknown or masked word is)."""
+__all__ = ["Watch", "load", "load_session", "over_training", "record"]
 
 
 def record(
@@ -32,59 +40,89 @@ def record(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
     special_tokens: bool = False,
+    padding: str = "right",
+    pool: str | None = None,
     stimulus: Sequence[str] | None = None,
     revision: str | None = None,
     attrs: Mapping[str, Any] | None = None,
+    during: Callable[..., Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
 ) -> xr.DataArray:
-    """Run a torch model and record what some of its modules hold.
+    """Run a torch model and record what some of its sites hold.
 
     The model runs in evaluation mode without gradients and is left as it was, also after an error: hooks are
-    removed, modes put back, and another `dtype` or `device` gets copies of the weights.
+    removed, modes put back, and another `dtype` or `device` gets copies of the weights. Interventions
+    (`neurointerp.models.intervene`) that are open are recorded.
 
     Parameters
     ----------
     model
         Any `torch.nn.Module`.
     inputs
-        Prompts of any lengths: a list of texts (with `tokenizer`) or of sequences of token ids. Or a tensor, one
-        trial per row, which the model is given as it is.
+        Prompts of any lengths: a list of texts (with `tokenizer`) or of sequences of token ids. Or a tensor (images,
+        waveforms, tokens of one length), one trial per row, which the model is given as it is; or a mapping of
+        tensors, which it is given by name.
     sites
-        Names as in `model.named_modules()`. `"encoder.layer.3"` is what this module returns (the first item of a
-        tuple); `"encoder.layer.3.output.dense:input"` is the first thing it is given: at the down-projection of
-        an MLP, the vector behind the nonlinearity. `*` stands for anything within one part of a name, `**` also
-        across dots, `{layer}` for a number, `""` for the whole model. A mapping gives short names, such as
-        `{"mlp.post": "encoder.layer.{layer}.output.dense:input"}`.
+        Named sites of a known family, in all layers (`"mlp.post"`, `"resid.*"`) or one (`"L3.mlp.post"`):
+        `neurointerp.models.site_names(model)` lists them. For any model, names as in `model.named_modules()`:
+        `"encoder.layer.3"` is what this module returns (the first item of a tuple);
+        `"encoder.layer.3.output.dense:input"` is the first thing it is given. `*` stands for anything within one
+        part of a name, `**` also across dots, `{layer}` for a number, `""` for the whole model. A mapping gives
+        short names, such as `{"mlp.post": "encoder.layer.{layer}.output.dense:input"}`.
     tokenizer
         A Hugging Face tokenizer or any callable from a text to token ids. For prompts of token ids it names the
         tokens and tells the special ones.
     batch_size
-        Prompts or rows per pass. Prompts are padded on the right behind an attention mask; a model that takes no
+        Prompts or rows per pass. Prompts are padded behind an attention mask; a model that takes no
         `attention_mask` is run on prompts of one length at a time.
     dtype, device
         Where to run, such as `"float64"` and `"cuda:0"`; default: as the model is.
     special_tokens
-        Keep the tokens that frame a text (BOS, EOS, CLS, SEP). Padding is never kept.
+        Keep the tokens that frame a text (BOS, EOS, CLS, SEP), and the class token beside the patches of an image.
+        Padding is never kept.
+    padding
+        The side to pad on, `"right"` or `"left"`; to a model that takes `position_ids` they are passed where it is
+        the left one. Values do not depend on it beyond rounding.
+    pool
+        Of a tensor: `"mean"` over all that lies between row and unit, or the `"first"` token, for one value per
+        trial and unit. Default: all of them.
     stimulus
         One id per prompt or row; default `"0"`, `"1"`, ...
     revision
         Commit or checksum of the weights; default: the commit that a Hugging Face model knows.
     attrs
         Further attrs; they win over those found out (`model`, `tokenizer`, `system`, ...).
+    during
+        What runs the model, instead of one pass: called as `during(input_ids=..., attention_mask=...)` for one prompt
+        at a time, it gives the ids of prompt and continuation, as `model.generate` or a `functools.partial` of it
+        does. What was read in its passes is recorded, so all tokens but the last.
+    out
+        Path of a store to stream to, through one thread beside the model, in bounded memory. A run that was killed
+        goes on after the last whole chunk when it is started again with the same arguments (not with `during`). The
+        log tells progress and time left.
+    overwrite
+        Replace the store that is there.
 
     Returns
     -------
     xarray.DataArray
         For prompts `(time, unit)`: the clock counts the tokens kept. Along it: `sequence` (number of the prompt),
         `segment` (tokens with none left out between them), `position` (within what the model read), `token_id`,
-        `token` where the tokenizer can name it, and `stimulus`. For a tensor `(trial, unit)`,
-        `(trial, time, unit)` or, from feature maps, `(trial, row, col, unit)`.
+        `token` where the tokenizer can name it, `stimulus`, and with `during` `generated`. For a tensor
+        `(trial, unit)`, `(trial, time, unit)` with tokens or frames, `(trial, token, unit)` with `row` and `col` for
+        the patches of an image or, from feature maps, `(trial, row, col, unit)`.
         `unit` is `L{layer}.{site}.{index}` where a short name and a layer are known, else `{site}.{index}`, with
-        `layer`, `site` and `index` beside it. Values have the dtype of the run (bfloat16 becomes float32).
+        `layer`, `site` and `index` beside it, and `head` for sites of attention. Values have the dtype of the run
+        (bfloat16 becomes float32). A unit of `attn.pattern` is a head and a `key`, a token that is looked at (special
+        ones included): NaN where the prompt has no such token. With `out` the recording is lazy.
 
     Raises
     ------
     LoaderError
         When torch is missing, a site matches nothing or holds something odd, or a prompt cannot be read.
+    StoreError
+        When `out` exists or cannot be written.
 
     Examples
     --------
@@ -99,19 +137,40 @@ def record(
         raise LoaderError(f"a torch.nn.Module is needed, found {type(model).__name__}")
     if batch_size < 1:
         raise LoaderError(f"batch_size is {batch_size}: at least 1 is needed")
-    found = find_sites([name for name, _ in model.named_modules()], sites)
+    if padding not in SIDES:
+        raise LoaderError(f"padding is {padding!r}: one of {', '.join(map(repr, SIDES))} is needed")
+    found = sites_of(model, sites)
+    spelled = dict(sites) if isinstance(sites, Mapping) else [sites] if isinstance(sites, str) else list(sites)
+    is_rows = isinstance(inputs, torch.Tensor) or (
+        isinstance(inputs, Mapping) and all(isinstance(one, torch.Tensor) for one in inputs.values())
+    )
     with ready(model, dtype, device) as run:
         known = _provenance(run, tokenizer, revision, dict(attrs or {}))
-        if isinstance(inputs, torch.Tensor):
-            rec, dropped = _record_rows(run, inputs, found, batch_size, stimulus, known), 0
+        capture = Capture(run, found)
+        if is_rows:
+            rows = Rows(inputs, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
+            label = partial(_row_labels, rows, capture, spelled, stimulus, known)
+            parts, what = rows.parts(capture, batch_size), "rows"
+            made_of: list[Any] = [tensor.cpu().numpy().tobytes() for tensor in rows.tensors.values()] if out else []
         else:
-            prompts = _prompts(inputs, tokenizer)
-            _check_prompts(prompts, getattr(model, "config", None))
-            frame = [] if special_tokens else _ids_of(tokenizer, FRAME)
-            rec = _record_prompts(run, prompts, found, batch_size, tokenizer, frame, stimulus, known)
-            dropped = sum(map(len, prompts)) - rec.sizes["time"]
-    spelled = dict(sites) if isinstance(sites, Mapping) else [sites] if isinstance(sites, str) else list(sites)
-    return add_history(rec, "activations.record", sites=spelled, special_tokens_dropped=dropped)
+            prompts = read_prompts(inputs, tokenizer, special_tokens=special_tokens)
+            check_prompts(prompts, getattr(model, "config", None))
+            stimuli = stimulus_ids(stimulus, len(prompts))
+            if during is not None:
+                lent = run.weights is not None
+                return record_generation(
+                    capture, prompts, during, tokenizer, stimuli, known, spelled, out, overwrite=overwrite, lent=lent
+                )
+            label = partial(_token_labels, prompts, capture, spelled, tokenizer, stimuli, known)
+            parts, what = _prompt_parts(capture, prompts, batch_size, padding), "tokens"
+            made_of = [ids.tobytes() for ids in prompts.ids] if out else []
+        key = "" if out is None else _key(model, made_of, found, run, batch_size, padding, pool)
+
+        def begin(first: np.ndarray) -> Sink:
+            like = label(first)
+            return Memory(like) if out is None else Stored(out, like, key, overwrite=overwrite)
+
+        return collect(parts, begin, what)
 
 
 def load(
@@ -215,165 +274,73 @@ def _public(name: Any) -> str:
     return Path(name).name if Path(name).is_absolute() or (name and Path(name).exists()) else name
 
 
-def _prompts(inputs: Any, tokenizer: Any) -> list[np.ndarray]:
-    if isinstance(inputs, str | Mapping):
-        raise LoaderError(f"inputs is one {type(inputs).__name__}: a list of texts or of token ids is needed")
-    padding = set(_ids_of(tokenizer, ["pad"])) - set(_ids_of(tokenizer, [*FRAME, "unk"]))
-    prompts = []
-    for number, item in enumerate(inputs):
-        if isinstance(item, str):
-            if tokenizer is None:
-                raise LoaderError(f"input {number} is a text: pass tokenizer=")
-            item = tokenizer(item)
-        ids = np.asarray(item["input_ids"] if isinstance(item, Mapping) else item)
-        if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
-            raise LoaderError(
-                f"input {number} has shape {ids.shape} and dtype {ids.dtype}: "
-                "a text, or a flat sequence of one or more integers, is needed"
-            )
-        filled = np.flatnonzero(~np.isin(ids, list(padding)))
-        prompts.append(ids[: filled[-1] + 1 if filled.size else 0].astype(np.int64))
-    if not sum(map(len, prompts)):
-        raise LoaderError("inputs hold no tokens")
-    return prompts
+def _prompt_parts(
+    capture: Capture, prompts: Prompts, batch_size: int, padding: str
+) -> list[tuple[int, int, Callable[[], np.ndarray]]]:
+    """Give the passes over prompts, as `collect` takes them."""
+    ends = np.concatenate([[0], np.cumsum(prompts.kept)])
+    masked = "attention_mask" in capture.run.accepts
+
+    def compute(part: slice) -> np.ndarray:
+        return capture.prompts(prompts.batch(part, capture.run, padding))
+
+    cuts = prompts.batches(batch_size, padded=masked)
+    return [(int(ends[part.start]), int(ends[part.stop]), partial(compute, part)) for part in cuts]
 
 
-def _check_prompts(prompts: list[np.ndarray], config: Any) -> None:
-    longest = getattr(config, "max_position_embeddings", None)
-    vocabulary = getattr(config, "vocab_size", None)
-    for number, ids in enumerate(prompts):
-        if isinstance(longest, int) and len(ids) > longest:
-            raise LoaderError(f"input {number} has {len(ids)} tokens, the model reads {longest}: split it")
-        if isinstance(vocabulary, int) and ids.size and not 0 <= ids.min() <= ids.max() < vocabulary:
-            raise LoaderError(
-                f"input {number} has token ids from {ids.min()} to {ids.max()}, the model knows 0 to "
-                f"{vocabulary - 1}: is this the model's own tokenizer?"
-            )
-
-
-def _ids_of(tokenizer: Any, kinds: Sequence[str]) -> list[int]:
-    ids = [getattr(tokenizer, f"{kind}_token_id", None) for kind in kinds]
-    return [one for one in ids if one is not None]
-
-
-def _record_prompts(
-    run: Run,
-    prompts: list[np.ndarray],
-    sites: list[Site],
-    batch_size: int,
+def _token_labels(
+    prompts: Prompts,
+    capture: Capture,
+    sites: Any,
     tokenizer: Any,
-    frame: list[int],
+    stimulus: Sequence[str],
+    attrs: Mapping[str, Any],
+    first: np.ndarray,
+) -> xr.DataArray:
+    """Give the recording of prompts to come: its labels, and values that take no memory."""
+    rows = int(prompts.kept.sum())
+    clock = ("time", np.arange(rows), {"units": "token"})
+    labels = {"dims": ("time", "unit"), "time": clock, "coords": prompts.labels(tokenizer, stimulus)}
+    like = _hollow(labels, (rows,), capture, first.dtype, attrs)
+    return add_history(like, "activations.record", sites=sites, special_tokens_dropped=prompts.dropped)
+
+
+def _row_labels(
+    rows: Rows,
+    capture: Capture,
+    sites: Any,
     stimulus: Sequence[str] | None,
     attrs: Mapping[str, Any],
+    first: np.ndarray,
 ) -> xr.DataArray:
-    keeps = [~np.isin(ids, frame) for ids in prompts]
-    sequence = np.repeat(np.arange(len(prompts)), [keep.sum() for keep in keeps])
-    position = np.concatenate([np.flatnonzero(keep) for keep in keeps])
-    token_id = np.concatenate([ids[keep] for ids, keep in zip(prompts, keeps, strict=True)])
-    if not len(token_id):
-        raise LoaderError("every token of inputs is a special one; special_tokens=True keeps them")
-    values, widths = _run_prompts(run, prompts, keeps, sites, batch_size)
-    breaks = (np.diff(sequence) != 0) | (np.diff(position) != 1)
-    coords: dict[str, Any] = {
-        "segment": ("time", np.concatenate([[0], np.cumsum(breaks)])),
-        "sequence": ("time", sequence),
-        "position": ("time", position),
-        "token_id": ("time", token_id),
-        "stimulus": ("time", _stimulus_ids(stimulus, len(prompts))[sequence]),
-    }
-    if hasattr(tokenizer, "convert_ids_to_tokens"):
-        coords["token"] = ("time", np.array(tokenizer.convert_ids_to_tokens(token_id.tolist()), dtype=object))
-    labels, unit_coords = unit_labels(sites, widths)
-    return recording(
-        values,
-        modality="activations",
-        units="1",
-        time=("time", np.arange(len(values)), {"units": "token"}),
-        unit=labels,
-        coords=coords | unit_coords,
-        attrs=attrs,
-    )
+    """Give the recording of rows to come: its labels, and values that take no memory."""
+    like = _hollow(rows.labels(first, stimulus), (len(rows), *first.shape[1:-1]), capture, first.dtype, attrs)
+    return add_history(like, "activations.record", sites=sites, special_tokens_dropped=0)
 
 
-def _run_prompts(
-    run: Run, prompts: list[np.ndarray], keeps: list[np.ndarray], sites: list[Site], batch_size: int
-) -> tuple[np.ndarray, list[int]]:
-    """Fill (token kept, unit) batch by batch; give it with the number of units of each site."""
-    import torch
-
-    values, widths, row = np.empty((0, 0)), [0], 0
-    for batch in _batches([len(ids) for ids in prompts], batch_size, padded="attention_mask" in run.accepts):
-        ids, mask, keep = (
-            torch.from_numpy(_right_padded(rows)).to(run.device)
-            for rows in (prompts[batch], [np.ones_like(ids) for ids in prompts[batch]], keeps[batch])
-        )
-        masked = {"attention_mask": mask} if "attention_mask" in run.accepts else {}
-        if "input_ids" in run.accepts:
-            blocks = capture(run, sites, keep, input_ids=ids, **masked)
-        else:
-            blocks = capture(run, sites, keep, ids, **masked)
-        if not row:
-            widths = [block.shape[1] for block in blocks]
-            dtype = np.result_type(*blocks)
-            values = np.empty((sum(int(keep.sum()) for keep in keeps), sum(widths)), dtype)
-        values[row : row + len(blocks[0])] = np.concatenate(blocks, axis=1)
-        row += len(blocks[0])
-    return values, widths
-
-
-def _batches(lengths: list[int], size: int, *, padded: bool) -> Iterator[slice]:
-    """Cut prompts into runs of at most `size`, and where lengths change unless they can be padded."""
-    start = 0
-    for stop in range(1, len(lengths) + 1):
-        ends = stop == len(lengths) or (not padded and lengths[stop] != lengths[start])
-        if ends or stop - start == size:
-            if max(lengths[start:stop]):
-                yield slice(start, stop)
-            start = stop
-
-
-def _right_padded(rows: list[np.ndarray]) -> np.ndarray:
-    out = np.zeros((len(rows), max(map(len, rows))), dtype=rows[0].dtype)
-    for line, row in zip(out, rows, strict=True):
-        line[: len(row)] = row
-    return out
-
-
-def _record_rows(
-    run: Run,
-    rows: torch.Tensor,
-    sites: list[Site],
-    batch_size: int,
-    stimulus: Sequence[str] | None,
-    attrs: Mapping[str, Any],
+def _hollow(
+    labels: dict[str, Any], shape: tuple[int, ...], capture: Capture, dtype: Any, attrs: Mapping[str, Any]
 ) -> xr.DataArray:
-    if rows.ndim < 2 or not len(rows):
-        raise LoaderError(f"inputs has shape {tuple(rows.shape)}: a tensor with one or more rows is needed")
-    batches = []
-    for part in (rows[start : start + batch_size] for start in range(0, len(rows), batch_size)):
-        blocks = capture(run, sites, None, cast(part, run.dtype, run.device))
-        batches.append([np.moveaxis(block, 1, -1) if block.ndim == 4 else block for block in blocks])
-    shapes = {site.path: block.shape for site, block in zip(sites, batches[0], strict=True)}
-    inner = next(iter(shapes.values()))[1:-1]
-    if len(inner) > 2 or any(len(s) < 2 or s[1:-1] != inner for s in shapes.values()):
-        raise LoaderError(f"sites with equal axes between row and unit are needed, found {shapes}; record them apart")
-    values = np.concatenate([np.concatenate(blocks, axis=-1) for blocks in batches])
-    labels, coords = unit_labels(sites, [shape[-1] for shape in shapes.values()])
-    coords["stimulus"] = ("trial", _stimulus_ids(stimulus, len(rows)))
-    if len(inner) == 1 and tuple(rows.shape[1:]) == inner and not rows.is_floating_point():
-        coords["token_id"] = (("trial", "time"), rows.cpu().numpy())
-    dims = ("trial", *((), ("time",), ("row", "col"))[len(inner)], "unit")
-    time = ("time", np.arange(values.shape[1]), {"units": "token"}) if "time" in dims else None
-    return recording(
-        values, modality="activations", units="1", time=time, unit=labels, dims=dims, coords=coords, attrs=attrs
-    )
+    one = recording(np.zeros((*shape, 1), dtype), modality="activations", units="1", attrs=attrs, **labels)
+    names, unit_coords = unit_labels(capture.sites, capture.widths)
+    zeros = np.broadcast_to(np.zeros((), dtype), (*shape, len(names)))
+    along = {name: coord.variable for name, coord in one.coords.items() if "unit" not in coord.dims}
+    objects = np.array(names, dtype=object)
+    units = {key: (dim, _objects(values)) for key, (dim, values) in unit_coords.items()}
+    return xr.DataArray(zeros, dims=one.dims, coords={**along, "unit": ("unit", objects), **units}, attrs=one.attrs)
 
 
-def _stimulus_ids(stimulus: Sequence[str] | None, count: int) -> np.ndarray:
-    given = list(map(str, range(count) if stimulus is None else stimulus))
-    if len(given) != count:
-        raise LoaderError(f"stimulus has {len(given)} ids for {count} inputs")
-    return np.array(given, dtype=object)
+def _objects(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def _key(
+    model: torch.nn.Module, made_of: list[bytes], sites: Sequence[Site], run: Run, size: int, padding: str, pool: Any
+) -> str:
+    """Tell this run from others: the same weights, inputs and settings give the same values."""
+    inputs = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in made_of)).hexdigest()
+    return repr([fingerprint(model), inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
 
 
 def _from_arrays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,17 @@ from neurointerp.loaders import calcium, eeg, files, fmri, spikes
 
 STORES = (".zarr", ".zarr.zip")
 BY_SUFFIX = {
-    "eeg": (".edf", ".bdf", ".gdf", ".vhdr", ".set", ".fif", ".fif.gz", ".cnt", ".ds"),
+    "eeg": (
+        ".edf", ".bdf", ".gdf", ".vhdr", ".ahdr", ".set", ".fif", ".fif.gz", ".cnt", ".ds", ".sqd", ".con", ".cdt",
+        ".snirf",
+    ),
     "fmri": (".nii", ".nii.gz", ".gii", ".gii.gz", ".mgz", ".mgh", ".head"),
-}
+}  # fmt: skip
 """Suffixes that one modality's library alone reads; every other file needs `modality`."""
+DATATYPES = {"eeg": "eeg", "meg": "meg", "ieeg": "ieeg", "func": "fmri"}
+"""Folder of a BIDS dataset -> modality."""
+TR_TOLERANCE = 1e-3
+"""How far (s) a TR may lie from the one that a rate in decimals gives: 0.741 Hz is 1.35 s."""
 
 
 def load(
@@ -27,22 +35,27 @@ def load(
     units: str | None = None,
     sampling_rate: float | None = None,
     bin_width: float | None = None,
+    entities: Mapping[str, str] | None = None,
 ) -> xr.DataArray:
     """Read a file or folder as a recording, with the loader of its modality.
 
     Parameters
     ----------
     source
-        A store of neurointerp (`.zarr`, `.zarr.zip`), a raw file, an array (`.npy`, samples x units), or a folder
-        (suite2p, ALF).
+        A store of neurointerp (`.zarr`, `.zarr.zip`), a raw file, an array (`.npy`, samples x units), a folder
+        (suite2p, ALF, phy or Kilosort), or the root of a BIDS dataset.
     modality
         Needed where the file's suffix does not tell: one of `neurointerp.schema.MODALITIES`.
     units
         Units of the values, for `.npy` and for files that do not state them.
     sampling_rate
-        Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions).
+        Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions, images without a
+        usable TR); of spike times in samples (phy folders without `params.py`). An image that states another is an
+        error.
     bin_width
         Width of the bins (s) that spike times are counted in.
+    entities
+        Of a BIDS dataset, which recording: `{"subject": "01", "task": "rest"}`.
 
     Returns
     -------
@@ -55,7 +68,10 @@ def load(
         When the file is missing, its kind is unknown, or something it does not state was not given.
     """
     path = files.existing(source)
-    rec = _read(path, modality, units, sampling_rate, bin_width)
+    if entities or (path / "dataset_description.json").is_file():
+        rec = _bids(path, modality, units, sampling_rate, dict(entities or {}))
+    else:
+        rec = _read(path, modality, units, sampling_rate, bin_width)
     if path.name.endswith(STORES):
         return rec if rec.name is not None else rec.rename(_stem(path))
     sha256 = [fetch.sha256_of(path)] if path.is_file() else []
@@ -80,17 +96,61 @@ def _read(
     if kind in ("eeg", "meg", "ieeg"):
         return eeg.load(path, modality=modality, units=units)
     if kind == "fmri":
-        return fmri.load(path, tr=None if rate is None else 1.0 / rate)
+        return _fmri(path, rate, None)
     if kind == "calcium":
-        return calcium.load(path, sampling_rate=rate)
+        return calcium.load(path, sampling_rate=rate, units=units or "1")
     if kind == "spikes":
-        return spikes.load(path, bin_width=_given("bin width (s)", bin_width, path, "--bin-width"))
+        width = _given("bin width (s)", bin_width, path, "--bin-width")
+        return spikes.load(path, bin_width=width, sampling_rate=rate)
     raise LoaderError(f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)")
+
+
+def _bids(
+    root: Path, modality: str | None, units: str | None, rate: float | None, entities: dict[str, str]
+) -> xr.DataArray:
+    """Read the recording of a BIDS dataset that the entities name."""
+    if not root.is_dir():
+        raise LoaderError(f"{root}: entities choose a recording of a BIDS root; this is a file")
+    kind = modality or _only_datatype(root, entities)
+    if kind == "fmri":
+        return _fmri(root, rate, entities)
+    datatype = {} if modality is None else {"datatype": kind}
+    return eeg.load(root, modality=modality, units=units, entities=entities | datatype)
+
+
+def _only_datatype(root: Path, entities: dict[str, str]) -> str:
+    """Tell the modality of a dataset, or of the subject asked for, by the folders that it has."""
+    subject, visit = entities.get("subject", "*"), entities.get("session")
+    below = f"sub-{subject}" if visit is None else f"sub-{subject}/ses-{visit}"
+    found = sorted({kind for folder, kind in DATATYPES.items() if any(root.glob(f"{below}/**/{folder}/"))})
+    if len(found) != 1:
+        held = f"recordings of {', '.join(found)}" if found else f"no folder {', '.join(DATATYPES)} in {below}"
+        raise LoaderError(f"{root}: holds {held}; pass the modality (--modality {found[0] if found else 'eeg'})")
+    return found[0]
+
+
+def _fmri(path: Path, rate: float | None, entities: Mapping[str, str] | None) -> xr.DataArray:
+    """Read an image or a table; the rate given is for those without a usable one of their own."""
+    try:
+        rec = fmri.load(path, entities=entities)
+    except LoaderError:
+        if rate is None:
+            raise
+        return fmri.load(path, tr=1.0 / rate, entities=entities)
+    tr = dict(rec.attrs["history"][-1]["parameters"]).get("tr")
+    if rate is not None and tr is not None and abs(tr - 1.0 / rate) > TR_TOLERANCE:
+        raise LoaderError(
+            f"{path}: it states TR = {tr:g} s ({1 / tr:g} Hz), the rate given is {rate:g} Hz ({1 / rate:g} s); leave "
+            "the rate out (--rate) or, if the file is wrong, load it with loaders.fmri.load(..., tr=)"
+        )
+    return rec
 
 
 def _by_suffix(path: Path) -> str | None:
     if path.is_dir() and any((path / sub / "F.npy").is_file() for sub in (".", "plane0", "suite2p/plane0")):
         return "calcium"
+    if path.is_dir() and any((path / name).is_file() for name in ("spike_times.npy", "spikes.times.npy")):
+        return "spikes"
     return next((kind for kind, ends in BY_SUFFIX.items() if path.name.lower().endswith(ends)), None)
 
 

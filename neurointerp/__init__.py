@@ -17,12 +17,12 @@ if not all((_HERE / name).is_dir() for name in ("loaders", "analyses")):
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        "align", "analyses", "backend", "errors", "history", "loaders", "manifest", "matrix", "plot",
-        "report", "result", "score", "split", "statistics", "store", "surrogate", "synthetic", "units",
+        "align", "analyses", "backend", "errors", "history", "holdings", "loaders", "manifest", "matrix", "models",
+        "plot", "report", "result", "score", "split", "statistics", "store", "surrogate", "synthetic", "units",
     ],
     submod_attrs={
         "errors": [
-            "AlignmentError", "AnalysisError", "LoaderError", "ManifestError", "NeurointerpError",
+            "AlignmentError", "AnalysisError", "LoaderError", "ManifestError", "ModelError", "NeurointerpError",
             "RecordingError", "StoreError",
         ],
         "history": ["provenance"],

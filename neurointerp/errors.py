@@ -25,5 +25,9 @@ class LoaderError(NeurointerpError):
     """A raw file cannot be read as a recording."""
 
 
+class ModelError(LoaderError):
+    """A torch model cannot be run, or has no such site, weight or module."""
+
+
 class AnalysisError(NeurointerpError):
     """An analysis cannot run on what it was given."""

@@ -65,7 +65,11 @@ class Item(BaseModel):
 
 
 class Entry(BaseModel):
-    """One dataset of the manifest."""
+    """One dataset of the manifest.
+
+    An entry without sources lists `files` (names or patterns) that are at `address`, whose content nobody has hashed
+    for the manifest: `holdings.adopt` makes a manifest of your copies of them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: str = Field(pattern="^[a-z0-9][a-z0-9-]*$")
@@ -80,12 +84,21 @@ class Entry(BaseModel):
     system: str
     license: str
     citation: str
+    doi: str | None = Field(default=None, pattern=r"^10\.\d{4,}/\S+$")
+    collection: str = ""
+    published: dict[str, int] = {}
+    address: str | None = Field(default=None, pattern="^https?://")
+    files: list[str] = []
+    beside: dict[str, str] = {}
+    each: str | None = None
     expected: Expected = Expected()
 
     @model_validator(mode="after")
     def _known_modality_and_sources(self) -> Entry:
         if self.modality not in MODALITIES:
             raise ValueError(f"modality {self.modality!r}: one of {', '.join(MODALITIES)} is needed")
+        if self.files and (self.address is None or self.sources or self.items):
+            raise ValueError("files: they stand at an address, and go with neither sources nor items")
         for name, item in self.all_items().items():
             if not self.simulated and (not item.sources or item.sources[0].argument is not None):
                 raise ValueError(f"sources: item {name!r} of a real dataset needs a first one without an argument")
@@ -101,8 +114,10 @@ class Entry(BaseModel):
     def all_items(self) -> dict[str, Item]:
         """Give every item with the entry's own sources, options and expectations merged in.
 
-        An entry that lists no items holds one, named as the entry.
+        An entry that lists no items holds one, named as the entry; one whose files nobody has hashed holds none.
         """
+        if self.files:
+            return {}
         return {
             name: Item(
                 sources=[*item.sources, *self.sources],
@@ -217,11 +232,30 @@ def load_session(
     return tree
 
 
-def _entry(id: str, manifest: str | os.PathLike[str] | None) -> Entry:  # noqa: A002
+def entry(id: str, *, manifest: str | os.PathLike[str] | None = None) -> Entry:  # noqa: A002
+    """Give one dataset of the manifest; a ManifestError lists those there are.
+
+    Examples
+    --------
+    >>> entry("kato2015").address
+    'https://osf.io/2395t'
+    """
     entries = datasets(manifest)
     if id not in entries:
         raise ManifestError(f"no dataset {id!r}; there are: {', '.join(entries)}")
     return entries[id]
+
+
+def _entry(id: str, manifest: str | os.PathLike[str] | None) -> Entry:  # noqa: A002
+    """Give a dataset whose files have a hash, which alone can be fetched and verified."""
+    found = entry(id, manifest=manifest)
+    if found.files:
+        raise ManifestError(
+            f"dataset {id!r}: nobody has hashed its files for the manifest, so they cannot be fetched and verified; "
+            f"get {', '.join(found.files)} from {found.address}, write a manifest of your copies with "
+            f"neurointerp.holdings.adopt({id!r}, FOLDER, 'mine.yaml') and pass manifest='mine.yaml'"
+        )
+    return found
 
 
 def _item(entry: Entry, item: str | None) -> tuple[str, Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -192,6 +193,7 @@ def add_history(recording: xr.DataArray, function: str, /, **parameters: Any) ->
     return out
 
 
+@cache
 def version() -> str:
     """Give the version of neurointerp that is running."""
     try:

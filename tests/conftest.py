@@ -63,3 +63,39 @@ def recordings() -> dict[str, xr.DataArray]:
         coords={"stimulus": ("trial", ["a", "b", "c", "a", "b", "c"])},
     )
     return out
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    """Give a maker of models of the common families, with random weights: `small_model("gpt2")`."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    text = {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 24}
+    gated = {**text, **sizes, "num_key_value_heads": 2, "max_position_embeddings": 32}
+    image = {"image_size": 12, "patch_size": 4, "num_channels": 3, "num_labels": 5}
+    known = {
+        "gpt2": ("GPT2LMHead", "GPT2", {**text, "n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 32}),
+        "llama": ("LlamaForCausalLM", "Llama", gated),
+        "gemma": ("Gemma2ForCausalLM", "Gemma2", {**gated, "head_dim": 6}),
+        "qwen": ("Qwen3ForCausalLM", "Qwen3", {**gated, "head_dim": 6}),
+        "bert": ("BertForMaskedLM", "Bert", {**text, **sizes, "max_position_embeddings": 32}),
+        "vit": ("ViTForImageClassification", "ViT", {**sizes, **image}),
+        "resnet": (
+            "ResNetForImageClassification",
+            "ResNet",
+            {"embedding_size": 4, "hidden_sizes": [4, 6], "depths": [1, 2], "layer_type": "basic", "num_labels": 5},
+        ),
+    }
+
+    def make(name):
+        kind, config, options = known[name]
+        kind += "Model" if kind.endswith("Head") else ""
+        torch.manual_seed(0)
+        model = getattr(transformers, kind)(getattr(transformers, f"{config}Config")(**options)).eval()
+        with torch.no_grad():  # norms and biases away from 1 and 0, where mistakes would hide
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return model
+
+    return make

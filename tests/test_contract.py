@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ METHODS = [
 def run(family, method, rec, seed=0):
     call = getattr(importlib.import_module(f"neurointerp.analyses.{family}"), method)
     parameters = inspect.signature(call).parameters
-    options = {"rank": 2} if "rank" in parameters else {}
+    small = {"rank": 2, "draws": 5, "threshold": 0.0}
+    options = {name: value for name, value in small.items() if name in parameters}
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
@@ -58,11 +60,33 @@ def test_analysis_keeps_the_contract(family, method, modality, recordings, tmp_p
 
 
 @pytest.mark.parametrize(("family", "method"), METHODS)
-def test_missing_values_are_refused_with_their_count(family, method, recordings):
-    rec = recordings["calcium"].copy(deep=True)
+def test_missing_values_are_left_out_or_refused_with_their_count(family, method, recordings):
+    complete = recordings["calcium"]
+    rec = complete.copy(deep=True)
     rec[3:6, 2] = np.nan
-    with pytest.raises(ni.NeurointerpError, match=r"\b3 (missing|of|NaN)|missing"):
-        run(family, method, rec)
+    refused = None
+    try:
+        out = run(family, method, rec)
+    except ni.NeurointerpError as error:
+        refused = str(error)
+    if refused is not None:
+        assert re.search(r"\b3 (missing|of|NaN)|missing", refused), refused
+        return
+    other = rec.copy(deep=True)  # a NaN that holds something else
+    other.values.view(np.uint64)[3:6, 2] = [0x7FF8_0000_DEAD_BEEF, 0xFFF8_0000_0000_0001, 0x7FFF_FFFF_FFFF_FFFF]
+    assert np.isnan(other.values[3:6, 2]).all()
+    assert ni.digest(run(family, method, other)) == ni.digest(out), "what a missing value holds had an influence"
+    for fill in (0.0, float(complete[:, 2].mean()), 1e6):
+        filled = rec.fillna(fill)
+        filled.attrs = rec.attrs
+        assert not _alike(run(family, method, filled), out), f"missing values count as {fill:g}"
+
+
+def _alike(one, two):
+    variables = [name for name, variable in one.data_vars.items() if variable.dtype.kind == "f"]
+    return all(
+        one[name].shape == two[name].shape and np.allclose(one[name], two[name], equal_nan=True) for name in variables
+    )
 
 
 @pytest.mark.parametrize(("family", "method"), METHODS)

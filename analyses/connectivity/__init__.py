@@ -4,11 +4,16 @@ from neurointerp.analyses.connectivity.coherence import coherence, imaginary_coh
 from neurointerp.analyses.connectivity.communities import communities
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.analyses.connectivity.covariance import covariance
+from neurointerp.analyses.connectivity.effective import effective
 from neurointerp.analyses.connectivity.granger import granger
 from neurointerp.analyses.connectivity.lagged import lagged
+from neurointerp.analyses.connectivity.mutual_information import mutual_information
+from neurointerp.analyses.connectivity.null import null
 from neurointerp.analyses.connectivity.partial_correlation import partial_correlation
 from neurointerp.analyses.connectivity.phase import ciplv, pli, plv, wpli, wpli2_debiased
 from neurointerp.analyses.connectivity.spectral import spectral
+from neurointerp.analyses.connectivity.spectral_granger import spectral_granger
+from neurointerp.analyses.connectivity.transfer_entropy import transfer_entropy
 
 __all__ = [
     "ciplv",
@@ -16,14 +21,19 @@ __all__ = [
     "communities",
     "correlation",
     "covariance",
+    "effective",
     "granger",
     "imaginary_coherence",
     "lagged",
+    "mutual_information",
+    "null",
     "partial_correlation",
     "pli",
     "plv",
     "psi",
     "spectral",
+    "spectral_granger",
+    "transfer_entropy",
     "wpli",
     "wpli2_debiased",
 ]

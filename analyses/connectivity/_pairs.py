@@ -1,27 +1,140 @@
-"""What every measure of pairs begins and ends with: a complete (sample, unit) matrix, labels on both sides."""
+"""What every measure of pairs begins and ends with: (sample, unit) matrices in, labels on both sides out."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import Stacked, require_complete, stack
+from neurointerp.matrix import Stacked, require_complete, stack, stretches
 
 SIDES = ("source", "target")
+CENTRES = ("recording", "segment")
 
 
 def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
     """Stack a recording; refuse one with missing values or fewer than `samples` samples."""
     stacked = stack(recording)
     require_complete(recording, analysis)
-    if len(stacked.values) < samples:
-        raise AnalysisError(
-            f"{analysis}: {len(stacked.values)} samples along {stacked.sample_dims}; at least {samples} are needed"
-        )
+    _require_samples(stacked, len(stacked.values), samples, analysis)
     return stacked
+
+
+def by_subject(
+    recording: xr.DataArray, analysis: str, *, centre: str = "recording"
+) -> tuple[Stacked, list[np.ndarray]]:
+    """Stack a recording that may have missing values; give it, and a (sample, unit) matrix per subject.
+
+    Without a `subject` dim there is one. With `centre="segment"` each segment of each trial is centred on its own.
+    """
+    one_of(centre, CENTRES, analysis, "centre")
+    stacked = stack(recording)
+    subjects = recording.sizes.get("subject", 1)
+    _require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
+    values = stacked.values
+    if centre == "segment":
+        values = _centred_segments(values, stretches(recording), analysis)
+    return stacked, list(values.reshape(subjects, -1, values.shape[1]))
+
+
+def has_missing(values: np.ndarray) -> bool:
+    """Tell whether any value is missing; a finite sum, the usual case, says at once that none is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not np.isfinite(values.sum()) and bool(np.isnan(values).any())
+
+
+def grouped(
+    recording: xr.DataArray, matrices: Sequence[np.ndarray], stacked: Stacked, *, fisher: bool, **attrs: Any
+) -> dict[str, xr.DataArray]:
+    """Label one (unit, unit) matrix per subject as `connectivity`; of a `subject` dim also `by_subject`, `subjects`.
+
+    The average over subjects is that of Fisher's z where `fisher`; subjects without a value take no part.
+    """
+    coords = pair_coords(stacked.unit_coords)
+    if "subject" not in recording.dims:
+        return {"connectivity": _labelled(matrices[0], coords, attrs)}
+    each = np.stack(matrices)
+    mean, count = averaged(each, fisher=fisher)
+    return {
+        "connectivity": _labelled(mean, coords, attrs),
+        "by_subject": xr.DataArray(
+            each, dims=("subject", *SIDES), coords={**subject_coords(recording), **coords}, attrs=attrs
+        ),
+        "subjects": xr.DataArray(count, dims=SIDES, coords=coords, attrs={"units": "1"}),
+    }
+
+
+def shared(counts: Sequence[np.ndarray | int], connectivity: xr.DataArray) -> xr.DataArray:
+    """Label how many samples each pair has in common, of all subjects: (unit, unit) or one number per subject."""
+    total = np.zeros(connectivity.shape, dtype=np.int64) + sum(counts)
+    return xr.DataArray(total, dims=SIDES, coords=connectivity.coords, attrs={"units": "1"})
+
+
+def per_subject(recording: xr.DataArray, values: Sequence[float]) -> xr.DataArray:
+    """Label one number per subject; a scalar where there is no `subject` dim."""
+    if "subject" not in recording.dims:
+        return xr.DataArray(values[0], attrs={"units": "1"})
+    return xr.DataArray(list(values), dims=("subject",), coords=subject_coords(recording), attrs={"units": "1"})
+
+
+def subject_coords(recording: xr.DataArray) -> dict[str, Any]:
+    """Give the coordinates of `subject`."""
+    return {
+        str(name): (coord.dims, coord.values, coord.attrs)
+        for name, coord in recording.coords.items()
+        if coord.dims == ("subject",)
+    }
+
+
+def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Average (subject, ...) values on Fisher's z or as they are, without NaN; give also how many there were."""
+    total = np.zeros(each.shape[1:])
+    count = np.zeros(each.shape[1:], dtype=np.int64)
+    for one in each:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.arctanh(one) if fisher else one
+        there = ~np.isnan(one)
+        if there.all():
+            total += z
+            count += 1
+        else:
+            total += np.where(there, z, 0.0)
+            count += there
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / count
+    return (np.tanh(mean) if fisher else mean).astype(each.dtype), count
+
+
+def _labelled(values: np.ndarray, coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.DataArray:
+    undefined = int(np.isnan(np.einsum("ii->i", values)).sum())
+    return xr.DataArray(values, dims=SIDES, coords=coords, attrs={**attrs, "undefined_units": undefined})
+
+
+def _centred_segments(values: np.ndarray, parts: Sequence[slice], analysis: str) -> np.ndarray:
+    if all(part.stop - part.start < 2 for part in parts):
+        raise AnalysisError(
+            f"{analysis}: centre='segment', but each of the {len(parts)} segments is one sample; use 'recording'"
+        )
+    out = values.copy()
+    for part in parts:
+        there = ~np.isnan(values[part])
+        total = np.where(there, values[part], 0).sum(axis=0, dtype=np.float64)
+        out[part] -= (total / np.maximum(there.sum(axis=0), 1)).astype(values.dtype)
+    return out
+
+
+def require_shared(min_samples: int, analysis: str) -> None:
+    """Refuse a least number of samples of a pair with which nothing varies."""
+    if min_samples < 2:
+        raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
+
+
+def _require_samples(stacked: Stacked, found: int, needed: int, analysis: str) -> None:
+    if found < needed:
+        raise AnalysisError(f"{analysis}: {found} samples along {stacked.sample_dims}; at least {needed} are needed")
 
 
 def sampling_rate(recording: xr.DataArray, analysis: str) -> float:

@@ -56,3 +56,29 @@ def phase_sums(
                         scale = 1 / np.sqrt(power)
                         cosine[f, i, j] += x[j] * scale
                         sine[f, i, j] += y[j] * scale
+
+
+@numba.njit(cache=True, nogil=True)
+def size_sums(re: np.ndarray, im: np.ndarray, size: np.ndarray) -> None:
+    """Add |Im S| of one taper, as `phase_sums` does, four epochs at a time, so that the sums are read less often.
+
+    `re + 1j * im` is (frequency, epoch, unit). Products are not fused with sums: Im S of a unit and its copy is 0.
+    """
+    frequencies, epochs, units = re.shape
+    for f in range(frequencies):
+        for i in range(1, units):
+            out = size[f, i]
+            for e in range(0, epochs - 3, 4):
+                a0, a1, a2, a3 = re[f, e, i], re[f, e + 1, i], re[f, e + 2, i], re[f, e + 3, i]
+                b0, b1, b2, b3 = im[f, e, i], im[f, e + 1, i], im[f, e + 2, i], im[f, e + 3, i]
+                c0, c1, c2, c3 = re[f, e], re[f, e + 1], re[f, e + 2], re[f, e + 3]
+                d0, d1, d2, d3 = im[f, e], im[f, e + 1], im[f, e + 2], im[f, e + 3]
+                for j in range(i):
+                    first = abs(b0 * c0[j] - a0 * d0[j]) + abs(b1 * c1[j] - a1 * d1[j])
+                    second = abs(b2 * c2[j] - a2 * d2[j]) + abs(b3 * c3[j] - a3 * d3[j])
+                    out[j] += first + second
+            for e in range(epochs - epochs % 4, epochs):
+                a, b = re[f, e, i], im[f, e, i]
+                c, d = re[f, e], im[f, e]
+                for j in range(i):
+                    out[j] += abs(b * c[j] - a * d[j])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from neurointerp.backend import namespace
 
@@ -35,34 +38,58 @@ def shrunk(z: Any, method: str) -> tuple[Any, float]:
     Fourth powers of the values must neither under- nor overflow.
     """
     xp = namespace(z)
-    samples, units = z.shape
-    gram = z.T @ z
-    S = (gram + gram.T) / (2 * samples)
+    S = z.T @ z  # of one array with itself: half the work, and exactly symmetric in numpy
+    S = S / len(z) if isinstance(S, np.ndarray) else (S + S.T) / (2 * len(z))
+    return shrunk_product(S, lambda: xp.sum(z * z, axis=1), len(z), method)
+
+
+def shrunk_product(S: Any, norms: Callable[[], Any], samples: int, method: str) -> tuple[Any, float]:
+    """Shrink a covariance (unit, unit), which may be overwritten, to its mean variance; give also by how much.
+
+    `norms` gives the squared length of each sample about the means: from it Ledoit and Wolf's variance of the
+    covariance needs no second product of matrices.
+    """
     if method == "empirical":
         return S, 0.0
-    power = xp.sum(S * S, dtype=xp.float64)
-    mean = xp.sum(xp.linalg.diagonal(S), dtype=xp.float64) / units
+    xp = namespace(S)
+    units = S.shape[0]
+    power = float(xp.sum(S * S, dtype=xp.float64))
+    mean = float(xp.sum(xp.linalg.diagonal(S), dtype=xp.float64)) / units
     if method == "oas":
-        amount = _oas(float(power), float(mean), samples, units)
+        amount = _oas(power, mean, samples, units)
     else:
-        rows = xp.sum(z * z, axis=1, dtype=xp.float64)
-        amount = _ledoit_wolf(float(power), float(mean), float(xp.sum(rows * rows)), samples, units)
-    eye = xp.eye(units, dtype=S.dtype, device=S.device)
-    return (1 - amount) * S + (amount * float(mean)) * eye, amount
+        lengths = xp.astype(norms(), xp.float64)
+        error = (float(xp.sum(lengths * lengths)) / samples - power) / samples
+        amount = _ledoit_wolf(power, mean, error, units)
+    S *= 1 - amount
+    S += (amount * mean) * xp.eye(units, dtype=S.dtype, device=S.device)
+    return S, amount
 
 
-def _ledoit_wolf(power: float, mean: float, fourth: float, samples: int, units: int) -> float:
-    """Give the shrinkage intensity of Ledoit and Wolf (2004).
+def shrunk_pairwise(S: np.ndarray, fourth: np.ndarray, samples: np.ndarray, method: str) -> tuple[np.ndarray, float]:
+    """Shrink a covariance (unit, unit) whose pairs have samples of their own; what `shrunk` gives if none is missing.
 
-    `fourth` is the sum over samples of (sum over units of z^2)^2: with it the variance of the covariance needs
-    no second product of matrices.
+    `fourth` holds the means of the squared products. The variance of each element is taken over its own samples; OAS,
+    which knows one number of samples, gets their harmonic mean, since errors add as their inverses.
     """
-    error = (fourth / samples - power) / samples
+    if method == "empirical":
+        return S, 0.0
+    units = len(S)
+    power, mean = float((S * S).sum()), float(np.trace(S)) / units
+    if method == "oas":
+        amount = _oas(power, mean, 1 / float((1 / samples).mean()), units)
+    else:
+        amount = _ledoit_wolf(power, mean, float(((fourth - S * S) / samples).sum()), units)
+    return (1 - amount) * S + amount * mean * np.eye(units), amount
+
+
+def _ledoit_wolf(power: float, mean: float, error: float, units: int) -> float:
+    """Give the shrinkage intensity of Ledoit and Wolf (2004); `error` is the summed variance of the covariances."""
     distance = power - units * mean**2
     return max(min(error / distance, 1.0), 0.0) if distance > 0 else 0.0
 
 
-def _oas(power: float, mean: float, samples: int, units: int) -> float:
+def _oas(power: float, mean: float, samples: float, units: int) -> float:
     """Give the oracle approximating shrinkage of Chen et al. (2010), eq. 23, as scikit-learn has it."""
     if units == 1:
         return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,100 @@ class Cross:
         How many.
     varies
         (unit): whether the unit changes within some epoch.
+    times
+        How many of the rows of `spectrum` are times of one frequency; 1 but for wavelets.
     """
 
     spectrum: np.ndarray
     sums: dict[str, NDArray[np.float64]]
     epochs: int
     varies: NDArray[np.bool_]
+    times: int = 1
+
+    @cached_property
+    def coherency(self) -> np.ndarray:
+        """(frequency, unit, unit), complex."""
+        root = 1 / np.sqrt(np.einsum("fii->fi", self.spectrum).real)
+        return np.asarray(self.spectrum * (root[:, :, None] * root[:, None, :]))
+
+
+@dataclass(frozen=True)
+class Tapers:
+    """Fourier transforms of an epoch times each taper (taper, sample), at the frequencies of `bins`."""
+
+    weights: NDArray[np.float64]
+    bins: slice
+    times: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many frequencies and tapers."""
+        return len(range(*self.bins.indices(self.weights.shape[1] // 2 + 1))), len(self.weights)
+
+    def transform(self, epoch: np.ndarray, re: np.ndarray, im: np.ndarray) -> None:
+        """Write the spectra of an epoch (unit, sample) to (frequency, taper, unit)."""
+        from scipy.fft import rfft
+
+        for t, taper in enumerate(self.weights):
+            found = rfft(epoch * taper, axis=1)[:, self.bins].T
+            re[:, t], im[:, t] = found.real, found.imag
+
+
+@dataclass(frozen=True)
+class Wavelets:
+    """Convolutions of an epoch with wavelets: their spectra (frequency, bin), at every `decimate`-th sample."""
+
+    spectra: np.ndarray
+    halves: tuple[int, ...]
+    length: int
+    decimate: int
+
+    @property
+    def times(self) -> int:
+        """How many samples of an epoch are kept."""
+        return -(-self.length // self.decimate)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many pairs of a frequency and a time, and one for the tapers."""
+        return len(self.spectra) * self.times, 1
+
+    def transform(self, epoch: np.ndarray, re: np.ndarray, im: np.ndarray) -> None:
+        """Write the convolutions of an epoch (unit, sample) to (frequency and time, 1, unit)."""
+        from scipy.fft import fft, ifft
+
+        whole = fft(epoch, n=self.spectra.shape[1], axis=1)
+        for f, (wavelet, half) in enumerate(zip(self.spectra, self.halves, strict=True)):
+            found = ifft(whole * wavelet, axis=1)[:, half : half + self.length : self.decimate].T
+            rows = slice(f * self.times, (f + 1) * self.times)
+            re[rows, 0], im[rows, 0] = found.real, found.imag
+
+
+def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int) -> Wavelets:
+    """Give Morlet wavelets of `cycles` cycles, five deviations to either side, of no mean.
+
+    The deviation is cycles / (2 pi frequency); the scale, which no measure depends on, is that of unit length.
+    """
+    from scipy.fft import fft, next_fast_len
+
+    found = []
+    for frequency in frequencies:
+        deviation = cycles / (2 * np.pi * frequency)
+        half = np.arange(0.0, 5 * deviation, 1 / rate)
+        t = np.concatenate([-half[:0:-1], half])
+        wave = np.exp(2j * np.pi * frequency * t) - np.exp(-2 * (np.pi * frequency * deviation) ** 2)
+        wave *= np.exp(-(t**2) / (2 * deviation**2))
+        found.append(wave / np.linalg.norm(wave))
+    longest = max(len(wave) for wave in found)
+    if longest > length:
+        lowest = 10 * cycles / (2 * np.pi * length / rate)
+        raise AnalysisError(
+            f"a wavelet of {cycles:g} cycles at {min(frequencies):g} has {longest} samples, longer than a window of "
+            f"{length}; take frequencies above {lowest:.3g}, fewer cycles or a longer window"
+        )
+    size = next_fast_len(length + longest - 1)
+    spectra = np.stack([fft(wave, n=size) for wave in found])
+    return Wavelets(spectra, tuple(len(wave) // 2 for wave in found), length, decimate)
 
 
 def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.float64]:
@@ -71,47 +160,42 @@ def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.f
 
 
 def cross_spectra(
-    values: np.ndarray, starts: Sequence[int], weights: NDArray[np.float64], bins: slice, measures: Collection[str]
+    values: np.ndarray, starts: Sequence[int], length: int, way: Tapers | Wavelets, measures: Collection[str]
 ) -> Cross:
-    """Sum the cross-spectra of the epochs of (sample, unit) values that begin at `starts`.
+    """Sum the cross-spectra of the epochs of (sample, unit) values, of `length` samples, that begin at `starts`.
 
     The transform is in float64 whatever `values` are: its rounding would drown the weak end of a steep spectrum. What
     follows is in the type of `values` (float64 with `ciplv`, which is ill-conditioned), and blocks add in float64.
     """
-    units, length = values.shape[1], weights.shape[1]
+    units = values.shape[1]
     dtype = np.float32 if values.dtype == np.float32 and "ciplv" not in measures else np.float64
-    count = len(range(*bins.indices(length // 2 + 1)))
+    count, n_tapers = way.shape
     wanted = sorted({name for measure in measures for name in SUMS.get(measure, ())})
     sums = {name: np.zeros((count, units, units)) for name in wanted}
     spectrum = np.zeros((count, units, units), dtype=np.complex128)
     energy = np.zeros(units)
     span = np.ptp(values, axis=0).astype(np.float64)
     scale = 1 / np.where(span > 0, span, 1.0)  # so that no power under- or overflows
-    block = max(1, BLOCK // max(1, 2 * count * len(weights) * units * np.dtype(dtype).itemsize))
+    block = max(1, BLOCK // max(1, 2 * count * n_tapers * units * np.dtype(dtype).itemsize))
     for first in range(0, len(starts), block):
-        shape = (count, min(block, len(starts) - first), len(weights), units)
+        shape = (count, min(block, len(starts) - first), n_tapers, units)
         re, im = np.empty(shape, dtype), np.empty(shape, dtype)
         for e, start in enumerate(starts[first : first + block]):
-            energy += _transform(values[start : start + length], scale, weights, bins, re[:, e], im[:, e])
+            epoch = _epoch(values[start : start + length], scale)
+            way.transform(epoch, re[:, e], im[:, e])
+            energy += np.einsum("ut,ut->u", epoch, epoch)
         _add_cross_spectrum(re, im, spectrum)
         if wanted:
             _add_phase_sums(re, im, sums)
-    return Cross(spectrum, sums, len(starts), energy > 1e-24 * len(starts) * length)
+    return Cross(spectrum, sums, len(starts), energy > 1e-24 * len(starts) * length, way.times)
 
 
-def _transform(
-    values: np.ndarray, scale: np.ndarray, weights: np.ndarray, bins: slice, re: np.ndarray, im: np.ndarray
-) -> np.ndarray:
-    """Write the spectra of one epoch (sample, unit) to (frequency, taper, unit); give the energy of each unit."""
-    from scipy.fft import rfft
-
+def _epoch(values: np.ndarray, scale: np.ndarray) -> NDArray[np.float64]:
+    """Give an epoch (sample, unit) as float64 (unit, sample), centred and scaled."""
     epoch = values.T.astype(np.float64, order="C")
     epoch -= epoch.mean(axis=1, keepdims=True)
     epoch *= scale[:, None]
-    for t, taper in enumerate(weights):
-        found = rfft(epoch * taper, axis=1)[:, bins].T
-        re[:, t], im[:, t] = found.real, found.imag
-    return np.asarray(np.einsum("ut,ut->u", epoch, epoch))
+    return epoch
 
 
 def _add_cross_spectrum(re: np.ndarray, im: np.ndarray, spectrum: np.ndarray) -> None:
@@ -124,8 +208,13 @@ def _add_cross_spectrum(re: np.ndarray, im: np.ndarray, spectrum: np.ndarray) ->
 
 
 def _add_phase_sums(re: np.ndarray, im: np.ndarray, sums: dict[str, NDArray[np.float64]]) -> None:
-    from neurointerp.analyses.connectivity._phase_sums import phase_sums
+    from neurointerp.analyses.connectivity._phase_sums import phase_sums, size_sums
 
+    if set(sums) == {"size"} and re.shape[2] == 1:
+        part = np.zeros(sums["size"].shape, dtype=re.dtype)
+        size_sums(re[:, :, 0], im[:, :, 0], part)
+        sums["size"] += part
+        return
     none = np.zeros((0, 0, 0), dtype=re.dtype)
     names = ("size", "square", "sign", "cosine", "sine")
     parts = {name: np.zeros(sums[name].shape, dtype=re.dtype) if name in sums else none for name in names}
@@ -135,10 +224,10 @@ def _add_phase_sums(re: np.ndarray, im: np.ndarray, sums: dict[str, NDArray[np.f
 
 
 def measured(cross: Cross, measure: str) -> NDArray[np.float64]:
-    """Give one measure (frequency, unit, unit), or (unit, unit) for the phase slope index; NaN for constant units."""
+    """Give one measure (frequency, unit, unit), NaN for constant units; of the phase slope index (time, unit, unit)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure in ("coherence", "imaginary_coherence", "psi"):
-            out = _of_coherency(cross.spectrum, measure)
+            out = _of_coherency(cross, measure)
         else:
             out = _of_sums(cross, measure)
             out = out + out.swapaxes(-1, -2)
@@ -149,14 +238,13 @@ def measured(cross: Cross, measure: str) -> NDArray[np.float64]:
     return out
 
 
-def _of_coherency(spectrum: np.ndarray, measure: str) -> NDArray[np.float64]:
-    root = np.sqrt(np.einsum("fii->fi", spectrum).real)
-    coherency = spectrum / (root[:, :, None] * root[:, None, :])
+def _of_coherency(cross: Cross, measure: str) -> NDArray[np.float64]:
     if measure == "coherence":
-        return np.asarray(np.minimum(np.abs(coherency), 1.0))
+        return np.asarray(np.minimum(np.abs(cross.coherency), 1.0))
     if measure == "imaginary_coherence":
-        return np.asarray(np.clip(coherency.imag, -1.0, 1.0))
-    return np.asarray((coherency[:-1].conj() * coherency[1:]).sum(axis=0).imag)
+        return np.asarray(np.clip(cross.coherency.imag, -1.0, 1.0))
+    by_time = cross.coherency.reshape(-1, cross.times, *cross.spectrum.shape[1:])
+    return np.asarray((by_time[:-1].conj() * by_time[1:]).sum(axis=0).imag)
 
 
 def _of_sums(cross: Cross, measure: str) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import xarray as xr
 
 from neurointerp.analyses.connectivity.spectral import single
@@ -16,6 +18,9 @@ def coherence(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure how constant the relation of amplitude and phase of two units is, per frequency.
@@ -28,7 +33,7 @@ def coherence(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -36,7 +41,8 @@ def coherence(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [0, 1], symmetric, 1 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [0, 1], symmetric, 1 on the diagonal.
 
     Raises
     ------
@@ -59,7 +65,18 @@ def coherence(
     (True, True)
     """
     return single(
-        recording, "coherence", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "coherence",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -72,6 +89,9 @@ def imaginary_coherence(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure the part of the coherency of two units that no instant mixing can make.
@@ -85,7 +105,7 @@ def imaginary_coherence(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -93,7 +113,8 @@ def imaginary_coherence(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [-1, 1], antisymmetric, 0 on the diagonal. Positive
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [-1, 1], antisymmetric, 0 on the diagonal. Positive
         where the source leads by less than half a cycle.
 
     Raises
@@ -127,6 +148,9 @@ def imaginary_coherence(
         bandwidth=bandwidth,
         window=window,
         step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -139,6 +163,9 @@ def psi(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure which of two units leads, by the slope of the phase of their coherency over a band.
@@ -153,7 +180,7 @@ def psi(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -186,5 +213,16 @@ def psi(
     (True, True)
     """
     return single(
-        recording, "psi", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "psi",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
-from neurointerp.analyses.connectivity._shrinkage import scaled
-from neurointerp.backend import namespace, to_numpy
-from neurointerp.result import result
+from neurointerp.analyses.connectivity._moments import pairwise_pearson, pairwise_spearman, pearson, ranks
+from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, require_shared, shared
+from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.correlation"
 METHODS = ("pearson", "spearman")
 
 
-def correlation(recording: xr.DataArray, *, method: str = "pearson", seed: int = 0) -> xr.Dataset:
-    r"""Correlate every pair of units over all samples.
+def correlation(
+    recording: xr.DataArray, *, method: str = "pearson", centre: str = "recording", min_samples: int = 2, seed: int = 0
+) -> xr.Dataset:
+    r"""Correlate every pair of units over all samples that both have.
 
-    :math:`r_{ij} = \sum_t z_i(t)\, z_j(t)` with each unit centred and scaled to unit length. Samples of all
-    trials, segments and subjects are pooled about one mean.
+    :math:`r_{ij} = \sum_t z_i(t)\, z_j(t)` with each unit centred and scaled to unit length over the samples that
+    neither misses. Samples of all trials and segments are pooled; each subject is correlated alone.
 
     Parameters
     ----------
     recording
-        Any recording without missing values. float32 stays float32: on 100,000 samples of normal
+        Any recording. Missing values are left out pair by pair, so that the matrix may have negative eigenvalues.
+        float32 stays float32: on 100,000 samples of normal
         values it is within 1e-6 of the answer in float64, also where means are 100 standard deviations from 0.
     method
-        `pearson` (default), or `spearman`: the same of the ranks of each unit's values, ties sharing their
-        mean rank.
+        `pearson` (default), or `spearman`: the same of the ranks of each unit's values (among the samples of the
+        pair), ties sharing their mean rank.
+    centre
+        `recording` (default): one mean of each unit; `segment`: a mean of its own in each segment of each trial, so
+        that what differs from run to run is no correlation.
+    min_samples
+        A pair with fewer samples in common has no correlation; at least 2.
     seed
         Kept in the result; nothing here is random.
 
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal. `source` and
-        `target` are the unit labels; a coordinate `region` of the units becomes `source_region` and
-        `target_region`. A constant unit has no correlation: its row and column, diagonal included, are NaN,
-        and the attr `undefined_units` of `connectivity` counts such units.
+        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal; `samples (source,
+        target)`, how many the pair has in common, of all subjects. `source` and `target` are the unit labels; a
+        coordinate `region` of the units becomes `source_region` and `target_region`. A constant unit has no
+        correlation: its row and column, diagonal included, are NaN, and the attr `undefined_units` of `connectivity`
+        counts such units. With a `subject` dim `connectivity` is the average over subjects of Fisher's z, turned back
+        into a correlation, `by_subject (subject, source, target)` are those averaged, and `subjects (source, target)`
+        is how many there were.
 
     Raises
     ------
     AnalysisError
-        When values are missing, there are fewer than two samples, or `method` is not known.
+        When there are fewer than two samples, or an option is not known.
 
     References
     ----------
-    Pearson (1895), Proc R Soc Lond 58:240-242; Spearman (1904), Am J Psychol 15:72-101. No deviations.
+    Pearson (1895), Proc R Soc Lond 58:240-242; Spearman (1904), Am J Psychol 15:72-101; Fisher (1921), Metron 1:3-32
+    (z). No deviations.
 
     Examples
     --------
@@ -61,32 +71,25 @@ def correlation(recording: xr.DataArray, *, method: str = "pearson", seed: int =
            [-0.5, -0.5,  1. ]])
     """
     one_of(method, METHODS, _ANALYSIS, "method")
-    stacked = complete(recording, _ANALYSIS)
-    values = _ranks(stacked.values) if method == "spearman" else stacked.values
-    r, defined = _pearson(values)
-    attrs = {"units": "1", "undefined_units": int((~to_numpy(defined)).sum())}
-    connectivity = xr.DataArray(r, dims=SIDES, coords=pair_coords(stacked.unit_coords), attrs=attrs)
+    require_shared(min_samples, _ANALYSIS)
+    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
+    analysed = pending(recording)
+    found = [_correlated(values, method, min_samples) for values in subjects]
+    variables = grouped(recording, [r for r, _ in found], stacked, fisher=True, units="1")
+    variables["samples"] = shared([count for _, count in found], variables["connectivity"])
     return result(
-        {"connectivity": connectivity},
+        variables,
         analysis=_ANALYSIS,
-        recording=recording,
-        parameters={"method": method},
+        recording=analysed,
+        parameters={"method": method, "centre": centre, "min_samples": min_samples},
         seed=seed,
     )
 
 
-def _ranks(values: Any) -> Any:
-    from scipy.stats import rankdata
-
-    return rankdata(values, axis=0).astype(values.dtype)
-
-
-def _pearson(values: Any) -> tuple[Any, Any]:
-    """Give the correlations (unit, unit) of (sample, unit) values, and which units vary (unit)."""
-    xp = namespace(values)
-    z, varies = scaled(values)
-    r = xp.clip(z.T @ z, -1.0, 1.0)
-    r = (r + r.T) / 2
-    same = xp.eye(r.shape[0], dtype=xp.bool, device=r.device)
-    r = xp.where(same, xp.ones_like(r), r)
-    return xp.where(varies[:, None] & varies[None, :], r, xp.full_like(r, xp.nan)), varies
+def _correlated(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, np.ndarray | int]:
+    """Give the correlations (unit, unit) of (sample, unit) values, and how many samples each pair has."""
+    if not has_missing(values):
+        r = pearson(ranks(values) if method == "spearman" else values)[0]
+        return r if len(values) >= least else np.full_like(r, np.nan), len(values)
+    r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
+    return np.where(samples >= least, r, np.nan).astype(values.dtype), samples

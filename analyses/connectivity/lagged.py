@@ -8,11 +8,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, pair_coords, sampling_rate
+from neurointerp.analyses.connectivity._lags import lagged_products
+from neurointerp.analyses.connectivity._pairs import (
+    SIDES,
+    averaged,
+    complete,
+    pair_coords,
+    sampling_rate,
+    subject_coords,
+)
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.errors import AnalysisError
 from neurointerp.matrix import stretches
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.lagged"
 
@@ -28,7 +36,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     Parameters
     ----------
     recording
-        A recording with a regular clock and without missing values. float32 stays float32.
+        A recording with a regular clock and without missing values. float32 stays float32. Each subject is taken alone.
     max_lag
         Largest lag, in samples; 10 by default. Some segment must be longer than `max_lag + 1` samples.
     seed
@@ -40,7 +48,9 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
         `connectivity (source, target, lag)`, in [-1, 1]; `peak (source, target)`, its value of largest size over
         lags, with its sign; `peak_lag (source, target)`, where it is: of equal ones that nearest to 0, and the
         positive one first. `lag` and `peak_lag` are in the units of the clock. NaN where either unit is constant
-        over the pairs of samples; a constant unit has no peak, and the attr `undefined_units` counts such units.
+        over the pairs of samples; a constant unit has no peak, and the attr `undefined_units` counts such units. With a
+        `subject` dim `connectivity` is the average over subjects of Fisher's z, turned back, `by_subject (subject,
+        source, target, lag)` those averaged, and the peak is that of the average.
 
     Raises
     ------
@@ -78,47 +88,50 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
             f"{_ANALYSIS}: max_lag is {max_lag!r} and the longest segment has {longest} samples; a lag from 0 to "
             f"{longest - 2} leaves at least two pairs of samples"
         )
-    z, varies = scaled(stacked.values)
-    r = _lagged(z, parts, int(max_lag))
-    steps = np.arange(-max_lag, max_lag + 1)
-    peak, at = _peaks(r, steps)
+    analysed = pending(recording)
+    subjects = recording.sizes.get("subject", 1)
+    own = parts[: len(parts) // max(subjects, 1)]
+    each = [_lagged(values, own, int(max_lag)) for values in np.split(stacked.values, subjects)]
+    several = "subject" in recording.dims
+    r = averaged(np.stack([one for one, _, _ in each]), fisher=True)[0] if several else each[0][0]
+    peak, at = _peaks(r) if several else each[0][1:]
     pairs = pair_coords(stacked.unit_coords)
     clock = {"units": recording["time"].attrs["units"]}
-    coords = {**pairs, "lag": ("lag", steps / rate, clock)}
-    attrs = {"units": "1", "undefined_units": int((~varies).sum())}
-    return result(
-        {
-            "connectivity": xr.DataArray(np.moveaxis(r, 0, -1), dims=(*SIDES, "lag"), coords=coords, attrs=attrs),
-            "peak": xr.DataArray(peak, dims=SIDES, coords=pairs, attrs={"units": "1"}),
-            "peak_lag": xr.DataArray(at / rate, dims=SIDES, coords=pairs, attrs=clock),
-        },
-        analysis=_ANALYSIS,
-        recording=recording,
-        parameters={"max_lag": int(max_lag)},
-        seed=seed,
-    )
+    coords = {**pairs, "lag": ("lag", np.arange(-max_lag, max_lag + 1) / rate, clock)}
+    attrs = {"units": "1", "undefined_units": int(np.isnan(np.diag(peak)).sum())}
+    variables = {
+        "connectivity": xr.DataArray(np.moveaxis(r, 0, -1), dims=(*SIDES, "lag"), coords=coords, attrs=attrs),
+        "peak": xr.DataArray(peak, dims=SIDES, coords=pairs, attrs={"units": "1"}),
+        "peak_lag": xr.DataArray(at / rate, dims=SIDES, coords=pairs, attrs=clock),
+    }
+    if several:
+        one = np.moveaxis(np.stack([one for one, _, _ in each]), 1, -1)
+        labels = {**subject_coords(recording), **coords}
+        variables["by_subject"] = xr.DataArray(one, dims=("subject", *SIDES, "lag"), coords=labels, attrs=attrs)
+    return result(variables, analysis=_ANALYSIS, recording=analysed, parameters={"max_lag": int(max_lag)}, seed=seed)
 
 
-def _lagged(z: np.ndarray, parts: Sequence[slice], max_lag: int) -> np.ndarray:
-    """Give the correlations (lag, unit, unit) of scaled (sample, unit) values, lags from -max_lag to max_lag."""
-    padded = _padded(z, parts, max_lag)
+def _lagged(values: np.ndarray, parts: Sequence[slice], max_lag: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the correlations (lag, unit, unit) of (sample, unit) values from -max_lag to max_lag, and their peaks."""
+    z, _ = scaled(values)
     units = z.shape[1]
     r = np.empty((2 * max_lag + 1, units, units), dtype=z.dtype)
     leads, follows = _moments(z, parts, max_lag)
-    for lag in range(max_lag + 1):
-        product = padded[: len(padded) - lag].T @ padded[lag:]
-        (count, mean, deviation), (_, mean2, deviation2) = leads[lag], follows[lag]
-        product -= (count * mean[:, None] * mean2).astype(z.dtype)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            product *= (1 / deviation[:, None]).astype(z.dtype)
-            product *= (1 / deviation2).astype(z.dtype)
-        np.clip(product, -1.0, 1.0, out=product)
-        if lag == 0:
-            product = (product + product.T) / 2
-            np.fill_diagonal(product, np.where(np.isnan(np.diag(product)), np.nan, 1.0))
-        r[max_lag + lag] = product
-        r[max_lag - lag] = product.T
-    return r
+    for block, products in lagged_products(_padded(z, parts, max_lag), max_lag):
+        for lag, product in enumerate(products):
+            (count, mean, deviation), (_, mean2, deviation2) = leads[lag], follows[lag]
+            scale, scale2 = ((1 / side).astype(z.dtype) for side in (deviation, deviation2[block]))
+            product -= ((count * mean).astype(z.dtype)[:, None]) * mean2[block].astype(z.dtype)
+            product *= scale[:, None]
+            product *= scale2
+            np.clip(product, -1.0, 1.0, out=product)
+            r[max_lag + lag][:, block] = product
+            if lag:
+                r[max_lag - lag][block] = product.T
+    r[max_lag] = (r[max_lag] + r[max_lag].T) / 2
+    diagonal = np.einsum("ii->i", r[max_lag])
+    diagonal[~np.isnan(diagonal)] = 1.0
+    return r, *_peaks(r)
 
 
 def _padded(z: np.ndarray, parts: Sequence[slice], gap: int) -> np.ndarray:
@@ -162,11 +175,15 @@ def _without(z: np.ndarray, left: Sequence[Sequence[int]]) -> Moments:
     return out
 
 
-def _peaks(r: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the value of largest size over lags (lag, unit, unit), and its lag; NaN where there is none."""
-    order = np.lexsort((-steps, np.abs(steps)))
-    size = np.abs(r[order])
-    size = np.where(np.isnan(size), -1.0, size)
-    best = order[size.argmax(axis=0)]
-    peak = np.take_along_axis(r, best[None], axis=0)[0]
-    return peak, np.where(np.isnan(peak), np.nan, steps[best].astype(np.float64))
+    most = len(r) // 2
+    peak, at = np.full(r.shape[1:], np.nan, dtype=r.dtype), np.full(r.shape[1:], np.nan)
+    size = np.full(r.shape[1:], -1.0, dtype=r.dtype)
+    for step in sorted(range(-most, most + 1), key=lambda lag: (abs(lag), -lag)):
+        here = np.abs(r[most + step])
+        larger = here > size  # never where it is NaN
+        np.copyto(size, here, where=larger)
+        np.copyto(peak, r[most + step], where=larger)
+        np.copyto(at, step, where=larger)
+    return peak, at

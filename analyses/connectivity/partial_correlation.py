@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk
+from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_norms
+from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
+from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.partial_correlation"
 METHODS = (*SHRINKAGES, "graphical_lasso")
 
 
 def partial_correlation(
-    recording: xr.DataArray, *, method: str = "ledoit_wolf", alpha: float | None = None, seed: int = 0
+    recording: xr.DataArray,
+    *,
+    method: str = "ledoit_wolf",
+    alpha: float | None = None,
+    centre: str = "recording",
+    seed: int = 0,
 ) -> xr.Dataset:
     r"""Correlate every pair of units given all other units.
 
@@ -31,7 +39,8 @@ def partial_correlation(
     Parameters
     ----------
     recording
-        Any recording without missing values; the samples of all trials, segments and subjects are pooled.
+        Any recording; the samples of all trials and segments are pooled, each subject is taken alone. Where values
+        are missing, :math:`C` is estimated pair by pair as in `covariance`, and refused where it then has no inverse.
         float32 stays float32 (`graphical_lasso` computes in float64).
     method
         How :math:`C` is estimated: `ledoit_wolf` (default), `oas`, `empirical` (needs more samples than units),
@@ -39,21 +48,26 @@ def partial_correlation(
     alpha
         Penalty of the graphical lasso, above 0; left out, it is chosen by five-fold cross-validation on blocks of
         consecutive samples.
+    centre
+        `recording` (default): one mean of each unit; `segment`: one in each segment of each trial.
     seed
         Kept in the result; nothing here is random.
 
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal; `shrinkage`, a
-        scalar in [0, 1] (or `alpha`, the penalty of the graphical lasso). A constant unit is left out of
-        :math:`C`; its row and column are NaN, and the attr `undefined_units` counts such units.
+        `connectivity (source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal; `shrinkage` in
+        [0, 1] (or `alpha`, the penalty of the graphical lasso); `samples (source, target)`, how many a pair has in
+        common. A constant unit, or one without a value, is left out of :math:`C`; its row and column are NaN, and the
+        attr `undefined_units` counts such units. With a `subject` dim `connectivity` is the average over subjects of
+        Fisher's z, turned back; `by_subject (subject, source, target)` are those averaged, `subjects (source,
+        target)` is how many, and `shrinkage` or `alpha` is per subject.
 
     Raises
     ------
     AnalysisError
-        When values are missing, there are fewer than two samples, :math:`C` is singular, the graphical lasso
-        does not converge, or an option is not known.
+        When there are fewer than two samples, :math:`C` is singular or (pair by pair) not positive definite, two units
+        share no samples, the graphical lasso does not converge, or an option is not known.
 
     References
     ----------
@@ -77,83 +91,150 @@ def partial_correlation(
         raise AnalysisError(
             f"{_ANALYSIS}: alpha is {alpha!r} with method {method!r}; it is the penalty of 'graphical_lasso', above 0"
         )
-    stacked = complete(recording, _ANALYSIS)
-    z, varies = scaled(stacked.values)
-    partial, amount = _partial(z[:, varies] * np.sqrt(len(z), dtype=z.dtype), method, alpha)
-    full = np.full((len(varies), len(varies)), np.nan, dtype=z.dtype)
-    full[np.ix_(varies, varies)] = partial
-    attrs = {"units": "1", "undefined_units": int((~varies).sum())}
-    name = "alpha" if method == "graphical_lasso" else "shrinkage"
+    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
+    analysed = pending(recording)
+    found = [_on_units(values, method, alpha) for values in subjects]
+    variables = grouped(recording, [matrix for matrix, _, _ in found], stacked, fisher=True, units="1")
+    amounts = per_subject(recording, [amount for _, amount, _ in found])
+    variables["alpha" if method == "graphical_lasso" else "shrinkage"] = amounts
+    variables["samples"] = shared([samples for _, _, samples in found], variables["connectivity"])
     return result(
-        {
-            "connectivity": xr.DataArray(full, dims=SIDES, coords=pair_coords(stacked.unit_coords), attrs=attrs),
-            name: xr.DataArray(amount, attrs={"units": "1"}),
-        },
+        variables,
         analysis=_ANALYSIS,
-        recording=recording,
-        parameters={"method": method, "alpha": alpha},
+        recording=analysed,
+        parameters={"method": method, "alpha": alpha, "centre": centre},
         seed=seed,
     )
 
 
-def _partial(z: Any, method: str, alpha: float | None) -> tuple[Any, float]:
-    """Give the partial correlations of (sample, unit) values of unit variance, and the shrinkage or penalty."""
-    if z.shape[1] == 0:
-        return z.T @ z, float("nan")
-    if method == "graphical_lasso":
-        precision, amount = _graphical_lasso(z, alpha)
+def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray | int]:
+    """Give the partial correlations of (sample, unit) values, NaN for units that do not vary."""
+    if has_missing(values):
+        partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
     else:
-        covariance, amount = shrunk(z, method)
+        partial, amount, varies = _partial(values, method, alpha)
+        samples: np.ndarray | int = len(values)
+    if varies.all():
+        return partial, amount, samples
+    full = np.full((len(varies),) * 2, np.nan, dtype=values.dtype)
+    full[np.ix_(varies, varies)] = partial
+    return full, amount, samples
+
+
+def _partial_pairwise(
+    values: np.ndarray, method: str, alpha: float | None
+) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
+    """Give partial correlations from a covariance whose pairs have samples of their own, and what varies."""
+    found = pairwise(values)
+    varies = np.diag(found.variance) > 0
+    keep = np.ix_(varies, varies)
+    alone = int(np.triu(found.samples[keep] < 2).sum())
+    if alone:
+        raise AnalysisError(
+            f"{_ANALYSIS}: {alone} pairs of units have fewer than 2 samples in common, so that nothing says how they "
+            "go together; drop units (.drop_sel(unit=[...]))"
+        )
+    scale = 1 / np.sqrt(np.diag(found.variance)[varies])
+    both = np.outer(scale, scale)
+    covariance = found.covariance[keep] * both
+    if method == "graphical_lasso":
+        if alpha is None:
+            raise AnalysisError(
+                f"{_ANALYSIS}: {int(np.isnan(values).sum())} missing values, and cross-validation of the penalty needs "
+                "whole samples; pass alpha, or use method='ledoit_wolf'"
+            )
+        precision, amount = _graphical_lasso(covariance, alpha)
+    else:
+        covariance, amount = shrunk_pairwise(covariance, found.fourth[keep] * both**2, found.samples[keep], method)
         precision = _inverse(covariance)
-    return _normalised(precision), amount
+    return _normalised(precision).astype(values.dtype), amount, varies, found.samples
+
+
+def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float, Any]:
+    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or alpha, and which."""
+    r, varies, norms = pearson_and_norms(values)
+    if not varies.any():
+        return values[:0, varies].T @ values[:0, varies], float("nan"), varies
+    if not varies.all():
+        r, _, norms = pearson_and_norms(values[:, varies])
+    if method != "graphical_lasso":
+        covariance, amount = shrunk_product(r, norms, values.shape[0], method)
+        return _normalised(_inverse(covariance)), amount, varies
+    if alpha is None:
+        z = scaled(values[:, varies].astype(np.float64))[0] * np.sqrt(len(values))
+        precision, amount = _cross_validated_lasso(z)
+    else:
+        precision, amount = _graphical_lasso(r.astype(np.float64), alpha)
+    return _normalised(precision).astype(values.dtype), amount, varies
 
 
 def _normalised(precision: Any) -> Any:
-    """Turn a precision matrix into partial correlations."""
+    """Turn a precision matrix, of which the upper triangle is read and which may be overwritten, into correlations."""
     xp = namespace(precision)
     scale = 1 / xp.sqrt(xp.linalg.diagonal(precision))
-    r = xp.clip(-precision * scale[:, None] * scale[None, :], -1.0, 1.0)
-    same = xp.eye(r.shape[0], dtype=xp.bool, device=r.device)
-    return xp.where(same, xp.ones_like(r), (r + r.T) / 2)
+    r = xp.triu(precision, k=1)
+    r *= -scale[:, None] * scale[None, :]
+    r = r + r.T
+    if isinstance(r, np.ndarray):
+        np.clip(r, -1.0, 1.0, out=r)
+        np.fill_diagonal(r, 1.0)
+        return r
+    return xp.clip(r, -1.0, 1.0) + xp.eye(r.shape[0], dtype=r.dtype, device=r.device)
 
 
 def _inverse(covariance: Any) -> Any:
-    """Invert a covariance, from its Cholesky factor; refuse one that is singular to rounding."""
+    """Give the upper triangle of the inverse, from a Cholesky factor; refuse what is singular to rounding."""
     xp = namespace(covariance)
-    units = covariance.shape[0]
-    try:
-        factor = xp.linalg.cholesky(covariance)
-        smallest = float(xp.min(xp.linalg.diagonal(factor))) ** 2
-    except (np.linalg.LinAlgError, RuntimeError):  # torch raises a subclass of the latter
-        smallest = 0.0
-    if not smallest > units * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance))):
-        raise AnalysisError(
-            f"{_ANALYSIS}: the covariance of {units} units is singular (fewer samples than units, or "
-            "units that are sums of others); use method='ledoit_wolf' or 'graphical_lasso'"
-        )
-    if not isinstance(covariance, np.ndarray):
-        return xp.linalg.inv(covariance)
-    from scipy.linalg import lapack
+    limit = covariance.shape[0] * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance)))
+    if isinstance(covariance, np.ndarray):
+        from scipy.linalg import lapack
 
-    invert: Any = lapack.get_lapack_funcs("potri", (factor,))
-    lower: np.ndarray = invert(factor, lower=1)[0]
-    return np.tril(lower) + np.tril(lower, -1).T
+        factorise, invert = lapack.get_lapack_funcs(("potrf", "potri"), (covariance,))
+        factor, failed = factorise(covariance.T, lower=1, clean=0)  # its transpose is what LAPACK calls columns
+        smallest = 0.0 if failed else float(np.diagonal(factor).min()) ** 2
+        if smallest > limit:
+            inverse: np.ndarray = invert(factor, lower=1, overwrite_c=1)[0]
+            return inverse.T
+    else:
+        try:
+            smallest = float(xp.min(xp.linalg.diagonal(xp.linalg.cholesky(covariance)))) ** 2
+        except RuntimeError:  # which torch's error is a subclass of
+            smallest = 0.0
+        if smallest > limit:
+            return xp.linalg.inv(covariance)
+    raise AnalysisError(
+        f"{_ANALYSIS}: the covariance of {covariance.shape[0]} units is singular (fewer samples than units, units that "
+        "are sums of others, or pairs with different samples); use method='ledoit_wolf' or 'graphical_lasso', or drop "
+        "the units that miss most"
+    )
 
 
-def _graphical_lasso(z: np.ndarray, alpha: float | None) -> tuple[np.ndarray, float]:
-    from sklearn.covariance import GraphicalLassoCV, graphical_lasso
+def _graphical_lasso(covariance: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:
+    from sklearn.covariance import graphical_lasso
+
+    with _converging():
+        return graphical_lasso(covariance, alpha)[1], float(alpha)
+
+
+def _cross_validated_lasso(values: np.ndarray) -> tuple[np.ndarray, float]:
+    from sklearn.covariance import GraphicalLassoCV
+
+    with _converging():
+        found = GraphicalLassoCV(cv=5).fit(values)
+    return found.precision_, float(found.alpha_)
+
+
+@contextmanager
+def _converging() -> Iterator[None]:
+    """Turn scikit-learn's signs of a graphical lasso that fails into one error."""
     from sklearn.exceptions import ConvergenceWarning
 
-    values = z.astype(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            if alpha is not None:
-                return graphical_lasso(values.T @ values / len(values), alpha)[1], float(alpha)
-            found = GraphicalLassoCV(cv=5).fit(values)
+            yield
         except (ConvergenceWarning, FloatingPointError) as error:
             raise AnalysisError(
                 f"{_ANALYSIS}: the graphical lasso did not converge ({error}); pass a larger alpha, or "
                 "method='ledoit_wolf'"
             ) from error
-    return found.precision_, float(found.alpha_)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import xarray as xr
 
 from neurointerp.analyses.connectivity.spectral import single
@@ -16,6 +18,9 @@ def plv(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure how constant the phase between two units is over epochs (phase-locking value).
@@ -28,7 +33,7 @@ def plv(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -36,7 +41,8 @@ def plv(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [0, 1], symmetric, 1 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [0, 1], symmetric, 1 on the diagonal.
 
     Raises
     ------
@@ -60,7 +66,18 @@ def plv(
     (True, True)
     """
     return single(
-        recording, "plv", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "plv",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -73,6 +90,9 @@ def ciplv(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure the phase locking of two units that no instant mixing can make (corrected imaginary).
@@ -86,7 +106,7 @@ def ciplv(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -94,7 +114,8 @@ def ciplv(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [0, 1], symmetric, 0 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [0, 1], symmetric, 0 on the diagonal.
 
     Raises
     ------
@@ -117,7 +138,18 @@ def ciplv(
     (True, True)
     """
     return single(
-        recording, "ciplv", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "ciplv",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -130,6 +162,9 @@ def pli(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure how much more often one of two units leads than the other (phase-lag index).
@@ -142,7 +177,7 @@ def pli(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -150,7 +185,8 @@ def pli(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [0, 1], symmetric, 0 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [0, 1], symmetric, 0 on the diagonal.
 
     Raises
     ------
@@ -173,7 +209,18 @@ def pli(
     (True, True)
     """
     return single(
-        recording, "pli", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "pli",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -186,6 +233,9 @@ def wpli(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure as `pli` does, epochs weighted by how far from instant they are (weighted phase-lag index).
@@ -199,7 +249,7 @@ def wpli(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -207,7 +257,8 @@ def wpli(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [0, 1], symmetric, 0 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [0, 1], symmetric, 0 on the diagonal.
 
     Raises
     ------
@@ -230,7 +281,18 @@ def wpli(
     (True, True)
     """
     return single(
-        recording, "wpli", seed, mode=mode, fmin=fmin, fmax=fmax, bandwidth=bandwidth, window=window, step=step
+        recording,
+        "wpli",
+        seed,
+        mode=mode,
+        fmin=fmin,
+        fmax=fmax,
+        bandwidth=bandwidth,
+        window=window,
+        step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )
 
 
@@ -243,6 +305,9 @@ def wpli2_debiased(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Estimate the square of `wpli` without the bias of few epochs.
@@ -256,7 +321,7 @@ def wpli2_debiased(
     ----------
     recording
         A recording with a regular clock and without missing values; trials or windows are its epochs.
-    mode, fmin, fmax, bandwidth, window, step
+    mode, fmin, fmax, bandwidth, window, step, frequencies, cycles, decimate
         How epochs are cut and their spectra are estimated, as in `spectral`.
     seed
         Kept in the result; nothing here is random.
@@ -264,7 +329,8 @@ def wpli2_debiased(
     Returns
     -------
     xarray.Dataset
-        `connectivity (source, target, frequency)`, dimensionless in [-1, 1], symmetric, 0 on the diagonal.
+        `connectivity (source, target, frequency)`, with `morlet` also `time`,
+        dimensionless in [-1, 1], symmetric, 0 on the diagonal.
 
     Raises
     ------
@@ -296,4 +362,7 @@ def wpli2_debiased(
         bandwidth=bandwidth,
         window=window,
         step=step,
+        frequencies=frequencies,
+        cycles=cycles,
+        decimate=decimate,
     )

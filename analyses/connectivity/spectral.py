@@ -9,13 +9,22 @@ import numpy as np
 import xarray as xr
 
 from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords, sampling_rate
-from neurointerp.analyses.connectivity._spectra import MEASURES, SUMS, cross_spectra, measured, tapers
+from neurointerp.analyses.connectivity._spectra import (
+    MEASURES,
+    SUMS,
+    Tapers,
+    Wavelets,
+    cross_spectra,
+    measured,
+    morlet,
+    tapers,
+)
 from neurointerp.errors import AnalysisError
 from neurointerp.matrix import stretches
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.spectral"
-MODES = ("multitaper", "fourier")
+MODES = ("multitaper", "fourier", "morlet")
 SHORTEST, LONGEST, WINDOWS = 16, 512, 8
 """Without `window`: the longest power of two between the first two of which so many windows fit."""
 
@@ -30,6 +39,9 @@ def spectral(
     bandwidth: float | None = None,
     window: int | None = None,
     step: int | None = None,
+    frequencies: Sequence[float] | None = None,
+    cycles: float = 7.0,
+    decimate: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure how the spectra of every pair of units go together, epoch by epoch.
@@ -61,7 +73,8 @@ def spectral(
         Any of `coherence`, `imaginary_coherence`, `plv`, `ciplv`, `pli`, `wpli`, `wpli2_debiased`, `psi`; all by
         default. The spectra are computed once for all.
     mode
-        `multitaper` (default): Slepian tapers; `fourier`: one Hann window.
+        `multitaper` (default): Slepian tapers; `fourier`: one Hann window; `morlet`: wavelets, which follow the
+        measures through the time of an epoch.
     fmin, fmax
         Lowest and highest frequency (Hz, or per unit of the clock), both included; by default all above 0, up to
         half the sampling rate. The phase slope index is taken over this band.
@@ -72,6 +85,10 @@ def spectral(
         Samples of a window and from one start to the next (default: `window`, no overlap). By default whole trials
         where there are trials without segments; else the longest power of two from 16 to 512 samples of which eight
         windows fit, and 16 where none does.
+    frequencies, cycles, decimate
+        Of `morlet` alone: the frequencies of the wavelets, ascending, in place of `fmin` and `fmax` (required); their
+        cycles, default 7; and the step in samples from one time that is kept to the next, default 1. The result holds a
+        matrix per frequency and time.
     seed
         Kept in the result; nothing here is random.
 
@@ -81,7 +98,9 @@ def spectral(
         One variable per measure, `<measure> (source, target, frequency)`, `psi (source, target)`; dimensionless. On
         the diagonal `coherence` and `plv` are 1, the others 0. `imaginary_coherence` and `psi` are antisymmetric and
         positive where the source leads. A unit that is constant in every epoch is NaN; the attr `undefined_units`
-        counts such units. The attrs `epochs` and `tapers` count those used.
+        counts such units. The attrs `epochs` and `tapers` count those used. With `morlet` there is one more dim, `time`:
+        that of whole trials, or from the start of a window; near its ends, within five deviations of a wavelet,
+        values hold the edge.
 
     Raises
     ------
@@ -94,8 +113,9 @@ def spectral(
     float32 recordings give float32 results, within 1e-5 of those in float64 (`pli` can differ by two epochs' share
     where an epoch's lag is 0 to rounding). Of few epochs, all measures but `wpli2_debiased` are large by chance:
     compare with surrogates. Deviations from mne-connectivity, whose values these are: an epoch with no power
-    adds nothing to `plv` and `ciplv` instead of making them NaN, both ends of the band count for `psi`, and no
-    five-cycle limit is put on `fmin`. Tapers are not weighted adaptively.
+    adds nothing to `plv` and `ciplv` instead of making them NaN, both ends of the band count for `psi`, no
+    five-cycle limit is put on `fmin`, and epochs are centred before wavelets too, so that an offset makes no edge.
+    Tapers are not weighted adaptively.
 
     References
     ----------
@@ -121,22 +141,29 @@ def spectral(
         "bandwidth": bandwidth,
         "window": window,
         "step": step,
+        "frequencies": None if frequencies is None else list(map(float, frequencies)),
+        "cycles": cycles,
+        "decimate": decimate,
     }
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     for name in names:
         one_of(name, MEASURES, _ANALYSIS, "a measure")
+    analysed = pending(recording)
     variables = spectral_variables(recording, names, _ANALYSIS, **parameters)
     return result(
-        variables, analysis=_ANALYSIS, recording=recording, parameters={"measures": names, **parameters}, seed=seed
+        variables, analysis=_ANALYSIS, recording=analysed, parameters={"measures": names, **parameters}, seed=seed
     )
 
 
 def single(recording: xr.DataArray, measure: str, seed: int, **parameters: Any) -> xr.Dataset:
     """Give the result of one measure as `connectivity`."""
     analysis = f"connectivity.{measure}"
+    if parameters["frequencies"] is not None:
+        parameters["frequencies"] = list(map(float, parameters["frequencies"]))
+    analysed = pending(recording)
     variables = spectral_variables(recording, [measure], analysis, **parameters)
     return result(
-        {"connectivity": variables[measure]}, analysis=analysis, recording=recording, parameters=parameters, seed=seed
+        {"connectivity": variables[measure]}, analysis=analysis, recording=analysed, parameters=parameters, seed=seed
     )
 
 
@@ -151,37 +178,82 @@ def spectral_variables(
     bandwidth: float | None,
     window: int | None,
     step: int | None,
+    frequencies: Sequence[float] | None,
+    cycles: float,
+    decimate: int,
 ) -> dict[str, xr.DataArray]:
     """Give each measure as a labelled array."""
     one_of(mode, MODES, analysis, "mode")
     stacked = complete(recording, analysis)
     rate = sampling_rate(recording, analysis)
     starts, length = _epochs(recording, window, step, analysis)
-    weights = tapers(length, mode, None if bandwidth is None else bandwidth * length / (2 * rate))
-    _require_epochs(len(starts), len(weights), measures, analysis)
-    bins = _bins(length, rate, fmin, fmax, 2 if "psi" in measures else 1, analysis)
-    cross = cross_spectra(stacked.values, starts, weights, bins, measures)
+    way: Tapers | Wavelets
+    if mode == "morlet":
+        given = _frequencies(frequencies, fmin, fmax, bandwidth, rate, 2 if "psi" in measures else 1, analysis)
+        if not cycles > 0 or decimate < 1:
+            raise AnalysisError(
+                f"{analysis}: cycles {cycles!r} and decimate {decimate!r}: above 0 and at least 1 are needed"
+            )
+        way, frequency = morlet(given, cycles, length, rate, int(decimate)), np.asarray(given)
+    else:
+        if frequencies is not None:
+            raise AnalysisError(f"{analysis}: frequencies are those of wavelets; with mode={mode!r} pass fmin and fmax")
+        weights = tapers(length, mode, None if bandwidth is None else bandwidth * length / (2 * rate))
+        bins = _bins(length, rate, fmin, fmax, 2 if "psi" in measures else 1, analysis)
+        way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
+    _require_epochs(len(starts), way.shape[1], measures, analysis)
+    cross = cross_spectra(stacked.values, starts, length, way, measures)
     clock = str(recording["time"].attrs["units"])
-    frequency = np.fft.rfftfreq(length, 1 / rate)[bins]
-    coords = pair_coords(stacked.unit_coords)
-    per_frequency = {**coords, "frequency": ("frequency", frequency, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
-    attrs = {
-        "units": "1",
-        "undefined_units": int((~cross.varies).sum()),
-        "epochs": cross.epochs,
-        "tapers": len(weights),
-    }
-    out = {}
-    for name in measures:
-        values = measured(cross, name).astype(stacked.values.dtype, copy=False)
-        flat = name == "psi"
-        out[name] = xr.DataArray(
-            values if flat else np.ascontiguousarray(np.moveaxis(values, 0, -1)),
-            dims=SIDES if flat else (*SIDES, "frequency"),
-            coords=coords if flat else per_frequency,
-            attrs=attrs,
+    axes: dict[str, Any] = {"frequency": ("frequency", frequency, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
+    if mode == "morlet":
+        whole = length == recording.sizes["time"]
+        axes["time"] = (
+            "time",
+            (recording["time"].values if whole else np.arange(length) / rate)[:: int(decimate)],
+            {"units": clock},
         )
-    return out
+    undefined = int((~cross.varies).sum())
+    attrs = {"units": "1", "undefined_units": undefined, "epochs": cross.epochs, "tapers": way.shape[1]}
+    coords = pair_coords(stacked.unit_coords)
+    return {
+        name: _labelled(measured(cross, name).astype(stacked.values.dtype, copy=False), name, coords, axes, attrs)
+        for name in measures
+    }
+
+
+def _labelled(
+    values: np.ndarray, name: str, coords: dict[str, Any], axes: dict[str, Any], attrs: dict[str, Any]
+) -> xr.DataArray:
+    """Label values (frequency and time, unit, unit), or (time, unit, unit) of the phase slope index."""
+    kept = {dim: axis for dim, axis in axes.items() if not (dim == "frequency" and name == "psi")}
+    shaped = values.reshape(*(len(axis[1]) for axis in kept.values()), *values.shape[1:])
+    last = np.moveaxis(shaped, (-2, -1), (0, 1))
+    return xr.DataArray(last, dims=(*SIDES, *kept), coords={**coords, **kept}, attrs=attrs)
+
+
+def _frequencies(
+    frequencies: Sequence[float] | None,
+    fmin: float | None,
+    fmax: float | None,
+    bandwidth: float | None,
+    rate: float,
+    least: int,
+    analysis: str,
+) -> list[float]:
+    """Give the frequencies of wavelets, refusing what does not belong to them."""
+    if frequencies is None or (fmin, fmax, bandwidth) != (None, None, None):
+        raise AnalysisError(
+            f"{analysis}: mode 'morlet' takes frequencies=[...] and cycles, not fmin {fmin!r}, fmax {fmax!r} and "
+            f"bandwidth {bandwidth!r}"
+        )
+    given = [float(frequency) for frequency in frequencies]
+    steps = np.diff(given)
+    if len(given) < least or min(given) <= 0 or max(given) > rate / 2 or (steps <= 0).any():
+        raise AnalysisError(
+            f"{analysis}: frequencies are {given}; {least} or more, ascending, above 0 and up to half the sampling "
+            f"rate ({rate / 2:g}) are needed"
+        )
+    return given
 
 
 def _epochs(recording: xr.DataArray, window: int | None, step: int | None, analysis: str) -> tuple[list[int], int]:

@@ -1,7 +1,7 @@
-"""Calcium imaging as recordings: suite2p, CaImAn, NWB and plain matrices; dF/F and neuropil as recorded steps."""
+"""Calcium imaging as recordings: suite2p, CaImAn, NWB, plain matrices; dF/F, neuropil, deconvolution as steps."""
 
 from neurointerp.loaders.calcium.export import to_nwb
 from neurointerp.loaders.calcium.sources import load, load_session
-from neurointerp.loaders.calcium.transforms import dff, subtract_neuropil
+from neurointerp.loaders.calcium.transforms import deconvolve, dff, subtract_neuropil
 
-__all__ = ["dff", "load", "load_session", "subtract_neuropil", "to_nwb"]
+__all__ = ["deconvolve", "dff", "load", "load_session", "subtract_neuropil", "to_nwb"]

@@ -136,7 +136,7 @@ def _dataset(file: Any, item: Any) -> Any:
 
 def _signal(held: Held, path: Path, signal: str | None) -> str:
     """Choose the array; the message of what could be meant lists everything there."""
-    matrices = [name for name, value in held.items() if getattr(value, "ndim", 0) == 2 and value.dtype.kind in "biuf"]
+    matrices = [name for name, value in held.items() if _is_matrix(value)]
     if signal in held:
         return str(signal)
     if signal is None and len(matrices) == 1 and max(held[matrices[0]].shape) > 1:
@@ -151,12 +151,20 @@ def _listing(held: Held) -> str:
     for name, value in held.items():
         if _is_cell(value):
             texts.append(f"{name} (cell of {len(value)})")
-        elif isinstance(value, np.ndarray):
+        elif isinstance(value, np.ndarray) or _is_sparse(value):
             texts.append(f"{name} {value.shape}")
         else:
             texts.append(f"{name} ({type(value).__name__})")
     more = f" and {len(texts) - 40} more" if len(texts) > 40 else ""
     return (", ".join(texts[:40]) or "nothing") + more
+
+
+def _is_matrix(value: Any) -> bool:
+    return getattr(value, "ndim", 0) == 2 and value.dtype.kind in "biuf" and not _is_sparse(value)
+
+
+def _is_sparse(value: Any) -> bool:
+    return hasattr(value, "toarray")
 
 
 def _is_cell(value: Any) -> bool:
@@ -175,7 +183,7 @@ def _matrix(value: Any, path: Path, name: str) -> np.ndarray:
                 "one clock first"
             )
         value = np.stack(cells, axis=1)
-    array = np.asarray(value)
+    array = np.asarray(value.toarray() if _is_sparse(value) else value)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise LoaderError(
             f"{path}: {name} has shape {array.shape} and type {array.dtype}: a matrix of numbers is needed"

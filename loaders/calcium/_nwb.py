@@ -76,12 +76,29 @@ def _roi_series(found: Mapping[str, Any], name: str, where: str) -> xr.DataArray
     coords = files.nwb_columns(series.rois.table, rows)
     named = coords.pop(UNIT_NAME, None)
     labels = [f"roi{roi}" for roi in np.asarray(series.rois.table.id[:])[rows]] if named is None else list(named[1])
+    coords = _centres(series.rois.table, rows) | coords
     rec = _time_series(series, where, "calcium", unit=labels, coords=coords | _segments(series))
     rec.attrs |= _kept_attrs(series)
     return add_history(
         rec, "loaders.calcium.load", signal=name, stated_units=str(series.unit), all_zero=all_zero(rec),
         left_out=[other for other in found if other != name],
     )  # fmt: skip
+
+
+def _centres(table: Any, rows: np.ndarray) -> dict[str, Any]:
+    """Give the centres of mass of pixel or voxel masks (pixels); those without weight have none."""
+    mask = next((name for name in ("pixel_mask", "voxel_mask") if name in table.colnames), None)
+    if mask is None:
+        return {}
+    axes = ("x", "y") if mask == "pixel_mask" else ("x", "y", "z")
+    centres = np.full((len(rows), len(axes)), np.nan)
+    for place, row in enumerate(rows):
+        pixels = np.array([tuple(pixel) for pixel in table[mask][int(row)]], dtype=np.float64)
+        if pixels.size and pixels[:, -1].sum() > 0:
+            centres[place] = np.average(pixels[:, :-1], axis=0, weights=pixels[:, -1])
+    if not np.isfinite(centres).any():
+        return {}
+    return {f"pixel_{axis}": ("unit", centres[:, i]) for i, axis in enumerate(axes)}
 
 
 def _segments(series: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
+from neurointerp.loaders.calcium import _pickled
 from neurointerp.recordings import add_history, recording
 
 SIGNALS = ("F", "Fneu", "spks")
@@ -41,24 +42,22 @@ def load(
     neuropil: float = 0.0,
 ) -> xr.DataArray:
     """Read one signal of a plane."""
-    if sampling_rate is None:
-        raise LoaderError(
-            f"{folder}: the frame rate stands in ops.npy, a pickle that is not read; pass sampling_rate= in Hz"
-        )
+    hertz = _rate(folder, sampling_rate)
     values = _signal(folder, signal)
     rois, coords = _cells(folder, signal, len(values), cells_only)
     coords["index"] = ("unit", rois)
+    places, about = _centres(folder, len(values), rois)
     kept = values[rois]
     if neuropil:
         kept = _less_neuropil(folder, signal, kept, rois, neuropil, values.shape)
     with files.reading(folder, "suite2p output"):
         rec = recording(
-            kept.T, modality="calcium", units="1", sampling_rate=sampling_rate, name=signal,
-            unit=[f"roi{roi}" for roi in rois], coords=coords, attrs={"source": folder.name},
+            kept.T, modality="calcium", units="1", sampling_rate=hertz, name=signal,
+            unit=[f"roi{roi}" for roi in rois], coords=coords | places, attrs={"source": folder.name},
         )  # fmt: skip
     return add_history(
         rec, "loaders.calcium.load", signal=signal, cells_only=cells_only, rois_left_out=len(values) - rois.size,
-        all_zero=all_zero(rec), neuropil=neuropil,
+        all_zero=all_zero(rec), neuropil=neuropil, **about,
     )  # fmt: skip
 
 
@@ -87,6 +86,37 @@ def _cells(folder: Path, signal: str, count: int, cells_only: bool) -> tuple[np.
     if not rois.size:
         raise LoaderError(f"{folder}: iscell.npy calls none of {count} ROIs a cell; pass cells_only=False for all")
     return rois, {"cell_probability": ("unit", verdict[rois, 1])}
+
+
+def _rate(folder: Path, sampling_rate: float | None) -> float:
+    """Give the frame rate: the caller's, or `fs` of `ops.npy`; both must agree."""
+    if not (folder / "ops.npy").is_file():
+        if sampling_rate is None:
+            raise LoaderError(f"{folder}: no ops.npy states the frame rate; pass sampling_rate= in Hz")
+        return sampling_rate
+    with files.reading(folder / "ops.npy", "suite2p's settings"):
+        (held,) = _pickled.entries(folder / "ops.npy")
+        stated = float(_pickled.numbers(held["fs"]))
+    if sampling_rate is not None and abs(stated - sampling_rate) > 1e-6 * stated:
+        raise LoaderError(f"{folder}: ops.npy states {stated:g} Hz, sampling_rate={sampling_rate:g} was given")
+    return stated
+
+
+def _centres(folder: Path, count: int, rois: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give each ROI's centre of mass (pixels) from its pixels and their weights in `stat.npy`."""
+    path = folder / "stat.npy"
+    if not path.is_file():
+        return {}, {"positions": "absent"}
+    held = _pickled.entries(path)
+    if len(held) != count:
+        raise LoaderError(f"{path}: describes {len(held)} ROIs, there are {count}")
+    centres = np.full((len(rois), 2), np.nan)
+    with files.reading(path, "suite2p's ROIs"):
+        for place, roi in enumerate(rois):
+            weight = _pickled.numbers(held[roi]["lam"]).astype(np.float64)
+            if weight.sum() > 0:
+                centres[place] = [np.average(_pickled.numbers(held[roi][a]), weights=weight) for a in ("ypix", "xpix")]
+    return {"pixel_y": ("unit", centres[:, 0]), "pixel_x": ("unit", centres[:, 1])}, {}
 
 
 def _less_neuropil(

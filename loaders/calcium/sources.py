@@ -38,8 +38,8 @@ def load(
         with a RoiResponseSeries (Fluorescence, DfOverF); a CaImAn `.hdf5`; or a plain matrix: `.mat` (v5 to v7.3),
         `.h5`, `.npz`, `.npy`, `.csv`, `.tsv`.
     sampling_rate, rate
-        Frames per second (Hz), two names of one thing. Needed for suite2p, which keeps it in `ops.npy`, a pickle,
-        and for a matrix without `time`; CaImAn and NWB files state theirs.
+        Frames per second (Hz), two names of one thing. Needed for a suite2p folder without `ops.npy` and for a
+        matrix without `time`; CaImAn and NWB files state theirs.
     signal
         suite2p: `"F"` (default), `"Fneu"` or `"spks"`. CaImAn: `"C"` (default), `"F_dff"`, `"S"`, ... NWB: the
         RoiResponseSeries, where there are several. Matrix: where it is in the file, `"group/array"`; may be left
@@ -62,9 +62,9 @@ def load(
     xarray.DataArray
         (time, unit) as stored: no dF/F is computed, and no neuropil subtracted unless asked. Units are `"1"`
         (arbitrary fluorescence) unless stated. ROIs that are zero throughout are kept and named in `history`.
-        suite2p units are `roi{number}` with `index` and `cell_probability` (positions stand in `stat.npy`, a
-        pickle, which is not read); CaImAn's also with `pixel_x`, `pixel_y`; NWB
-        units carry the plain columns of their ROI table.
+        suite2p units are `roi{number}` with `index` and `cell_probability`. Centres of mass of the ROIs are
+        `pixel_x`, `pixel_y` where the source has their pixels: suite2p's `stat.npy` (a pickle, whose stream is read
+        as data: nothing in it is run), CaImAn's `A`, masks of NWB. NWB units carry the plain columns of their table.
 
     Raises
     ------

@@ -1,11 +1,15 @@
-"""Steps from fluorescence to dF/F, each recorded in `history`."""
+"""Steps from fluorescence to dF/F and on to deconvolved activity, each recorded in `history`."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurointerp.errors import LoaderError
+from neurointerp.loaders import files
 from neurointerp.recordings import add_history
 from neurointerp.schema import check, segment_bounds
 
@@ -108,6 +112,78 @@ def subtract_neuropil(rec: xr.DataArray, neuropil: xr.DataArray, *, coefficient:
         raise LoaderError(f"units differ: {rec.attrs['units']!r} and {neuropil.attrs['units']!r}")
     values = np.asarray(rec.values, np.float64) - coefficient * np.asarray(neuropil.values, np.float64)
     return add_history(rec.copy(data=values), "loaders.calcium.subtract_neuropil", coefficient=coefficient)
+
+
+def deconvolve(rec: xr.DataArray, *, decay: float | None = None) -> xr.DataArray:
+    r"""Estimate the activity that a calcium trace follows, with OASIS as the library `oasis-deconv` has it.
+
+    .. math:: \min \|s\|_1 \quad \text{with} \quad c_t = g\, c_{t-1} + s_t,\; s_t \ge 0,\;
+              \|y - b - c\|^2 = \sigma^2 T, \quad g = e^{-1 / (\tau r)}
+
+    Parameters
+    ----------
+    rec
+        (time, unit) dF/F or fluorescence on a regular clock in seconds (rate :math:`r`), without missing values.
+    decay
+        Time constant :math:`\tau` (s) of the indicator; None (default): the library's estimate from the
+        autocovariance of each unit, for which the recording must be one segment.
+
+    Returns
+    -------
+    xarray.DataArray
+        (time, unit): activity :math:`s`, float64, not negative, in the units of the trace per sample; segments are
+        taken apart. Along `unit`: `decay` (s). It is no spike count, and its scale is that of the indicator.
+
+    Raises
+    ------
+    LoaderError
+        When the library is missing, the clock is not regular, values are missing, several segments have no `decay`,
+        or a unit shows no exponential decay; the message names the unit.
+
+    Notes
+    -----
+    Friedrich J, Zhou P, Paninski L (2017) PLoS Comput Biol 13:e1005423. The baseline :math:`b \ge 0` and the noise
+    :math:`\sigma` are the library's own estimates. `oasis-deconv` is GPL-3 and no dependency of this package: install
+    it yourself.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from neurointerp.loaders import calcium
+    >>> activity = calcium.deconvolve(ni.load("demo-calcium"), decay=0.5)  # doctest: +SKIP
+    """
+    _check(rec)
+    rate = rec.attrs.get("sampling_rate")
+    missing = int((~np.isfinite(rec.values)).sum())
+    if missing or rate is None or rec["time"].attrs.get("units") != "s":
+        found = f"{missing} missing values" if missing else f"rate {rate!r} in {rec['time'].attrs.get('units')!r}"
+        raise LoaderError(f"deconvolve: all values on a regular clock in seconds are needed, found {found}")
+    bounds = segment_bounds(rec)
+    if decay is None and len(bounds) > 1:
+        raise LoaderError(f"deconvolve: {len(bounds)} segments may not share an estimate; pass decay= (s)")
+    if decay is not None and not 0 < decay < np.inf:
+        raise LoaderError(f"deconvolve: decay is {decay!r}: a positive number of seconds is needed")
+    values, constants = np.empty(rec.shape), np.empty(rec.sizes["unit"])
+    for column, unit in enumerate(rec["unit"].values):
+        for begin, end in bounds:
+            trace = np.asarray(rec.values[begin:end, column], dtype=np.float64)
+            values[begin:end, column], constants[column] = _oasis(trace, rate, decay, unit)
+    out = rec.copy(data=values).assign_coords(decay=("unit", constants, {"units": "s"}))
+    return add_history(out, "loaders.calcium.deconvolve", method="oasis", order=1, penalty=1, decay=decay)
+
+
+def _oasis(trace: np.ndarray, rate: float, decay: float | None, unit: Any) -> tuple[np.ndarray, float]:
+    try:
+        library = import_module("oasis.functions")
+    except ImportError as error:
+        raise LoaderError("oasis-deconv (GPL-3) is needed to deconvolve: pip install oasis-deconv") from error
+    with files.reading(f"unit {unit!r}", "a trace that decays"):
+        given = None if decay is None else float(np.exp(-1 / (decay * rate)))
+        _, activity, _, constants, _ = library.deconvolve(trace, g=(given,), penalty=1)
+    factor = float(np.ravel(constants)[0])
+    if not 0 < factor < 1:
+        raise LoaderError(f"deconvolve: unit {str(unit)!r} shows no exponential decay (factor {factor:.3g} per sample)")
+    return np.maximum(activity, 0.0), float(-1 / (np.log(factor) * rate)) if decay is None else decay
 
 
 def _check(rec: xr.DataArray) -> None:

@@ -23,10 +23,12 @@ COLUMNS = {
 }
 KINDS = {"chemical": "chemical", "electrical": "gap", "s": "chemical", "sp": "chemical", "ej": "gap"}
 COOK = {
-    "hermaphrodite": ("hermaphrodite chemical", "herm gap jn symmetric"),
-    "male": ("male chemical", "male gap jn symmetric"),
+    "hermaphrodite": ("hermaphrodite chemical", ("herm gap jn symmetric", "hermaphrodite gap jn symmetric")),
+    "male": ("male chemical", ("male gap jn symmetric",)),
 }
-"""Sheets of Cook's SI 5."""
+"""Sheets of Cook's SI 5; that of gap junctions has two names in the two editions."""
+FLAT = {"chemical": "chemical_synapse_weight", "gap": "gap_junction_weight"}
+"""Columns of the table of Simeon et al. 2024, which has a row for every pair, most of them zero."""
 SEEN_FROM_TARGET = ("r", "rp", "nmj")
 """Varshney's rows of received synapses (each is also a sent one) and of neuromuscular junctions."""
 
@@ -46,8 +48,9 @@ class Read:
 def read(path: Path, *, sheet: str | None, strain: str) -> Read:
     """Read whichever layout the file has."""
     readers: Mapping[str, Callable[[], Read]] = {
-        ".csv": lambda: _text(path), ".tsv": lambda: _text(path), ".txt": lambda: _text(path),
-        ".xlsx": lambda: _workbook(path, sheet), ".json": lambda: _json(path), ".mat": lambda: _varshney(path),
+        ".csv": lambda: _text(path, sheet), ".tsv": lambda: _text(path, sheet), ".txt": lambda: _text(path, sheet),
+        ".parquet": lambda: _parquet(path, sheet), ".xlsx": lambda: _workbook(path, sheet),
+        ".json": lambda: _json(path), ".mat": lambda: _varshney(path),
         ".h5": lambda: _atlas(path, strain),
     }  # fmt: skip
     if path.suffix.lower() not in readers:
@@ -55,16 +58,46 @@ def read(path: Path, *, sheet: str | None, strain: str) -> Read:
     return readers[path.suffix.lower()]()
 
 
-def _text(path: Path) -> Read:
+def _text(path: Path, sheet: str | None) -> Read:
     """Read an edge table or a square table of responses; the separator is found, not taken from the name."""
     import pandas as pd
 
     with files.reading(path, "a table"):
         first = path.read_text("utf-8-sig").partition("\n")[0]
         table = pd.read_csv(path, sep="\t" if "\t" in first else ",", skipinitialspace=True, encoding="utf-8-sig")
+    if set(FLAT.values()) <= set(table.columns):
+        return _flat(table, path, sheet)
     if len(table.columns) > 20:
         return _responses(table, path)
     return Read("edge table", edges=list(_edges(table, path)))
+
+
+def _parquet(path: Path, sheet: str | None) -> Read:
+    parquet = files.library("pyarrow.parquet", "parquet")
+    with files.reading(path, "parquet"):
+        table = parquet.read_table(path).to_pandas()
+    return _flat(table, path, sheet)
+
+
+def _flat(table: Any, path: Path, sheet: str | None) -> Read:
+    """Read one connectome of the table of Simeon et al.; a pair whose weights are both 0 is no edge."""
+    needed = ("source_connectome", "origin_neuron", "target_neuron", *FLAT.values())
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise LoaderError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    there = list(dict.fromkeys(map(str, table["source_connectome"])))
+    if sheet not in there and (sheet is not None or len(there) != 1):
+        raise LoaderError(f"{path}: it holds {len(there)} connectomes; pass sheet= one of {', '.join(there)}")
+    rows = table[table["source_connectome"].astype(str) == (sheet or there[0])]
+    edges: list[Edge] = []
+    for kind, column in FLAT.items():
+        with files.reading(path, column):
+            weights = rows[column].to_numpy(dtype=np.float64)
+        if not np.isfinite(weights).all():
+            raise LoaderError(f"{path}: {column} lacks a number in {int((~np.isfinite(weights)).sum())} rows")
+        ends = zip(rows["origin_neuron"], rows["target_neuron"], weights, strict=True)
+        edges += [(str(source), str(target), kind, float(weight)) for source, target, weight in ends if weight]
+    return Read(f"published edge table, {sheet or there[0]}", edges=edges)
 
 
 def _edges(table: Any, path: Path) -> Iterator[Edge]:
@@ -106,7 +139,8 @@ def _workbook(path: Path, sheet: str | None) -> Read:
         sex = sheet or "hermaphrodite"
         if sex not in COOK or COOK[sex][0] not in names:
             raise LoaderError(f"{path}: no sheet {sex!r}; there are {', '.join(COOK)}")
-        chemical, gap = (pd.read_excel(book, sheet_name=name, header=None) for name in COOK[sex])
+        junctions = next(name for name in COOK[sex][1] if name in names)
+        chemical, gap = (pd.read_excel(book, sheet_name=name, header=None) for name in (COOK[sex][0], junctions))
     return Read(f"adjacency matrices, {sex}", "cook2019", [*_matrix(chemical, "chemical"), *_matrix(gap, "gap")])
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
-from neurointerp.loaders.datasets import worm_traces
+from neurointerp.loaders.datasets import _worms, worm_traces
 from neurointerp.recordings import session
 
 FIELDS = {
@@ -31,7 +31,7 @@ def load_all(
     """Read every worm of a file, by its name."""
     return {
         name: worm_traces.homogenise(rec, target_dt=target_dt) if homogenised else rec
-        for name, (rec, _) in _worms(path, about, function).items()
+        for name, (rec, _) in _held(path, about, function).items()
     }
 
 
@@ -44,7 +44,7 @@ def load(
     target_dt: float,
 ) -> xr.DataArray:
     """Read one worm."""
-    rec, _ = _chosen(_worms(path, about, function), path, worm)
+    rec, _ = _worms.chosen(_held(path, about, function), path, worm)
     return worm_traces.homogenise(rec, target_dt=target_dt) if homogenised else rec
 
 
@@ -57,22 +57,13 @@ def load_session(
     target_dt: float,
 ) -> xr.DataTree:
     """Read one worm with its behavioural states as events."""
-    rec, states = _chosen(_worms(path, about, function), path, worm)
+    rec, states = _worms.chosen(_held(path, about, function), path, worm)
     recordings = worm_traces.copies(rec, target_dt=target_dt) if homogenised else {"calcium": rec}
     attrs = {**about, "source": rec.attrs["source"], "session": rec.attrs["session"]}
     return session(recordings, events=_events(states, rec["time"].values, path), attrs=attrs)
 
 
-def _chosen(worms: Mapping[str, Any], path: files.PathLike, worm: str | None) -> Any:
-    if worm is None and len(worms) == 1:
-        return next(iter(worms.values()))
-    if worm is None or worm not in worms:
-        asked = f"it holds {len(worms)} worms; pass worm=" if worm is None else f"no worm {worm!r}; pass"
-        raise LoaderError(f"{path}: {asked} one of {', '.join(worms)}")
-    return worms[worm]
-
-
-def _worms(
+def _held(
     path: files.PathLike, about: Mapping[str, str], function: str
 ) -> dict[str, tuple[xr.DataArray, dict[str, np.ndarray]]]:
     h5py = files.library("h5py", "nwb")

@@ -35,11 +35,12 @@ def load(
         What it holds is told by its content: an edge table (`.csv`, `.tsv`, `.xlsx` with `pre, post, type,
         synapses` or `Source, Target, Weight, Type`), WormWideWeb's `.json`, Varshney's `NeuronConnect*.xlsx` or
         `ConnOrdered*.mat`, the adjacency matrices of Cook's SI 5 (`.xlsx`), the matrix of responses of Randi 2023
-        (`.csv`) or its `funatlas.h5`.
+        (`.csv`) or its `funatlas.h5`, the flat table of Simeon et al. 2024 (`.csv`, `.parquet`).
     neurons
         The common order: 302, or 300 without CANL and CANR.
     sheet
-        Of Cook's SI 5: `"hermaphrodite"` (default); the male has neurons that are not on the order.
+        Of Cook's SI 5: `"hermaphrodite"` (default); the male has neurons that are not on the order. Of the flat
+        table: its `source_connectome`.
     strain
         Of `funatlas.h5`: `"wt"` or `"unc31"`.
     study

@@ -98,6 +98,13 @@ def copies(
     LoaderError
         As for `homogenise`, or when the smoother is not known.
 
+    Notes
+    -----
+    All are made on the recording's own clock, then resampled. Deviations from Simeon et al. 2024: the derivative
+    is `numpy.gradient` by the stamps themselves, second order also where steps differ (the source divides the
+    differences by their mean step; the same on a regular clock); the moving average mirrors the trace at its ends,
+    where the source pads with zeros; a missing value is left out of the average around it.
+
     Examples
     --------
     >>> import numpy as np, neurointerp as ni
@@ -116,6 +123,7 @@ def copies(
         smooth = _by_segment(rec, values, lambda part, _: SMOOTHERS[smoother](part))
         done = _finished(rec, smooth, f"{name}_smooth", target_dt, neurons)
         out[f"{name}_smooth"] = add_history(done, "loaders.datasets.worm_traces.copies", smoother=smoother)
+        out[f"{name}_smooth"].attrs["smoother"] = smoother
     order = ("calcium", "residual", "calcium_smooth", "residual_smooth")
     return {name: out[name] for name in order} | {"original": rec}
 
@@ -285,7 +293,10 @@ def _finished(rec: xr.DataArray, values: np.ndarray, name: str, target_dt: float
     if not clock.size:
         raise LoaderError(f"the recording spans {time[-1]:g} s, which holds no step of {target_dt:g} s")
     traces = np.concatenate([part for _, part in pieces])
-    units, column, coords = _slots(rec, neurons)
+    given = rec["label" if "label" in rec.coords else "unit"].values
+    labels = ["" if re.fullmatch(r"u\d+", str(label)) else str(label) for label in given]
+    named = [bool(each) for each in rec["is_labeled"].values] if "is_labeled" in rec.coords else None
+    units, column, coords = slots(labels, neurons=neurons, named=named)
     placed = np.where(column >= 0, traces[:, column], np.nan)
     labelled = (column >= 0) & coords["is_labeled"][1]
     if len(bounds) > 1:
@@ -307,14 +318,42 @@ def _finished(rec: xr.DataArray, values: np.ndarray, name: str, target_dt: float
     )  # fmt: skip
 
 
-def _slots(rec: xr.DataArray, neurons: int) -> tuple[list[str], np.ndarray, dict[str, Any]]:
-    """Give the units, the column of `rec` in each (-1: none), and what is known of them."""
-    given = rec["label" if "label" in rec.coords else "unit"].values
-    labels = ["" if re.fullmatch(r"u\d+", str(label)) else str(label) for label in given]
-    found = worm_neurons.identify(labels)
+def slots(
+    labels: Sequence[str], *, neurons: int = 300, named: Sequence[bool] | None = None
+) -> tuple[list[str], np.ndarray, dict[str, Any]]:
+    """Give every trace its place: the slot of its name, or one behind all names.
+
+    Parameters
+    ----------
+    labels
+        Annotation of each trace; "" where there is none.
+    neurons
+        300, or 302 with CANL and CANR.
+    named
+        Which labels may be a name; all by default. The others keep their candidates.
+
+    Returns
+    -------
+    units : list of str
+        The whole order, then `u000`, ... for the traces without a name in it.
+    column : numpy.ndarray
+        The trace in each of them, -1 where there is none.
+    coords : dict
+        `is_labeled`, `cell_class`, `cell_type`, `hemisphere`, `label`, `candidates`, `column`, each along `unit`.
+
+    Examples
+    --------
+    >>> units, column, coords = slots(["VB02", "SAAD?", "VB2"])
+    >>> units[300:], [int(column[units.index(name)]) for name in ("VB2", "VB1")]
+    (['u000', 'u001'], [0, -1])
+    """
+    allowed = [True] * len(labels) if named is None else [bool(each) for each in named]
+    found = worm_neurons.identify([label if may else "" for label, may in zip(labels, allowed, strict=True)])
+    meant = [",".join(worm_neurons.candidates(label)) for label in labels]
     order = worm_neurons.order(neurons)
     placed = {name: place for place, name in enumerate(found.names) if name in order}
-    loose = [place for place in range(len(labels)) if place not in placed.values()]
+    taken = set(placed.values())
+    loose = [place for place in range(len(labels)) if place not in taken]
     column = np.array([placed.get(name, -1) for name in order] + loose, dtype=np.int64)
     known = [worm_neurons.neurons()[name] for name in order]
     blank = [""] * len(loose)
@@ -325,7 +364,7 @@ def _slots(rec: xr.DataArray, neurons: int) -> tuple[list[str], np.ndarray, dict
         "cell_type": ("unit", [neuron.cell_type for neuron in known] + blank),
         "hemisphere": ("unit", [neuron.hemisphere for neuron in known] + blank),
         "label": ("unit", [labels[place] if place >= 0 else "" for place in column]),
-        "candidates": ("unit", [found.candidates[place] if place >= 0 else "" for place in column]),
+        "candidates": ("unit", [meant[place] if place >= 0 else "" for place in column]),
         "column": ("unit", column),
     }
     return units, column, coords

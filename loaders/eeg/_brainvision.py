@@ -21,7 +21,7 @@ def header(path: Path) -> list[str]:
     marker that stands beyond it, gives a missing tail away.
     """
     with files.reading(path, "BrainVision"):
-        text = _text(path)
+        text = text_of(path)
         fields = dict(re.findall(r"^(\w+)=(.*?)\s*$", text, flags=re.MULTILINE))
         count = int(fields["NumberOfChannels"])
         channels = [fields.get(f"Ch{i + 1}", "").split(",") for i in range(count)]
@@ -38,7 +38,7 @@ def _check_whole(path: Path, data: Path, size: int, fields: dict[str, str]) -> N
     markers = path.with_name(fields.get("MarkerFile", "").replace("$b", path.stem))
     last = 0
     if markers.is_file():
-        last = max(map(int, re.findall(r"^Mk\d+=[^,]*,[^,]*,(\d+)", _text(markers), flags=re.MULTILINE)), default=0)
+        last = max(map(int, re.findall(r"^Mk\d+=[^,]*,[^,]*,(\d+)", text_of(markers), flags=re.MULTILINE)), default=0)
     sign = ""
     if stated > whole:
         sign = f"the header says {stated} samples"
@@ -50,7 +50,8 @@ def _check_whole(path: Path, data: Path, size: int, fields: dict[str, str]) -> N
         raise LoaderError(f"{data}: is truncated: {sign}, found {whole} whole samples; fetch the file again")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Read a header in UTF-8 or, where it is not, Latin-1."""
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8")

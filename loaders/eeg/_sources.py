@@ -8,15 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import files
-from neurointerp.loaders.eeg import _brainvision, _edf
+from neurointerp.loaders.eeg import _brainvision, _curry, _edf, _gdf
 from neurointerp.loaders.eeg._opened import Opened, asking
 from neurointerp.loaders.eeg._units import is_voltage
 from neurointerp.units import factor
 
 SIDECARS = (".json", ".tsv", ".eeg", ".vmrk", ".fdt", ".dat", ".tsv.gz")
 """Files beside a recording that have its name."""
+PARTS = {".fdt": ".set", ".eeg": ".vhdr", ".vmrk": ".vhdr"}
+"""Part of a recording -> the file beside it that stands for the whole."""
+KIT = (".sqd", ".con")
 
 
 def opened_sources(source: Any, *, entities: Mapping[str, str] | None, info: Any) -> list[Opened]:
@@ -47,6 +52,11 @@ def _object(source: Any) -> Opened:
         return Opened(source, label, zoned=True)
     if type(source).__name__ in ("RawEDF", "RawBDF"):
         return _edf_object(source, label, names)
+    path = Path(str(names[0])) if names else None
+    if type(source).__name__ == "RawGDF" and path is not None and path.is_file():
+        return _with_gdf_units(Opened(source, label), _gdf.header(path))
+    if type(source).__name__ == "RawCurry" and path is not None and path.is_file():
+        return _with_curry_units(Opened(source, label), path)
     of_file = isinstance(source, mne.io.Raw | mne.io.RawArray)  # FIF files state UTC; nothing is known of arrays
     return _noted(Opened(source, label, zoned=of_file))
 
@@ -76,6 +86,8 @@ def _path(path: Path, info: Any) -> list[Opened]:
             f"{path}: is SNIRF, light intensities of fNIRS, which no modality of a recording covers; read it with "
             "mne.io.read_raw_snirf and give its values to neurointerp.recording(..., modality='behavior')"
         )
+    if suffix in PARTS and path.with_suffix(PARTS[suffix]).is_file():
+        raise LoaderError(f"{path}: is a part of {path.with_suffix(PARTS[suffix]).name}, which lies beside it; pass that")
     if suffix in _edf.SUFFIXES:
         return _of_edf(path, None)
     if suffix == ".mat":
@@ -86,7 +98,11 @@ def _path(path: Path, info: Any) -> list[Opened]:
         return [_of_brainvision(path, _read(path))]
     if suffix == ".set":
         return [_eeglab(path)]
-    return [_noted(_read(path))]
+    if suffix in _gdf.SUFFIXES:
+        return [_of_gdf(path)]
+    if _curry.is_curry(path):
+        return [_of_curry(path)]
+    return [replace(_noted(_read(path)), zoned=suffix in KIT)]  # KIT counts seconds from 1970 in UTC
 
 
 def _read(path: Path) -> Opened:
@@ -142,6 +158,53 @@ def _of_brainvision(path: Path, opened: Opened) -> Opened:
     units = _brainvision.header(path)
     stated = dict(zip(opened.names, units, strict=False))
     applied = {name: _brainvision.APPLIED[unit] for name, unit in stated.items() if unit in _brainvision.APPLIED}
+    return replace(opened, stated=stated, applied=applied)
+
+
+def _of_gdf(path: Path) -> Opened:
+    """Open a GDF file; channels sampled more slowly are left out, for MNE would stretch them."""
+    head = _gdf.header(path)
+    opened = _read(path)
+    said = tuple(line for line in opened.said if "physical dimension" not in line)
+    slow = [head.names[i] for i in head.signals if head.samples[i] < max(head.samples)]
+    events = _gdf.events(path, head, opened.rate)
+    if events is not None:
+        mne = files.library("mne", "eeg")
+        with asking(path) as more:
+            opened.data.set_annotations(mne.Annotations(*events))
+        said = (*(line for line in said if "annotation" not in line), *more)
+    if slow:
+        said = (*said, f"left out, sampled more slowly than the others: {', '.join(slow)}")
+        with asking(path):
+            opened.data.drop_channels(slow)
+    return _with_gdf_units(replace(opened, said=said), head)
+
+
+def _with_gdf_units(opened: Opened, head: _edf.Header) -> Opened:
+    units, applied = dict(zip(head.names, head.units, strict=True)), _gdf.applied(head)
+    return replace(
+        opened,
+        stated={name: units[name] for name in opened.names if name in units},
+        applied={name: applied[name] for name in opened.names if name in applied},
+    )
+
+
+def _of_curry(path: Path) -> Opened:
+    """Open a Curry recording; MNE needs another library for it, which reads the whole file for its header."""
+    files.library("curryreader", "eeg")
+    mne = files.library("mne", "eeg")
+    with _curry.reading(), asking(path) as said:
+        data = mne.io.read_raw_curry(path, preload=False, verbose="warning")
+        if isinstance(data, mne.BaseEpochs):
+            data.load_data()  # only then is it known which epochs there are
+    return _with_curry_units(Opened(data, str(path), said=tuple(said)), path)
+
+
+def _with_curry_units(opened: Opened, path: Path) -> Opened:
+    kinds = opened.info.get_channel_types()
+    units = zip(opened.names, kinds, _curry.units(path, kinds), strict=True)
+    stated = {name: unit for name, kind, unit in units if kind != "mag"}
+    applied = {name: _curry.APPLIED[unit] for name, unit in stated.items() if unit in _curry.APPLIED}
     return replace(opened, stated=stated, applied=applied)
 
 
@@ -207,12 +270,20 @@ def _fieldtrip(path: Path, info: Any) -> Opened:
         if name is None:
             raise LoaderError(f"{path}: holds no FieldTrip structure (a struct with labels); it holds {sorted(tree)}")
         if "avg" in tree[name]:
-            data = [mne.read_evoked_fieldtrip(path, info, data_name=name)]
-        elif isinstance(tree[name].get("time"), list) and len(tree[name]["time"]) == 1:
+            data = [_on_its_clock(mne.read_evoked_fieldtrip(path, info, data_name=name), tree[name])]
+        elif np.ndim(tree[name].get("trial", [[]])) == 2 or len(tree[name]["trial"]) == 1:
             data = mne.io.read_raw_fieldtrip(path, info, data_name=name)
         else:
             data = mne.read_epochs_fieldtrip(path, info, data_name=name)
     return Opened(data, str(path), said=tuple(said), zoned=True)
+
+
+def _on_its_clock(average: Any, structure: Mapping[str, Any]) -> Any:
+    """Take the first time and the number of trials from the file: MNE begins every average at 0 s, and counts one."""
+    average.shift_time(float(np.ravel(structure["time"])[0]), relative=False)
+    counts = np.unique(structure.get("dof", 1))
+    average.nave = int(counts[0]) if counts.size == 1 else average.nave
+    return average
 
 
 def _bids(root: Path, entities: Mapping[str, str]) -> list[Opened]:

@@ -24,9 +24,13 @@ def repetition_time(image: Any, label: str, tr: float | None, sidecar: dict[str,
     """Give the TR (s): the argument, or what header and sidecar agree on."""
     if tr is not None:
         return checked(label, tr)
+    return reconciled(label, stated(image), sidecar, sidecar_name, f"(it says {_header(image)[0]:g})")
+
+
+def stated(image: Any) -> float | None:
+    """Give the TR (s) that the header of an image states; None where it states no unit of time."""
     number, unit = _header(image)
-    stated = None if unit not in SECONDS else as_seconds(number, unit)
-    return reconciled(label, stated, sidecar, sidecar_name, f"(it says {number:g})")
+    return None if unit not in SECONDS else as_seconds(number, unit)
 
 
 def reconciled(label: str, stated: float | None, sidecar: dict[str, Any], sidecar_name: str, says: str) -> float:
@@ -46,12 +50,14 @@ def reconciled(label: str, stated: float | None, sidecar: dict[str, Any], sideca
     return checked(label, float(beside))
 
 
-def overridden(image: Any, tr: float | None) -> dict[str, float]:
-    """Give the header's TR (s) for history, where `tr=` was given and says something else."""
-    number, unit = _header(image)
-    if tr is None or unit not in SECONDS or abs(as_seconds(number, unit) - tr) <= TR_TOLERANCE:
-        return {}
-    return {"tr_of_header": as_seconds(number, unit)}
+def overridden(tr: float | None, stated: float | None, sidecar: dict[str, Any]) -> dict[str, float]:
+    """Give the TR of header and sidecar (s) for history, where `tr=` was given and they say something else."""
+    found = {"tr_of_header": stated, "tr_of_sidecar": sidecar.get("RepetitionTime")}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if tr is not None and isinstance(value, int | float) and abs(value - tr) > TR_TOLERANCE
+    }
 
 
 def checked(label: str, tr: float) -> float:

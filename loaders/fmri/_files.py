@@ -23,6 +23,13 @@ ENDINGS = (
     ".head", ".brik.gz", ".brik", ".tsv.gz", ".tsv", ".csv", ".txt", ".json",
 )  # fmt: skip
 """Endings of the files this loader meets, longest first: what is left is the stem."""
+NO_IMAGES = {
+    "physio.tsv.gz": "is a physiological recording; read it with loaders.fmri.physio",
+    ".json": "is a sidecar, which goes with an image; pass the image",
+    ".mat": "is a MATLAB file, which states no repetition time; read it with scipy.io.loadmat and give its numbers to "
+    "neurointerp.recording(..., modality='fmri', sampling_rate=)",
+}
+"""Endings of files beside images -> what to do with them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,9 @@ def opened(source: Any, what: str = "NIfTI") -> Source:
     if not isinstance(source, str | os.PathLike):
         return Source(source, label(source))
     path = files.existing(source)
+    for ending, told in NO_IMAGES.items():
+        if path.name.lower().endswith(ending):
+            raise LoaderError(f"{path}: {told}")
     with files.reading(path, what):
         image = nibabel.load(path)
     found = Source(image, str(path), path)

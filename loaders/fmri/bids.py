@@ -93,13 +93,13 @@ def find(root: files.PathLike, wanted: Mapping[str, Any] | None = None, *, suffi
     raise LoaderError(f"{folder}: {len(fits)} {suffix} images have {text}; name one of {_choices(fits)} in entities=")
 
 
-def metadata(path: files.PathLike) -> tuple[dict[str, Any], str]:
+def metadata(path: files.PathLike | None) -> tuple[dict[str, Any], str]:
     """Read the JSON sidecars of a file: the one beside it and, in a BIDS dataset, those it inherits from.
 
     Parameters
     ----------
     path
-        A data file; the sidecars need not exist.
+        A data file; the sidecars need not exist. None, for an image that is no file, has none.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def metadata(path: files.PathLike) -> tuple[dict[str, Any], str]:
     """
     merged: dict[str, Any] = {}
     name = ""
-    for sidecar in inherited(path, ".json"):
+    for sidecar in [] if path is None else inherited(path, ".json"):
         with files.reading(sidecar, "a JSON sidecar"):
             fields = json.loads(sidecar.read_text("utf-8"))
             merged |= dict(fields)

@@ -63,6 +63,7 @@ def from_gifti(
             )  # fmt: skip
         return add_history(rec, "loaders.fmri.load", **history)
     step = _clock.agreed([source.label for source in sources], [_step(source, tr) for source in sources])
+    history |= _clock.overridden(tr, _stated(first), bids.metadata(first.path)[0])
     coords |= _clock.segments(first.label, [len(one) for one, _ in read], runs)
     with files.reading(first.label, "GIFTI"):
         rec = recording(
@@ -240,8 +241,11 @@ def _regions(image: Any, values: np.ndarray) -> np.ndarray:
 def _step(source: Source, tr: float | None) -> float:
     if tr is not None:
         return _clock.checked(source.label, tr)
+    return _clock.reconciled(source.label, _stated(source), *bids.metadata(source.path), "(no TimeStep)")
+
+
+def _stated(source: Source) -> float | None:
+    """Give the `TimeStep` of the file or its arrays (ms) in seconds, where there is one."""
     metas = [dict(source.image.meta), *(dict(array.meta) for array in source.image.darrays)]
     milliseconds = next((float(meta["TimeStep"]) for meta in metas if meta.get("TimeStep")), 0.0)
-    sidecar, name = bids.metadata(source.path) if source.path is not None else ({}, "")
-    stated = milliseconds / 1000 or None
-    return _clock.reconciled(source.label, stated, sidecar, name, "(no TimeStep)")
+    return milliseconds / 1000 or None

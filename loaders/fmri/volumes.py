@@ -25,12 +25,12 @@ def from_images(
     ndims = [_ndim(source) for source in sources]
     if len(sources) > 1 and min(ndims) < 4:
         raise LoaderError(f"{sources[0].label}: runs of one volume each have no clock to join on; load them apart")
-    sidecar, _ = _sidecar(sources[0])
+    sidecar, _ = bids.metadata(sources[0].path)
     history: dict[str, Any] = {}
     steps = [_step(source, tr) for source in sources] if min(ndims) == 4 else []
     if steps:
         history["tr"] = _clock.agreed([source.label for source in sources], steps)
-        history |= _clock.overridden(sources[0].image, tr)
+        history |= _clock.overridden(tr, _clock.stated(sources[0].image), sidecar)
     history |= _grid.one_affine(sources[0])
     chosen = mask if atlas is None else atlas
     sources, target, how = parcels.on_one_grid(sources, chosen, resample, maps=atlas is not None)
@@ -133,11 +133,7 @@ def _ndim(source: Source) -> int:
 
 
 def _step(source: Source, tr: float | None) -> float:
-    return _clock.repetition_time(source.image, source.label, tr, *_sidecar(source))
-
-
-def _sidecar(source: Source) -> tuple[dict[str, Any], str]:
-    return ({}, "") if source.path is None else bids.metadata(source.path)
+    return _clock.repetition_time(source.image, source.label, tr, *bids.metadata(source.path))
 
 
 def _is_labels(image: Any) -> bool:

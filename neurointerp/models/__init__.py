@@ -1,5 +1,26 @@
-"""Artificial systems that can be trained small and recorded. They need torch: `pip install 'neurointerp[models]'`."""
+"""Artificial networks: named sites of any torch model, interventions on them, and systems that can be trained small.
+
+All of it needs torch: `pip install 'neurointerp[models]'`. Importing this loads nothing.
+"""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["elm", "gpt", "hatchling"])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "edges", "freezing", "gradients", "interventions", "parameters", "responders", "running", "sites", "stimuli",
+        "taps", "tuning",
+        "elm", "gpt", "hatchling",
+    ],
+    submod_attrs={
+        "edges": ["edge"],
+        "freezing": ["frozen"],
+        "gradients": ["gradient", "vjp"],
+        "interventions": ["add", "clamp", "intervene", "mean", "patch", "resample", "scale", "zero"],
+        "parameters": ["replace", "weights"],
+        "responders": ["Responder", "fitted", "responder"],
+        "sites": ["Site", "find_sites", "site_names", "sites_of"],
+        "stimuli": ["optimise"],
+        "tuning": ["divergence", "tune"],
+    },
+)  # fmt: skip

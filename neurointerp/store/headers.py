@@ -32,6 +32,8 @@ class Header:
     sharded: bool
     checksummed: bool
     raw: bool
+    plain: bool
+    """Chunks are the values in C order, little-endian, and their CRC-32C: what `save` writes by default."""
 
     @property
     def count(self) -> int:
@@ -136,7 +138,9 @@ def _array(key: str, document: dict[str, Any]) -> Header:
     if shape and (not isinstance(dims, list) or len(dims) != len(shape) or not all(isinstance(d, str) for d in dims)):
         raise StoreError(f"{key} names the dims {dims!r} for {len(shape)} axes")
     plainly = names in (["bytes"], ["bytes", "crc32c"])
-    return Header(path, shape, chunks, itemsize, "sharding_indexed" in names, names[-1] == "crc32c", plainly)
+    endian = (document["codecs"][0].get("configuration") or {}).get("endian", "little")
+    plain = names == ["bytes", "crc32c"] and endian == "little" and document.get("data_type") in NUMBERS
+    return Header(path, shape, chunks, itemsize, "sharding_indexed" in names, names[-1] == "crc32c", plainly, plain)
 
 
 def _itemsize(key: str, data_type: Any) -> int:

@@ -14,11 +14,11 @@ from typing import Any, cast
 import xarray as xr
 
 from neurointerp.errors import StoreError
-from neurointerp.store import digests, layout
+from neurointerp.store import digests, direct, layout
 from neurointerp.store.digests import Digests
 from neurointerp.store.headers import Header, check_keys, is_metadata, read_header
 from neurointerp.store.layout import ABOUT, DIGESTS, MAX_METADATA, METADATA
-from neurointerp.store.sources import GuardedStore, ReplacedError, Source, find
+from neurointerp.store.sources import Folder, GuardedStore, ReplacedError, Source, find
 from neurointerp.store.staging import restore_for_reader
 
 ATTEMPTS = 10
@@ -183,13 +183,28 @@ def _tree(contents: Contents) -> xr.DataTree:
             )
             if first_release:
                 return xr.DataTree.from_dict({path: _first_release(ds) for path, ds in groups.items()})
+            quick = _directly(contents, groups)
             return xr.DataTree.from_dict(
-                {f"/{path}": layout.restored(path, groups[f"/{path}"], attrs) for path in attrs[""][ABOUT]["groups"]}
+                {f"/{path}": layout.restored(path, quick[f"/{path}"], attrs) for path in attrs[""][ABOUT]["groups"]}
             )
     except StoreError:
         raise
     except Exception as error:  # zarr and xarray errors of many kinds: all mean the same to the user
         raise StoreError(f"{store} cannot be read as a zarr store: {layout.first_line(error)}") from error
+
+
+def _directly(contents: Contents, groups: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Give the groups with what allows it read past zarr; labels of dims are in memory already."""
+    source, listed = contents.source, contents.digests
+    out = dict(groups)
+    if listed is None or not isinstance(source, Folder):
+        return out
+    for header in contents.headers:
+        group, _, name = f"/{header.path}".rpartition("/")
+        ds = out.get(group or "/")
+        if header.plain and ds is not None and name in ds.variables and name not in ds.xindexes:
+            out[group or "/"] = ds.assign({name: direct.lazily(ds.variables[name], header, source, listed)})
+    return out
 
 
 def _first_release(ds: xr.Dataset) -> xr.Dataset:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import numpy as np
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 
@@ -53,16 +55,25 @@ class Folder:
 
     def read(self, key: str, part: Range = WHOLE, most: int = -1) -> bytes:
         """Give a file's bytes; an error when the store was replaced since it was opened."""
+        with self._opened(key) as file:
+            return file.read(most) if part == WHOLE else _slice_of(file, os.fstat(file.fileno()).st_size, part)
+
+    def read_into(self, key: str, buffer: np.ndarray) -> int:
+        """Read a file's bytes into a buffer, as many as it holds, and give their number."""
+        with self._opened(key) as file:
+            return int(file.readinto(buffer))
+
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[Any]:
         try:
             with open(self.path / key, "rb") as file:
-                data = file.read(most) if part == WHOLE else _slice_of(file, os.fstat(file.fileno()).st_size, part)
+                yield file
         except (IsADirectoryError, NotADirectoryError) as error:
             raise FileNotFoundError(key) from error
         finally:
             # a replaced store has the same names: without this, one array would mix the old and the new
             if self._mark() != self.mark:
                 raise ReplacedError(f"{self} was replaced or removed since it was opened: open it again")
-        return data
 
     def size(self, key: str) -> int:
         """Give a file's size."""
@@ -238,19 +249,29 @@ class GuardedStore(Store):
             raise StoreError(f"{self}: the chunk {key} is not one that was saved")
         # one byte more than there should be is enough to tell that the file has grown
         most = -1 if self.digests is None else self.digests.size(key) + 1
-        try:
-            data = self.source.read(key, part, most)
-        except StoreError:
-            raise
-        except FileNotFoundError as error:
-            if self.digests is None:
-                return None
-            raise StoreError(f"{self}: the chunk {key} is missing; restore it from a copy") from error
-        except Exception as error:  # disk, zip and network errors of many libraries: all mean the same to the user
-            raise StoreError(f"{self}: the chunk {key} cannot be read: {first_line(error)}") from error
+        with naming(self.source, key):
+            try:
+                data = self.source.read(key, part, most)
+            except FileNotFoundError:
+                if self.digests is None:
+                    return None
+                raise
         if self.digests is not None and part == WHOLE and not self.digests.agree(key, data):
             raise StoreError(f"{self}: the chunk {key} was altered since it was saved; restore it from a copy")
         return data
+
+
+@contextlib.contextmanager
+def naming(source: Source, key: str) -> Iterator[None]:
+    """Let an error of whatever lies below a chunk say which chunk of which store."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreError(f"{source}: the chunk {key} is missing; restore it from a copy") from error
+    except Exception as error:  # disk, zip and network errors of many libraries: all mean the same to the user
+        raise StoreError(f"{source}: the chunk {key} cannot be read: {first_line(error)}") from error
 
 
 def find(path: str | os.PathLike[str], options: Mapping[str, Any] | None = None) -> Source:

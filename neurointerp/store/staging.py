@@ -42,6 +42,9 @@ class Stage:
         Whether something may be there already.
     kind
         `"save"` waits for another save of the same target to end; `"writer"` does not, and nothing waits for one.
+    keep
+        Eight letters or digits that name a piece of work: what is unpublished at the end stays, and is found again
+        by the next stage with the same name. Any other stage of the target removes it.
 
     Attributes
     ----------
@@ -49,8 +52,8 @@ class Stage:
         The folder to fill.
     """
 
-    def __init__(self, target: Path, *, overwrite: bool, kind: str) -> None:
-        self.target, self.overwrite, self.kind = target, overwrite, kind
+    def __init__(self, target: Path, *, overwrite: bool, kind: str, keep: str | None = None) -> None:
+        self.target, self.overwrite, self.kind, self.keep = target, overwrite, kind, keep
 
     def __enter__(self) -> Self:
         try:
@@ -60,12 +63,13 @@ class Stage:
             raise StoreError(f"cannot write {self.target}: {error.strerror or error}") from error
         try:
             restore(self.target)
+            own = self.target.parent / f".{self.target.name}.{self.keep}.partial"
             for litter in stages(self.target):
-                shutil.rmtree(litter, ignore_errors=True)
+                if litter != own:
+                    shutil.rmtree(litter, ignore_errors=True)
             self._check_target()
-            self.folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.target.name}.", suffix=".partial", dir=self.target.parent)
-            )
+            self.folder = own if self.keep else self._temporary()
+            self.folder.mkdir(exist_ok=True)
             self.new = self.folder / "new"
         except BaseException as error:
             release(self.target, self._lock)
@@ -77,7 +81,8 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
         release(self.target, self._lock)
         if isinstance(error, OSError):
             raise StoreError(f"cannot write {self.target}: {error.strerror or error}") from error
@@ -89,6 +94,9 @@ class Stage:
         fresh = _zipped(self.new, self.folder / "new.zip") if zipped else self.new
         self._check_target()
         place(fresh, self.target, self.folder / "old")
+
+    def _temporary(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", suffix=".partial", dir=self.target.parent))
 
     def _check_target(self) -> None:
         if not os.path.lexists(self.target):

@@ -43,6 +43,34 @@ def test_help_is_light():
         assert command in text
 
 
+def test_a_collection_is_summed_up(mirror):
+    rows = {row["source"]: row for row in json.loads(run("datasets", "--collection", "celegans", "--json")[0])}
+    assert len(rows) == 12
+    assert sum(row["published"] for row in rows.values()) == 919
+    assert {name: row["listed"] for name, row in rows.items() if row["listed"]} == {"dag2023": 3, "atanas2023": 1}
+    assert "worms" not in rows["dag2023"]
+    given = ("datasets", "--collection", "celegans", "--measure", "--mirror", mirror, "--json")
+    measured = {row["source"]: row for row in json.loads(run(*given)[0])}
+    wanted = {"worms": 3, "neurons": 146 + 141 + 130, "labeled": 99 + 87, "rate": 1.6666, "not_at_hand": []}
+    assert {key: measured["dag2023"][key] for key in wanted} == wanted
+    assert (measured["atanas2023"]["neurons"], measured["atanas2023"]["labeled"]) == (98, 0)
+    assert (measured["kato2015"]["worms"], measured["kato2015"]["published"]) == (0, 12)
+
+
+def test_what_is_not_at_hand_is_named(tmp_path):
+    (tmp_path / "gone.csv").write_text("neuron,0,1\nAVAL,1,2\n")
+    mine = ni.holdings.adopt("venkatachalam2024", tmp_path, tmp_path / "mine.yaml")
+    (tmp_path / "gone.csv").unlink()
+    given = ("datasets", "--collection", "celegans", "--measure", "--manifest", mine, "--json")
+    (row,) = json.loads(run(*given)[0])
+    assert (row["listed"], row["worms"], row["rate"]) == (1, 0, None)
+    assert "no file at" in row["not_at_hand"][0]
+    assert "10.1016/j.cell.2015.09.034" in run("datasets", "--collection", "celegans")[0]
+    error = one_line(run("datasets", "--collection", "mice", check=1)[1])
+    assert "no dataset is of the collection 'mice'; collections: celegans" in error
+    assert "--measure goes with --collection" in run("datasets", "--measure", check=2)[1]
+
+
 def test_datasets_and_doctor_speak_json():
     rows = json.loads(run("datasets", "--json")[0])
     assert [row["id"] for row in rows] == list(ni.datasets())

@@ -87,6 +87,8 @@ def test_several_items_must_be_named(tmp_path):
         ({"sources": [{"url": "https://x/y"}]}, "a sha256 is needed"),
         ({"sources": [{"url": "mirror:y", "sha256": "0" * 64}]}, "derived_from must name"),
         ({"license": None}, "license: Input should be a valid string"),
+        ({"doi": "doi:10.1/x"}, "doi: String should match pattern"),
+        ({"files": ["x.mat"]}, "they stand at an address, and go with neither sources nor items"),
     ],
 )
 def test_an_invalid_entry_names_itself_and_the_field(tmp_path, changes, message):

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import pickle
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -9,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -181,3 +183,29 @@ def test_chunks_fit_their_size_and_waste_little(shape, itemsize):
     assert math.prod(cut) * itemsize <= chunks.CHUNK_BYTES
     padded = [-(-size // piece) * piece for size, piece in zip(shape, cut, strict=True)]
     assert all(full - size < -(-size // piece) for full, size, piece in zip(padded, shape, cut, strict=True))
+
+
+@st.composite
+def parts(draw, size):
+    """Give a part of an axis: whole numbers, slices with any step, lists in any order."""
+    where = st.integers(-size, size - 1)
+    return draw(
+        where
+        | st.builds(slice, st.none() | where, st.none() | where, st.sampled_from([None, 1, 2, 5, -1, -3]))
+        | st.lists(where, max_size=6)
+    )
+
+
+@PROFILE
+@given(st.data())
+def test_any_part_of_an_opened_store_is_that_part_of_what_was_saved(data):
+    shape = tuple(data.draw(st.lists(st.integers(1, 12), min_size=2, max_size=3)))
+    values = np.arange(math.prod(shape), dtype=data.draw(st.sampled_from(["int16", "float32"]))).reshape(shape)
+    dims = ("time", "unit") if len(shape) == 2 else ("trial", "time", "unit")
+    rec = ni.recording(values, modality="behavior", units="1", dims=dims, sampling_rate=1.0)
+    key = tuple(data.draw(parts(size)) for size in shape)
+    with folder(chunk_bytes=64) as path:
+        opened = ni.open(ni.save(rec, path / "rec.zarr"))
+        by_zarr = zarr.open_array(path / "rec.zarr" / "recording", mode="r")
+        assert np.array_equal(by_zarr[:], values)
+        xr.testing.assert_identical(pickle.loads(pickle.dumps(opened))[key], rec[key])

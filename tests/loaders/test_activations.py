@@ -10,7 +10,7 @@ import pytest
 
 import neurointerp as ni
 from neurointerp.loaders import activations
-from neurointerp.loaders._sites import find_sites
+from neurointerp.models.sites import find_sites
 
 MODULES = ["", "h", "h.0", "h.0.attn", "h.0.attn.out", "h.0.out", "h.1", "h.1.attn", "h.1.attn.out", "h.1.out"]
 TEXTS = ["A short one.", "The much longer second prompt has quite a few more tokens than the first.", "Three"]

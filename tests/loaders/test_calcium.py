@@ -47,7 +47,7 @@ def test_suite2p_session(mirror):
 
 
 def test_suite2p_needs_a_rate_and_reads_no_pickle(plane):
-    with pytest.raises(ni.LoaderError, match=r"ops\.npy, a pickle that is not read; pass sampling_rate= in Hz"):
+    with pytest.raises(ni.LoaderError, match=r"no ops\.npy states the frame rate; pass sampling_rate= in Hz"):
         calcium.load(plane)
     np.save(plane / "F.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ni.LoaderError, match=r"F\.npy: cannot be read as a \.npy array \(ValueError: Object arrays"):

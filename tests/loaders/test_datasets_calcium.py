@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 
 import neurointerp as ni
+from neurointerp import holdings
 from neurointerp.loaders.datasets import (
     atanas2023,
     bryant2022,
@@ -141,7 +142,12 @@ class TestZimmerLayout:
         assert list(out.unit.values[out.notnull().any("time")]) == ["AVAL", "VB2", "u000", "u001", "u002"]
         assert list(loader.load_all(tmp_path / "w.mat", homogenised=True)) == ["worm0"]
         assert rec.attrs["citation"] == loader.ABOUT["citation"]
-        assert loader.ADDRESS.startswith("https://osf.io/")
+        name = loader.__name__.rpartition(".")[2]
+        entry = ni.datasets()[name]
+        assert (entry.address, entry.citation) == (loader.ADDRESS, loader.ABOUT["citation"])
+        (tmp_path / "w.mat").rename(tmp_path / entry.files[0].replace("*", "x"))
+        mine = holdings.adopt(name, tmp_path, tmp_path / "mine.yaml")
+        np.testing.assert_array_equal(ni.load(name, "worm0", manifest=mine), values)
 
     def test_malformed(self, tmp_path):
         fields = ("traces", "IDs", "timeVectorSeconds")

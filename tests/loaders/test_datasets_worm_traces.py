@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
 import neurointerp as ni
-from neurointerp.loaders.datasets import atanas2023, worm_neurons, worm_traces
+from neurointerp.loaders.datasets import atanas2023, worm_collection, worm_neurons, worm_traces
 
 TARGETS = (0.2, 1 / 3, 0.5, 0.7, 1.0)
 
@@ -217,3 +217,195 @@ def test_two_worms_round_trip_and_stack(tmp_path):
     assert atanas2023.load(tmp_path / "a.json").attrs["history"][-1]["parameters"]["repeated_labels"] == ["AVAL"]
     kept = atanas2023.load(tmp_path / "a.json", homogenised=True).sel(unit="u002")
     assert (str(kept.label.values), str(kept.candidates.values)) == ("SIA?L", "SIADL,SIAVL")
+
+
+class TestTheStepsInTheirOrder:
+    """Items 2 to 7 of the pipeline, against the formulas written out here."""
+
+    def recording(self, step=0.6, jitter=0.0, frames=300, neurons=("AVAL", "VB02", "?", "AVAR")):
+        rng = np.random.default_rng(5)
+        time = 2.0 + np.concatenate([[0.0], np.cumsum(step * (1 + jitter * rng.uniform(-1, 1, frames - 1)))])
+        values = waves(time, (0.02, 0.031, 0.045, 0.06)) * [1, 20, 0.3, 4] + [100, -3, 0, 7]
+        return worm_traces.worm(values, time, neurons, function="made", attrs={"source": "raw.mat"}), values
+
+    def test_missing_values_are_neither_imputed_nor_counted_in_the_scale(self):
+        rec, values = self.recording()
+        holed = rec.copy(data=np.where(np.arange(300)[:, None] % 50 < [0, 3, 0, 0], np.nan, values))
+        out = worm_traces.normalised(holed.values)
+        kept = np.isfinite(holed.values[:, 1])
+        np.testing.assert_allclose(out[kept, 1], (values[kept, 1] - values[kept, 1].mean()) / values[kept, 1].std())
+        assert np.isnan(out[~kept, 1]).all()
+        done = worm_traces.copies(holed, target_dt=0.6)
+        for name in ("calcium", "calcium_smooth"):
+            missing = done[name].sel(unit="VB2").isnull().values
+            assert 0 < missing.sum() <= 2 * (~kept).sum()
+            assert not done[name].sel(unit="AVAL").isnull().any()
+
+    def test_each_worm_is_scaled_by_itself(self):
+        rec, _ = self.recording()
+        alone = worm_traces.homogenise(rec)
+        brighter = worm_traces.homogenise(rec.copy(data=rec.values * 50 + 1000))
+        np.testing.assert_allclose(brighter, alone, atol=1e-9)
+
+    def test_the_residual_is_the_published_formula_on_a_regular_clock(self):
+        rec, values = self.recording(step=0.5)
+        scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+        published = np.gradient(scaled, axis=0) / np.gradient(rec.time.values)[:, None]
+        np.testing.assert_allclose(
+            worm_traces.copies(rec, target_dt=0.5)["residual"].sel(unit=["AVAL", "VB2", "AVAR"]),
+            published[:, [0, 1, 3]], atol=1e-9,
+        )  # fmt: skip
+
+    def test_and_nearer_to_the_derivative_on_an_irregular_one(self):
+        rec, values = self.recording(jitter=0.6)
+        time = rec.time.values + 2.0
+        step = 1e-5
+        truth = (waves(time + step, (0.02,)) - waves(time - step, (0.02,)))[:, 0] / (2 * step) / values[:, 0].std()
+        scaled = ((values - values.mean(axis=0)) / values.std(axis=0))[:, 0]
+        ours = np.gradient(scaled, time)
+        published = np.gradient(scaled) / np.gradient(time)
+        clock, resampled = worm_traces.resampled(ours[:, None], rec.time.values, 1 / 3)
+        out = worm_traces.copies(rec, target_dt=1 / 3)["residual"].sel(unit="AVAL")
+        np.testing.assert_allclose(out, resampled[:, 0])
+        np.testing.assert_allclose(out.time, clock)
+        assert np.abs(ours - truth)[1:-1].mean() < 0.5 * np.abs(published - truth)[1:-1].mean()
+
+    def test_smoothing_comes_before_resampling_and_leaves_the_raw_copy_alone(self):
+        rec, values = self.recording()
+        scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+        done = worm_traces.copies(rec, target_dt=1 / 3)
+        _, wanted = worm_traces.resampled(gaussian_filter1d(scaled, 3, axis=0), rec.time.values, 1 / 3)
+        np.testing.assert_allclose(done["calcium_smooth"].sel(unit=["AVAL", "VB2"]), wanted[:, :2])
+        assert done["calcium"].identical(worm_traces.homogenise(rec, target_dt=1 / 3))
+        assert done["calcium_smooth"].attrs["smoother"] == "gaussian"
+        assert "smoother" not in done["calcium"].attrs
+
+    def test_the_original_stays_beside_the_resampled_through_the_store(self, tmp_path):
+        rec, values = self.recording()
+        tree = ni.session(worm_traces.copies(rec, target_dt=0.5))
+        back = ni.open(ni.save(tree, tmp_path / "worm.zarr"))
+        original = back["recordings/original/recording"]
+        np.testing.assert_array_equal(original, values)
+        np.testing.assert_allclose(np.diff(original.time), 0.6)
+        calcium = back["recordings/calcium/recording"]
+        assert calcium.attrs["dt"] == 0.5
+        assert calcium.attrs["original_dt"] == pytest.approx(0.6)
+        assert [calcium.attrs["labeled"], calcium.attrs["unlabeled"]] == [3, 1]
+
+    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("step", [0.1, 0.3, 0.35, 0.7])
+    def test_every_kind_of_trace_has_the_clock_that_is_stored(self, step, target):
+        rec, _ = self.recording(step=step, jitter=0.2)
+        for name, out in worm_traces.copies(rec, target_dt=target).items():
+            if name != "original":
+                assert np.abs(np.diff(out.time) - out.attrs["dt"]).max() < 1e-6, name
+                assert out.attrs["sampling_rate"] == pytest.approx(1 / out.attrs["dt"]), name
+
+    def test_a_label_that_the_file_calls_uncertain_fills_no_slot(self):
+        rec, _ = self.recording()
+        doubtful = rec.assign_coords(is_labeled=("unit", [False, True, False, True]))
+        out = worm_traces.homogenise(doubtful)
+        assert out.sel(unit="AVAL").isnull().all()
+        loose = out.isel(unit=np.flatnonzero(~out.is_labeled.values))
+        assert list(loose.label.values) == ["AVAL", "?"]
+        assert list(loose.candidates.values) == ["AVAL", ""]
+
+    def test_more_unlabelled_traces_than_free_names(self):
+        rec = worm_traces.worm(
+            np.random.default_rng(0).normal(size=(20, 350)), np.arange(20.0), [""] * 350, function="made", attrs={}
+        )
+        out = worm_traces.homogenise(rec)
+        assert out.sizes["unit"] == 650
+        assert out.isel(unit=slice(None, 300)).isnull().all()
+        assert out.isel(unit=slice(300, None)).notnull().all()
+
+
+class TestStack:
+    def worm(self, labels, frames, step=0.6, seed=0):
+        rng = np.random.default_rng(seed)
+        rec = worm_traces.worm(
+            rng.normal(size=(frames, len(labels))), np.arange(frames) * step, labels, function="made", attrs={}
+        )
+        return worm_traces.homogenise(rec, target_dt=0.5)
+
+    def test_named_neurons_on_one_axis_and_nan_where_there_is_none(self):
+        worms = {"a": self.worm(["AVAL", "VB02", ""], 40), "b": self.worm(["AVAR", "AVAL"], 60, seed=1)}
+        out = worm_collection.stack(worms)
+        ni.check(out)
+        assert out.dims == ("subject", "time", "unit")
+        assert tuple(out.unit.values) == worm_neurons.order(300)
+        assert out.sizes["time"] == worms["b"].sizes["time"] > worms["a"].sizes["time"]
+        for name, rec in worms.items():
+            np.testing.assert_array_equal(out.sel(subject=name, time=rec.time.values), rec.isel(unit=slice(None, 300)))
+        assert out.sel(subject="a").isel(time=slice(worms["a"].sizes["time"], None)).isnull().all()
+        assert int(out.notnull().sum()) == sum(
+            int(rec.isel(unit=slice(None, 300)).notnull().sum()) for rec in worms.values()
+        )
+        assert out.attrs["history"][-1]["parameters"]["unlabeled_left_out"] == {"a": 1, "b": 0}
+        assert list(out.cell_class.sel(unit=["AVAL", "AVAR"]).values) == ["AVA", "AVA"]
+
+    def test_a_gap_of_one_worm_is_missing_and_a_gap_of_all_a_segment(self):
+        def gapped(seed):
+            time = np.concatenate([np.arange(20) * 0.5, 50 + np.arange(20) * 0.5])
+            rec = worm_traces.worm(
+                np.random.default_rng(seed).normal(size=(40, 1)), time, ["AVAL"], function="made", attrs={}
+            )
+            segments = rec.assign_coords(segment=("time", np.repeat([0, 1], 20)))
+            return worm_traces.homogenise(segments, target_dt=0.5)
+
+        both = worm_collection.stack({"a": gapped(0), "b": gapped(1)})
+        np.testing.assert_array_equal(both.segment, np.repeat([0, 1], 20))
+        assert both.sel(unit="AVAL").notnull().all()
+        mixed = worm_collection.stack({"a": gapped(0), "c": self.worm(["AVAL"], 60)})
+        assert int(mixed.sel(subject="a", unit="AVAL").notnull().sum()) == 40
+        ni.check(mixed)
+
+    def test_what_cannot_be_stacked(self):
+        worms = {"a": self.worm(["AVAL"], 40), "b": self.worm(["AVAL"], 40)}
+        with pytest.raises(ni.LoaderError, match="worm 'c' is not homogenised: pass it through worm_traces"):
+            worm_collection.stack(worms | {"c": worms["a"].drop_vars("is_labeled")})
+        rec = worm_traces.worm(np.eye(40), np.arange(40) * 0.6, [""] * 40, function="made", attrs={})
+        with pytest.raises(ni.LoaderError, match="worm 'c' has another step than 'a'"):
+            worm_collection.stack(worms | {"c": worm_traces.homogenise(rec, target_dt=0.4)})
+        with pytest.raises(ni.LoaderError, match="worm 'c' has another neuron order than 'a'"):
+            worm_collection.stack(worms | {"c": worm_traces.homogenise(rec, target_dt=0.5, neurons=302)})
+        with pytest.raises(ni.LoaderError, match="there are no worms to stack"):
+            worm_collection.stack({})
+
+
+class TestRealWorms:
+    def test_one_worm_all_worms_and_the_stack(self, mirror):
+        raw = ni.load("dag2023", item="2022-07-26-38", mirror=mirror)
+        assert raw.sizes == {"time": 800, "unit": 141}
+        assert list(ni.load_all("dag2023", mirror=mirror)) == ["2022-07-26-31", "2022-07-26-38", "2022-01-16-01"]
+        worms = ni.load_all("dag2023-common", mirror=mirror)
+        out = worm_collection.stack(worms)
+        ni.check(out)
+        assert out.sizes == {"subject": 3, "time": 1766, "unit": 300}
+        there = out.notnull().any("time")
+        assert list(there.sum("unit").values) == [rec.attrs["labeled"] for rec in worms.values()] == [99, 87, 0]
+        one = worms["2022-07-26-38"]
+        np.testing.assert_array_equal(
+            out.sel(subject="2022-07-26-38", unit="AVAL", time=one.time.values), one.sel(unit="AVAL")
+        )
+        named = {
+            name: rec.isel(unit=np.flatnonzero(rec.is_labeled.values))
+            for name, rec in worms.items() if rec.sizes["time"] == 1442
+        }  # fmt: skip
+        plain = ni.align.stack_subjects(named)
+        np.testing.assert_array_equal(plain, out.isel(subject=[0, 1], time=slice(None, 1442)))
+
+    def test_the_summary_counts_what_is_there(self, mirror):
+        raw = ni.load_all("dag2023", mirror=mirror)
+        found = worm_collection.summary(raw)
+        assert (found["worms"], found["neurons"]) == (3, 146 + 141 + 130)
+        assert found["minutes"] == pytest.approx(
+            sum(float(rec.time[-1] - rec.time[0]) for rec in raw.values()) / 60, abs=0.01
+        )
+        assert found["rate"] == pytest.approx(1 / 0.6, rel=0.02)
+        common = worm_collection.summary(ni.load_all("dag2023-common", mirror=mirror))
+        assert common.pop("minutes") == pytest.approx(found.pop("minutes"), abs=0.02)
+        assert common == found
+        labels = [worm_neurons.canonical(str(unit)) for rec in raw.values() for unit in rec.unit.values]
+        assert found["labeled"] == len([label for label in labels if label])
+        assert found["names"] == len({label for label in labels if label})

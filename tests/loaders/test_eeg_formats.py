@@ -1,5 +1,6 @@
 """What each real file holds, and files made here whose traps have one right outcome each."""
 
+import csv
 import re
 
 import mne
@@ -33,8 +34,42 @@ TABLE = {
 }  # fmt: skip
 
 
+OTHERS = {
+    # a part of the file beside it, which is in the table
+    "eeg/eeglab/eeglab_data.fdt": "is a part of eeglab_data.set, which lies beside it; pass that",
+    "eeg/mne_brainvision/test.eeg": "is a part of test.vhdr",
+    "eeg/mne_brainvision/test.vmrk": "is a part of test.vhdr",
+    # counts of a converter in a table for machine learning: no unit, no rate, no clock, and no format of MNE
+    "eeg/uci_eye_state/EEG_Eye_State.arff": r"Unsupported file type \(\.arff\)",
+    # light, for which there is no modality
+    "fnirs/mne_snirf/20220217_nirx_15_3_recording.snirf": "is SNIRF, light intensities of fNIRS, .* read it with mne",
+    # results of an analysis: a covariance, and estimates of sources on the cortex
+    "meg/mne_sample/sample_audvis_trunc-cov.fif": "Could not find measurement data",
+    "meg/mne_sample/sample_audvis_trunc-meg-lh.stc": r"Unsupported file type \(\.stc\)",
+    "meg/mne_sample/sample_audvis_trunc-meg-rh.stc": r"Unsupported file type \(\.stc\)",
+}
+"""File that is no recording of its own -> what is said of it."""
+FIELDTRIP = ("eeg/fieldtrip_neuromag306/averaged_v7.mat", "eeg/fieldtrip_neuromag306/averaged_v73.mat")
+"""In the table of test_eeg_matlab.py: they need an Info."""
+
+
+def test_no_file_of_the_mirror_is_left_out(mirror):
+    with (mirror / "FILES.tsv").open() as file:
+        rows = [row["path"] for row in csv.DictReader(file, delimiter="\t")]
+    assert {path for path in rows if path.startswith(("eeg/", "meg/", "ieeg/", "fnirs/"))} == {
+        *TABLE, *OTHERS, *FIELDTRIP,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_what_is_no_recording_says_so(mirror, path):
+    with pytest.raises(ni.LoaderError, match=OTHERS[path]) as caught:
+        eeg.load(mirror / path)
+    assert str(mirror / path) in str(caught.value)
+
+
 @pytest.mark.parametrize("path", TABLE)
-def test_every_real_file_is_what_the_table_says(mirror, path):
+def test_every_real_file_is_what_the_table_says(mirror, tmp_path, path):
     shape, rate, units, (first, last), events, names = TABLE[path]
     tree = eeg.load_session(mirror / path)
     rec = eeg.load(mirror / path)
@@ -46,6 +81,8 @@ def test_every_real_file_is_what_the_table_says(mirror, path):
     assert (tree["events"].sizes["event"] if "events" in tree.children else 0) == events
     clocks = {node["recording"].time.values.tobytes() for node in tree["recordings"].children.values()}
     assert len(clocks) == 1
+    ni.save(tree, tmp_path / "session.zarr")
+    assert ni.open(tmp_path / "session.zarr").identical(tree)
 
 
 def test_averages_are_trials_with_conditions(mirror):
@@ -256,31 +293,25 @@ def test_bids_datasets_take_entities(mirror, tmp_path):
         eeg.load(tmp_path, entities={"subject": "99"})
 
 
-def test_fieldtrip_needs_an_info(mirror, monkeypatch):
-    path = mirror / "eeg/fieldtrip_neuromag306/averaged_v7.mat"
-    with pytest.raises(ni.LoaderError, match=r"averaged_v7\.mat: a FieldTrip structure states no units .* pass info="):
-        eeg.load(path)
-    info = mne.io.read_info(mirror / "meg/mne_sample/sample_audvis_trunc_raw_sss.fif", verbose="error")
-    monkeypatch.setitem(__import__("sys").modules, "pymatreader", None)
-    with pytest.raises(ni.LoaderError, match="pymatreader is needed to read this and is not installed"):
-        eeg.load(path, info=info)
-
-
-def test_fieldtrip_averages_are_read_by_mne(mirror, monkeypatch):
-    import types
-
-    from scipy.io import loadmat
-
-    path = mirror / "eeg/fieldtrip_neuromag306/averaged_v7.mat"
-    stand_in = types.ModuleType("pymatreader")  # scipy reads these files too; MNE asks for this library
-    stand_in.read_mat = lambda name, **_: loadmat(name, simplify_cells=True)
-    monkeypatch.setitem(__import__("sys").modules, "pymatreader", stand_in)
-    data = loadmat(path, simplify_cells=True)["data"]
-    info = mne.create_info([str(name) for name in data["label"]], 600.0, "grad")
-    rec = eeg.load(path, info=info)
-    theirs = mne.read_evoked_fieldtrip(path, info)
-    np.testing.assert_array_equal(rec.values, theirs.data.T)
-    assert (rec.attrs["units"], rec.sizes["time"]) == ("T/m", data["time"].size)
+def test_electrodes_of_a_bids_dataset_have_their_places(tmp_path):
+    mne_bids = pytest.importorskip("mne_bids")
+    path, counts = _brainvision(tmp_path)
+    raw = mne.io.read_raw_brainvision(path, verbose="error")
+    raw.set_channel_types({"E0": "seeg", "E1": "ecog"}, verbose="error")
+    places = {"E0": (-0.01, 0.02, 0.03), "E1": (0.04, 0.0, 0.05)}
+    raw.set_montage(mne.channels.make_dig_montage(places, coord_frame="mni_tal"), on_missing="ignore", verbose="error")
+    raw.info["line_freq"] = 50
+    root = tmp_path / "study"
+    where = mne_bids.BIDSPath(subject="02", session="x", task="rest", datatype="ieeg", root=root)
+    mne_bids.write_raw_bids(raw, where, verbose="error")
+    rec = eeg.load(root, entities={"subject": "02", "session": "x"})
+    assert (rec.attrs["modality"], rec.attrs["units"], rec.attrs["session"]) == ("ieeg", "V", "x")
+    assert list(rec.channel_type.values) == ["seeg", "ecog"]
+    np.testing.assert_allclose(rec.values, counts * 0.1e-6, rtol=1e-12)
+    np.testing.assert_allclose(np.stack([rec.x, rec.y, rec.z], axis=1), list(places.values()), atol=1e-9)
+    events = eeg.load_session(root, entities={"subject": "02"})["events"].to_dataset()
+    assert float(events.onset[-1]) == pytest.approx(899 / 500)
+    assert list(events.trial_type.values)[-1] == "Stimulus/S  1"
 
 
 def test_eeglab_epochs_are_trials(tmp_path):

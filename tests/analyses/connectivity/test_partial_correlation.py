@@ -7,7 +7,6 @@ import sklearn.covariance as peer
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
-from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity.partial_correlation import _partial
 from neurointerp.errors import AnalysisError
 
@@ -98,9 +97,9 @@ def test_a_constant_unit_is_left_out_and_counted():
 
 def test_torch_agrees_with_numpy():
     torch = pytest.importorskip("torch")
-    z = scaled(_chain())[0] * 20.0
-    found, amount = _partial(torch.tensor(z), "ledoit_wolf", None)
-    expected, same = _partial(z, "ledoit_wolf", None)
+    values = _chain() + 5.0
+    found, amount, _ = _partial(torch.tensor(values), "ledoit_wolf", None)
+    expected, same, _ = _partial(values, "ledoit_wolf", None)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-10)
     assert amount == pytest.approx(same, abs=1e-10)
 
@@ -131,3 +130,56 @@ def test_resting_parcels_equal_nilearn_and_are_closest_to_their_twin(mirror):
     place = {key: i for i, key in enumerate(table)}
     twins = [(place[key], place[(*key[:2], "rh")]) for key in table if key[2] == "lh" and (*key[:2], "rh") in place]
     assert np.mean([size[left].argmax() == right for left, right in twins]) > 0.5
+
+
+def _with_holes(samples=3000, units=6, share=0.15):
+    values = _chain(samples, units)
+    values[np.random.default_rng(5).random(values.shape) < share] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "empirical"}, {"method": "graphical_lasso", "alpha": 0.05}])
+def test_the_chain_is_found_where_values_are_missing(options):
+    values = _with_holes()
+    found = connectivity.partial_correlation(_recording(values), **options)
+    distance = np.abs(np.subtract.outer(range(6), range(6)))
+    size = np.abs(found.connectivity.values)
+    assert size[distance == 1].min() > 0.2
+    assert size[distance > 1].max() < 0.15
+    assert int(found.samples.min()) == (~np.isnan(values)).astype(int).T.dot(~np.isnan(values)).min()
+
+
+def test_missing_values_are_left_out_pair_by_pair():
+    values = _with_holes(500)
+    there = (~np.isnan(values)).astype(int)
+    samples = there.T @ there
+    covariance = pd.DataFrame(values).cov().values * (samples - 1) / samples  # pandas divides by one less
+    scale = np.sqrt(np.diag(covariance))
+    expected = _from_precision(np.linalg.inv(covariance / np.outer(scale, scale)))
+    found = connectivity.partial_correlation(_recording(values), method="empirical").connectivity
+    np.testing.assert_allclose(found.values, expected, rtol=0, atol=1e-9)
+
+
+def test_what_pairs_cannot_say_is_refused():
+    values = _chain(30, 6)
+    values[:15, 0], values[15:, 1] = np.nan, np.nan
+    with pytest.raises(AnalysisError, match="1 pairs of units have fewer than 2 samples in common"):
+        connectivity.partial_correlation(_recording(values))
+    with pytest.raises(AnalysisError, match="cross-validation of the penalty needs whole samples; pass alpha"):
+        connectivity.partial_correlation(_recording(_with_holes(200)), method="graphical_lasso")
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    x[:20, 1], x[20:40, 2], x[40:, 1] = x[:20, 0], x[20:40, 0], -x[40:, 2]  # r = 1, 1 and -1: no such three units
+    x[:20, 2], x[20:40, 1], x[40:, 0] = np.nan, np.nan, np.nan
+    with pytest.raises(AnalysisError, match=r"is singular .* pairs with different samples"):
+        connectivity.partial_correlation(_recording(x), method="empirical")
+
+
+def test_subjects_are_averaged_on_fishers_z():
+    values = np.stack([_chain(200, 5, seed) for seed in range(3)])
+    rec = ni.recording(values, modality="fmri", units="1", dims=("subject", "time", "unit"), sampling_rate=0.5)
+    found = connectivity.partial_correlation(rec)
+    each = [connectivity.partial_correlation(_recording(one)) for one in values]
+    np.testing.assert_allclose(found.by_subject, [one.connectivity for one in each], atol=1e-12)
+    np.testing.assert_allclose(found.shrinkage, [one.shrinkage for one in each], atol=1e-12)
+    z = np.arctanh(found.by_subject.values[:, 0, 1:])
+    np.testing.assert_allclose(found.connectivity[0, 1:], np.tanh(z.mean(axis=0)), atol=1e-12)

@@ -61,6 +61,51 @@ def test_equals_mne_connectivity(mode, samples, dtype, scale, tolerance):
     np.testing.assert_allclose(found.psi.values[LOWER], slope.get_data("dense")[LOWER][:, 0], rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-5)])
+@pytest.mark.parametrize(("samples", "cycles"), [(200, 5.0), (201, 3.0)])
+def test_wavelets_equal_mne_connectivity(samples, cycles, dtype, tolerance):
+    mne_connectivity = pytest.importorskip("mne_connectivity")
+    values = _epochs(samples=samples)
+    values -= values.mean(axis=-1, keepdims=True)
+    frequencies = [8.0, 11.0, 20.0, 33.0]
+    given = {"mode": "morlet", "frequencies": frequencies, "cycles": cycles}
+    found = connectivity.spectral(_recording(values.transpose(0, 2, 1).astype(dtype)), **given)
+    band = {"mode": "cwt_morlet", "cwt_freqs": np.array(frequencies), "cwt_n_cycles": cycles, "fmin": 1, "fmax": 50}
+    expected = mne_connectivity.spectral_connectivity_epochs(
+        values.astype(dtype).astype(float), method=list(PEERS.values()), sfreq=100.0, verbose=False, **band
+    )
+    assert found.coherence.dims == ("source", "target", "frequency", "time")
+    np.testing.assert_allclose(found["time"], expected[0].times)
+    for name, peer in zip(PEERS, expected, strict=True):
+        # of 20 epochs, the sign of a lag that is 0 to rounding is a twentieth of the index
+        allowed = 0.1001 if (name, dtype) == ("pli", np.float32) else tolerance
+        assert found[name].dtype == dtype
+        np.testing.assert_allclose(found[name].values[LOWER], peer.get_data("dense")[LOWER], rtol=0, atol=allowed)
+    coherency = found.coherence  # of which the slope is, at each time, a sum over neighbouring frequencies
+    assert found.psi.dims == ("source", "target", "time")
+    slope = mne_connectivity.phase_slope_index(
+        values.astype(dtype).astype(float), sfreq=100.0, verbose=False, **(band | {"fmin": 7.9, "fmax": 33.1})
+    )
+    np.testing.assert_allclose(found.psi.values[LOWER], slope.get_data("dense")[LOWER][:, 0], rtol=0, atol=tolerance)
+    few = connectivity.coherence(_recording(values.transpose(0, 2, 1).astype(dtype)), decimate=10, **given)
+    np.testing.assert_allclose(few.connectivity, coherency[..., ::10], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(few["time"], found["time"][::10])
+
+
+def test_wavelets_follow_a_lag_that_comes_and_goes():
+    rng = np.random.default_rng(0)
+    t = np.arange(300) / 100
+    phase = rng.uniform(0, 2 * np.pi, (60, 1))
+    there = (t > 1.5)[None]
+    first, noise = np.cos(2 * np.pi * 10 * t + phase), rng.standard_normal((60, 300))
+    second = np.where(there, np.cos(2 * np.pi * 10 * t + phase - np.pi / 3), noise)
+    epochs = np.stack([first, second], axis=-1) + 0.3 * rng.standard_normal((60, 300, 2))
+    found = connectivity.wpli2_debiased(_recording(epochs), mode="morlet", frequencies=[10.0], decimate=50).connectivity
+    at = found[0, 1, 0]
+    assert float(at.sel(time=2.5)) > 0.9
+    assert abs(float(at.sel(time=0.5))) < 0.3
+
+
 def test_each_function_gives_its_part_of_one_pass():
     recording = _recording(_epochs().transpose(0, 2, 1), coords={"region": ("unit", list("aabbc"))})
     options = {"mode": "fourier", "fmin": 2.0, "fmax": 30.0, "window": 50, "step": 25}
@@ -168,7 +213,15 @@ def test_permuted_units_permute_the_answer():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "morlet"}, "mode is 'morlet'; one of multitaper, fourier is needed"),
+        ({"mode": "stockwell"}, "mode is 'stockwell'; one of multitaper, fourier, morlet is needed"),
+        ({"mode": "morlet"}, r"mode 'morlet' takes frequencies=\[...\] and cycles, not fmin None"),
+        (
+            {"mode": "morlet", "frequencies": [4.0, 10.0]},
+            "wavelet of 7 cycles at 4 has 279 .* take frequencies above 5.57",
+        ),
+        ({"mode": "morlet", "frequencies": [20.0, 10.0]}, "2 or more, ascending, above 0 and up to half"),
+        ({"mode": "morlet", "frequencies": [20.0, 30.0], "decimate": 0}, "cycles 7.0 and decimate 0"),
+        ({"frequencies": [20.0]}, "frequencies are those of wavelets; with mode='multitaper' pass fmin and fmax"),
         ({"measures": ("coh",)}, "a measure is 'coh'; one of coherence, imaginary_coherence, plv"),
         ({"window": 201}, "no segment holds a window of 201 samples, the longest has 200; pass a shorter window"),
         ({"window": 2}, "a window of 2 samples every 2; at least 4 every 1 are needed"),

@@ -1,0 +1,148 @@
+"""Regressions on the past of units, all from the products of one matrix of lagged values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurointerp.errors import AnalysisError
+
+LARGEST_ORDER = 10
+"""The largest order that is tried where none is given."""
+
+
+def fitted(
+    z: np.ndarray, parts: Sequence[slice], order: int | None, together: bool, analysis: str
+) -> tuple[int, np.ndarray, int]:
+    """Give the order, checked or chosen, the centred products of present and past, and how many samples they sum.
+
+    `together` says whether all units are regressed on all, or pair by pair.
+    """
+    if order is not None and order < 1:
+        raise AnalysisError(f"{analysis}: order is {order!r}; at least 1 sample of past is needed")
+    most = _reach(parts, z.shape[1], together)
+    if (order or 1) > most:
+        raise AnalysisError(
+            f"{analysis}: order {order or 1} of {z.shape[1]} units{' together' if together else ''} has too few "
+            f"samples ({len(z)} in {len(parts)} segments), which reach order {most}; "
+            + ("take fewer units (pca)" if together else "take longer segments")
+        )
+    lags = _chosen(z, parts, min(most, LARGEST_ORDER), together, analysis) if order is None else order
+    return (lags, *lagged_gram(z, parts, lags))
+
+
+def rows(parts: Sequence[slice], order: int) -> NDArray[np.int64]:
+    """Give the samples that have `order` samples of past in their stretch."""
+    return np.concatenate([np.arange(part.start + order, max(part.stop, part.start + order)) for part in parts])
+
+
+def _reach(parts: Sequence[slice], units: int, together: bool) -> int:
+    """Give the largest order whose regressions leave as many samples free as they have parameters."""
+    order, predictors = 0, units if together else 2
+    sizes = np.array([part.stop - part.start for part in parts], dtype=np.int64)
+    while np.maximum(sizes - order - 1, 0).sum() >= 2 * (predictors * (order + 1) + 1):
+        order += 1
+    return order
+
+
+def lagged_gram(z: np.ndarray, parts: Sequence[slice], order: int) -> tuple[np.ndarray, int]:
+    """Give the centred products (lag, unit, lag, unit) of the present (lag 0) and past, and how many samples.
+
+    Only those with the present are products over all samples: from lags (a, b) to (a + 1, b + 1) one sample leaves
+    and one enters in each stretch.
+    """
+    present, units = z.copy(), z.shape[1]
+    long = [part for part in parts if part.stop - part.start > order]
+    for part in parts:
+        present[part.start : part.start + order] = 0  # has no such past in its stretch
+    used = rows(parts, order)
+    first = [z[[part.start + order - 1 - lag for part in long]] for lag in range(order)]
+    last = [z[[part.stop - 1 - lag for part in long]] for lag in range(order)]
+    gram = np.empty((order + 1, units, order + 1, units))
+    for lag in range(order + 1):
+        gram[0, :, lag] = present[lag:].T @ z[: len(z) - lag]
+        gram[lag, :, 0] = gram[0, :, lag].T
+    for a in range(order):
+        for b in range(a, order):
+            gram[a + 1, :, b + 1] = gram[a, :, b] + first[a].T @ first[b] - last[a].T @ last[b]
+            gram[b + 1, :, a + 1] = gram[a + 1, :, b + 1].T
+    total = np.stack([z[used - lag].sum(axis=0) for lag in range(order + 1)]).ravel()
+    flat = gram.reshape((order + 1) * units, -1)
+    flat -= np.outer(total, total / len(used))
+    return gram, len(used)
+
+
+def _residual(power: np.ndarray, cross: np.ndarray, inner: np.ndarray, analysis: str) -> np.ndarray:
+    """Give the residual sums of squares of regressions from their products, refusing dependent predictors."""
+    try:
+        factor = np.linalg.cholesky(inner)
+        smallest = np.diagonal(factor, axis1=-2, axis2=-1).min(initial=np.inf) ** 2
+    except np.linalg.LinAlgError:
+        smallest = 0.0
+    if smallest <= 10 * inner.shape[-1] * np.finfo(np.float64).eps * np.abs(inner).max(initial=0.0):
+        raise AnalysisError(
+            f"{analysis}: the pasts of units are linearly dependent (units that are copies or sums of others, or a "
+            "common average reference); drop some units first"
+        )
+    half = np.linalg.solve(factor, cross[..., None])[..., 0]
+    return np.asarray(power - (half**2).sum(axis=-1))
+
+
+def pairs(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Give the residuals (source, target) of pairs without and with the source, and the number of predictors."""
+    units = gram.shape[1]
+    blocks = gram.transpose(1, 3, 0, 2)  # (unit, unit, lag, lag)
+    same = np.arange(units)
+    own, cross, power = blocks[same, same, 1:, 1:], blocks[same, same, 0, 1:], blocks[same, same, 0, 0]
+    reduced = _residual(power, cross, own, analysis)
+    full = np.ones((units, units))
+    for target in range(units):
+        sources = np.delete(same, target)
+        inner = np.empty((units - 1, 2 * order, 2 * order))
+        inner[:, :order, :order] = own[target]
+        inner[:, order:, order:] = own[sources]
+        inner[:, :order, order:] = blocks[target, sources, 1:, 1:]
+        inner[:, order:, :order] = inner[:, :order, order:].swapaxes(1, 2)
+        known = np.broadcast_to(cross[target], (units - 1, order))
+        both = np.concatenate([known, blocks[target, sources, 0, 1:]], axis=1)
+        full[sources, target] = _residual(power[target], both, inner, analysis)
+    return np.tile(reduced, (units, 1)), full, 2 * order
+
+
+def conditioned(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Give the residuals (source, target) without the source and with all, and the number of predictors."""
+    units = gram.shape[1]
+    past = gram[1:, :, 1:, :].reshape(order * units, order * units)
+    cross = gram[0, :, 1:, :].reshape(units, order * units)
+    power = np.diag(gram[0, :, 0, :])
+    full = _residual(power, cross, past, analysis)
+    reduced = np.empty((units, units))
+    owner = np.tile(np.arange(units), order)
+    for source in range(units):
+        keep = owner != source
+        if not keep.any():
+            reduced[source] = power
+            continue
+        reduced[source] = _residual(power, cross[:, keep], past[np.ix_(keep, keep)], analysis)
+    return reduced, np.tile(full, (units, 1)), order * units
+
+
+def _chosen(z: np.ndarray, parts: Sequence[slice], most: int, together: bool, analysis: str) -> int:
+    """Give the order from 1 to `most` of smallest BIC, all on the samples that have `most` samples of past."""
+    gram, count = lagged_gram(z, parts, most)
+    units = z.shape[1]
+    scores = []
+    for order in range(1, most + 1):
+        part = gram[: order + 1, :, : order + 1]
+        if together:
+            past = part[1:, :, 1:].reshape(order * units, order * units)
+            cross = part[0, :, 1:].reshape(units, order * units)
+            noise = part[0, :, 0] - cross @ np.linalg.solve(past, cross.T)
+            scores.append(count * np.linalg.slogdet(noise / count)[1] + order * units**2 * np.log(count))
+        else:
+            _, full, known = pairs(part, order, analysis)
+            off = ~np.eye(units, dtype=bool)
+            scores.append(count * np.log(full[off]).mean() + known * np.log(count) if off.any() else 0.0)
+    return int(np.argmin(scores)) + 1

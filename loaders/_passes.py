@@ -1,0 +1,143 @@
+"""One pass of a model over a batch, and what its sites held, as rows of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurointerp.errors import LoaderError
+from neurointerp.models.running import Run
+from neurointerp.models.sites import Site
+from neurointerp.models.taps import tapped
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts side by side: which tokens are real, and which of them are kept."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    keep: torch.Tensor
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    longest: int
+    """Tokens of the longest of all prompts, not only of these: what the keys of a pattern are padded to."""
+
+
+class Capture:
+    """Passes of one model with the same sites. Each gives what the sites held, in the dtype of the run."""
+
+    def __init__(self, run: Run, sites: Sequence[Site]) -> None:
+        self.run, self.sites = run, sites
+        self.widths: list[int] = []
+        """Features of each site, known after the first pass over prompts."""
+
+    def prompts(self, batch: Batch) -> np.ndarray:
+        """Run prompts, and give (token kept, unit) with the sites side by side."""
+        run = self.run
+        kwargs: dict[str, Any] = {}
+        if "attention_mask" in run.accepts:
+            kwargs["attention_mask"] = batch.mask
+        if any(batch.starts) and "position_ids" in run.accepts:
+            kwargs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
+        args = () if "input_ids" in run.accepts else (batch.ids,)
+        if not args:
+            kwargs["input_ids"] = batch.ids
+        whole = bool(batch.keep.all())
+        where = None if whole else batch.keep.reshape(-1).nonzero().squeeze(1)
+        rows = batch.keep.numel() if where is None else len(where)
+        if not self.widths:
+            held: list[list[torch.Tensor]] = [[] for _ in self.sites]
+            self._pass([lambda t, h=h, s=s: h.append(_kept(t, s, batch, where).clone()) for h, s in
+                        zip(held, self.sites, strict=True)], args, kwargs)  # fmt: skip
+            self.widths = [one[0].shape[1] for one in held]
+            return np.concatenate([to_numpy(one[0]) for one in held], axis=1)
+        buffer = _buffer(rows, sum(self.widths), run)
+        columns = np.cumsum([0, *self.widths])
+
+        def put(tensor: torch.Tensor, site: Site, start: int, stop: int) -> None:
+            # Copied at once: a later module may write into the same memory.
+            buffer[:, start:stop].copy_(_kept(tensor, site, batch, where))
+
+        taps = [
+            partial(put, site=site, start=int(start), stop=int(stop))
+            for site, start, stop in zip(self.sites, columns, columns[1:], strict=False)
+        ]
+        self._pass(taps, args, kwargs)
+        return to_numpy(buffer)
+
+    def rows(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
+        """Run what is given as it is, and give what each site held."""
+        held: list[list[torch.Tensor]] = [[] for _ in self.sites]
+        taps = [lambda tensor, into=into: into.append(tensor.clone()) for into in held]
+        self._pass(taps, args, kwargs)
+        return [to_numpy(one[0]) for one in held]
+
+    def _pass(self, taps: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        import torch
+
+        ran = [0] * len(self.sites)
+
+        def counted(number: int, tap: Any, tensor: torch.Tensor) -> None:
+            ran[number] += 1
+            if ran[number] == 1:
+                tap(tensor)
+
+        watched = [(site, partial(counted, i, tap)) for i, (site, tap) in enumerate(zip(self.sites, taps, strict=True))]
+        with tapped(self.run.model, watched), torch.inference_mode():
+            self.run(*args, **kwargs)
+        for site, count in zip(self.sites, ran, strict=True):
+            if count != 1:
+                raise LoaderError(f"site {site.path!r} ran {count} times in one pass; choose a module that runs once")
+
+
+def _kept(tensor: torch.Tensor, site: Site, batch: Batch, where: torch.Tensor | None) -> torch.Tensor:
+    """Give (token kept, unit) of what a site held."""
+    if site.is_pattern:
+        return _pattern_rows(tensor, batch)
+    if tensor.ndim != 3 or tensor.shape[:2] != batch.keep.shape:
+        prompts, tokens = batch.keep.shape
+        raise LoaderError(
+            f"site {site.path!r}: its {site.side} has shape {tuple(tensor.shape)}; "
+            f"(prompt, token, unit) = ({prompts}, {tokens}, any) is needed"
+        )
+    flat = tensor.reshape(-1, tensor.shape[2])
+    return flat if where is None else flat.index_select(0, where)
+
+
+def _pattern_rows(pattern: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Give (token kept, head and key): a key that the prompt does not have is NaN, one that is not looked at 0."""
+    import torch
+
+    heads = pattern.shape[1]
+    if pattern.shape[2:] != (batch.keep.shape[1],) * 2:
+        raise LoaderError(f"an attention pattern has shape {tuple(pattern.shape)}: one square per prompt is needed")
+    rows = []
+    for i, (start, size) in enumerate(zip(batch.starts, batch.lengths, strict=True)):
+        own = slice(start, start + size)
+        block = pattern.new_full((size, heads, batch.longest), float("nan"))
+        block[:, :, :size] = pattern[i, :, own, own].transpose(0, 1)
+        rows.append(block.reshape(size, -1)[batch.keep[i, own]])
+    return torch.cat(rows)
+
+
+def _buffer(rows: int, units: int, run: Run) -> torch.Tensor:
+    import torch
+
+    dtype = torch.float32 if run.dtype == torch.bfloat16 else run.dtype
+    return torch.empty(rows, units, dtype=dtype, device=run.device)
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """Give values as numpy has them; bfloat16, which it lacks, as float32."""
+    import torch
+
+    known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return np.asarray(known.cpu().numpy())

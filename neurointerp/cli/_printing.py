@@ -1,0 +1,59 @@
+"""What commands print: data on stdout, as a table for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def print_description(rec: xr.DataArray, as_json: bool) -> None:
+    if as_json:
+        about = {
+            "name": rec.name, "dims": list(rec.dims), "sizes": {str(k): int(v) for k, v in rec.sizes.items()},
+            "dtype": str(rec.dtype), "coords": sorted(map(str, rec.coords)), "attrs": rec.attrs,
+        }  # fmt: skip
+        return echo(json.dumps(about))
+    from neurointerp.cli._describing import described
+
+    rows = described(rec)
+    width = max(len(what) for what, _ in rows)
+    echo("\n".join(f"{what:{width}}  {value}" for what, value in rows))
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...] = ()) -> None:
+    if as_json:
+        echo(json.dumps(rows))
+        return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    columns = [key for key in rows[0] if key not in hide]
+    table = Table(*(Column(key, no_wrap=key != columns[-1]) for key in columns), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            *(" ".join(map(str, row[key])) if isinstance(row[key], list) else str(row[key]) for key in columns)
+        )
+    Console(width=None if sys.stdout.isatty() else 400, markup=False).print(table)
+
+
+def print_summary(tree: xr.DataTree) -> None:
+    """Print the table of figures: value and z-score of each recording."""
+    summary = tree.to_dataset(inherit=False)
+    labels = zip(summary["recording"].values, summary["kind"].values, strict=True)
+    names = [f"{name} ({kind})" for name, kind in labels]
+    rows = []
+    for j, metric in enumerate(summary["metric"].values):
+        values, z = summary["summary"].values[:, j, 0], summary["z_score"].values[:, j]
+        cells = {name: f"{v:.3g} (z {s:.3g})" for name, v, s in zip(names, values, z, strict=True)}
+        rows.append({"figure": str(metric), **cells})
+    print_rows(rows, False)
+
+
+def echo(text: str | None) -> None:
+    typer.echo(text or "")

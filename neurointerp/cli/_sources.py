@@ -1,0 +1,88 @@
+"""What the words of a command stand for: recordings, analyses and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurointerp.errors import AnalysisError, LoaderError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def source_of(
+    text: str, *, mirror: str | None = None, modality: str | None = None, units: str | None = None,
+    rate: float | None = None, bin_width: float | None = None, entities: dict[str, str] | None = None,
+) -> xr.DataArray:  # fmt: skip
+    """Give the recording that an argument names: a dataset (`id` or `id:item`), a store or a raw file."""
+    from neurointerp import manifest
+    from neurointerp.loaders import raw
+
+    if text.partition(":")[0] in manifest.datasets():
+        return dataset_of(text, mirror)
+    if not Path(text).exists():
+        raise LoaderError(f"{text!r} is neither a dataset nor a path; datasets: {', '.join(manifest.datasets())}")
+    return raw.load(
+        text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width, entities=entities
+    )  # fmt: skip
+
+
+def entities_of(
+    subject: str | None, session: str | None, task: str | None, run: str | None, others: list[str] | None
+) -> dict[str, str]:
+    """Give the entities of BIDS that the options of a command name."""
+    bad = [pair for pair in others or [] if not all(pair.partition("="))]
+    if bad:
+        raise LoaderError(f"--entity {bad[0]!r}: name=value is needed, such as space=MNI152NLin6Asym")
+    named = {"subject": subject, "session": session, "task": task, "run": run}
+    given = {name: value for name, value in named.items() if value is not None}
+    return given | {pair.partition("=")[0]: pair.partition("=")[2] for pair in others or []}
+
+
+def dataset_of(text: str, mirror: str | None, manifest_file: Path | None = None) -> xr.DataArray:
+    from neurointerp import manifest
+
+    name, _, item = text.partition(":")
+    return manifest.load(name, item or None, mirror=mirror, manifest=manifest_file)
+
+
+def several(
+    ids: list[str], mirror: str | None, modality: list[str], units: str | None, rate: float | None,
+    bin_width: float | None,
+) -> dict[str, xr.DataArray]:  # fmt: skip
+    from neurointerp import manifest
+
+    files = [text for text in ids if text.partition(":")[0] not in manifest.datasets() and ".zarr" not in text]
+    if len(modality) > 1 and len(modality) != len(files):
+        raise LoaderError(f"{len(modality)} --modality for {len(files)} raw files: give one for all, or one each")
+    given = modality * len(files) if len(modality) == 1 else modality
+    kinds = dict(zip(files, given, strict=True)) if given else {}
+    out: dict[str, xr.DataArray] = {}
+    for text in ids:
+        rec = source_of(text, mirror=mirror, modality=kinds.get(text), units=units, rate=rate, bin_width=bin_width)
+        name = str(rec.name)
+        out[name if name not in out else f"{name}-{len(out)}"] = rec
+    return out
+
+
+def method_of(name: str) -> Any:
+    from importlib import import_module
+
+    family, _, method = name.partition(".")
+    try:
+        module = import_module(f"neurointerp.analyses.{family}")
+    except ModuleNotFoundError as error:
+        raise AnalysisError(f"no family of analyses {family!r}; methods are named family.method") from error
+    if method not in getattr(module, "__all__", ()):
+        raise AnalysisError(f"{family} has no method {method!r}; it has: {', '.join(module.__all__)}")
+    return getattr(module, method)
+
+
+def options_of(pairs: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    bad = [pair for pair in pairs or [] if "=" not in pair]
+    if bad:
+        raise AnalysisError(f"--option {bad[0]!r}: name=value is needed, such as rank=4")
+    return {pair.partition("=")[0]: yaml.safe_load(pair.partition("=")[2]) for pair in pairs or []}

@@ -1,0 +1,132 @@
+"""Commands for studies: analyze, compare, report; and doctor."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurointerp.cli._folder import deliver, staging_folder
+from neurointerp.cli._options import AsJson, BinWidth, Mirror, Modality, Rate, Seed, Units
+from neurointerp.cli._printing import echo, print_rows, print_summary
+from neurointerp.cli._sources import method_of, options_of, several, source_of
+from neurointerp.errors import AnalysisError
+
+
+def analyze(
+    method: Annotated[str, typer.Argument(help="family.method, such as factorization.semi_nmf.")],
+    sources: Annotated[list[str], typer.Argument(help="Datasets or paths.")],
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="name=value, such as rank=4.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Store to write the result to (.zarr).")] = None,
+    mirror: Mirror = None,
+    seed: Seed = 0,
+    overwrite: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one analysis and write or describe its result."""
+    from neurointerp import store
+
+    call = method_of(method)
+    recs = [source_of(source, mirror=mirror) for source in sources]
+    try:
+        result = call(*recs, **options_of(option), seed=seed)
+    except TypeError as error:
+        raise AnalysisError(f"{method}: {error}; options are given as --option name=value") from error
+    if out is not None:
+        store.save(result, out, overwrite=overwrite)
+    variables = {
+        str(name): {"dims": list(map(str, v.dims)), "shape": list(v.shape), "value": v.item() if v.ndim == 0 else None}
+        for name, v in result.data_vars.items()
+    }
+    rows = [{"variable": name, **about} for name, about in variables.items()]
+    echo(json.dumps({"attrs": result.attrs, "variables": variables})) if as_json else print_rows(rows, False)
+
+
+def compare(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Datasets or paths; the embedded five by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, summary.csv and results.zarr.")] = Path("compare"),
+    mirror: Mirror = None,
+    modality: Modality = None,
+    units: Units = None,
+    rate: Rate = None,
+    bin_width: BinWidth = None,
+    max_units: Annotated[int | None, typer.Option(help="Match to at most this many units.")] = None,
+    max_samples: Annotated[int | None, typer.Option(help="Match to at most this many samples.")] = None,
+    nulls: Annotated[int, typer.Option(help="Circular-shift surrogates per recording.")] = 20,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Set recordings side by side on the same figures, with their nulls, and write one report."""
+    from neurointerp import manifest, report, store
+    from neurointerp.analyses import comparison
+
+    report.require_libraries()  # before the work, not after it
+    stage = staging_folder(out)
+    try:
+        ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
+        recs = several(ids, mirror, modality or [], units, rate, bin_width)
+        tree = comparison.compare(recs, units=max_units, samples=max_samples, nulls=nulls, seed=seed)
+        rows = report.table(tree)
+        rows.to_csv(stage / "summary.csv", index=False, lineterminator="\n", float_format="%.6g")
+        report.write(tree, stage / "report.html", command=shlex.join(["neurointerp", *sys.argv[1:]]))
+        store.save(tree, stage / "results.zarr")
+        deliver(stage, out)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    if as_json:
+        echo(rows.to_json(orient="records"))
+    else:
+        print_summary(tree)
+    logging.getLogger("neurointerp").info("report: %s", out / "report.html")
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="The results.zarr of a comparison.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the HTML report of a finished comparison again."""
+    from neurointerp import report as html
+    from neurointerp import store
+
+    tree = store.open(results)
+    if not hasattr(tree, "subtree"):
+        raise AnalysisError(f"{results} is not a comparison: give the results.zarr that compare wrote")
+    html.write(tree, out, command=f"neurointerp report {results}")
+    echo(json.dumps({"report": str(out)}) if as_json else str(out))
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Tell what is installed, what each missing extra would add, and where the cache is."""
+    from importlib import metadata
+
+    from neurointerp import fetch, recordings
+
+    wanted = {
+        "eeg": ("mne", "EEG, MEG and iEEG files"), "fmri": ("nibabel", "NIfTI images"),
+        "nwb": ("pynwb", "NWB files"), "spikes": ("neo", "spike-sorting formats"),
+        "models": ("torch", "recording torch models"), "report": ("matplotlib", "the HTML report"),
+        "dask": ("dask", "larger than memory"), "demo": ("nitime", "the embedded fMRI recording"),
+        "parquet": ("pyarrow", "the flat table of worms"),
+    }  # fmt: skip
+    rows = []
+    for extra, (library, adds) in wanted.items():
+        try:
+            state = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            state = f"missing: pip install 'neurointerp[{extra}]'"
+        rows.append({"extra": extra, "library": library, "adds": adds, "installed": state})
+    about = {"neurointerp": recordings.version(), "python": sys.version.split()[0], "cache": str(fetch.cache_folder())}
+    if as_json:
+        echo(json.dumps({**about, "extras": rows}))
+    else:
+        echo("\n".join(f"{key}: {value}" for key, value in about.items()))
+        print_rows(rows, False)

@@ -1,0 +1,243 @@
+"""Recordings that stream to a store: the same bytes, bounded memory, taken up after a kill; generation; training."""
+
+import importlib.util
+import logging
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp.loaders import _streams, activations
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).parent / "killed_recorder.py"
+PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [20, 21, 22, 23, 24], [30]]
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture
+def recorder(torch, monkeypatch):
+    """Give what the killed process runs."""
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", 2**13)
+    spec = importlib.util.spec_from_file_location("killed_recorder", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    before = ni.store.chunks.CHUNK_BYTES
+    spec.loader.exec_module(module)
+    assert before == ni.store.chunks.CHUNK_BYTES
+    return module
+
+
+def test_a_streamed_recording_is_the_one_in_memory(recorder, torch, tmp_path):
+    model, prompts = recorder.model(), recorder.prompts()
+    options = {"sites": [*recorder.SITES, "L0.attn.pattern"], "batch_size": 5, "padding": "left"}
+    memory = activations.record(model, prompts, **options)
+    stored = activations.record(model, prompts, out=tmp_path / "a.zarr", **options)
+    assert stored.identical(memory)
+    assert ni.digest(stored) == ni.digest(memory)
+    assert ni.verify(tmp_path / "a.zarr") > 50
+    saved = ni.save(memory, tmp_path / "b.zarr")
+    assert (saved / "digests.json").read_bytes() == (tmp_path / "a.zarr" / "digests.json").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", "b.zarr"]
+    with pytest.raises(ni.StoreError, match="exists already"):
+        activations.record(model, prompts, out=tmp_path / "a.zarr", **options)
+    again = activations.record(model, prompts[:9], out=tmp_path / "a.zarr", overwrite=True, **options)
+    assert again.sizes["time"] == sum(map(len, prompts[:9]))
+
+
+def test_rows_stream_too(small_model, torch, tmp_path):
+    images = torch.randn(11, 3, 12, 12)
+    for pool in (None, "mean"):
+        options = {"sites": ["L1.resid.post"], "batch_size": 4, "pool": pool, "stimulus": [f"i{i}" for i in range(11)]}
+        stored = activations.record(
+            small_model("vit"), images, out=tmp_path / f"{pool}.zarr", dtype="bfloat16", **options
+        )
+        memory = activations.record(small_model("vit"), images, dtype="bfloat16", **options)
+        assert stored.dtype == np.float32
+        assert stored.identical(memory)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_killed_recording_is_taken_up_and_ends_with_the_same_digest(recorder, tmp_path, caplog):
+    path = tmp_path / "x.zarr"
+    command = [sys.executable, str(SCRIPT), str(path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for passes in (6, 9):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+            assert [process.stdout.readline() for _ in range(passes)] == ["pass\n"] * passes
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        assert not path.exists()
+    left = len(list(tmp_path.rglob("recording/c/*")))
+    assert left > 2
+    calls = []
+    model = recorder.Slow(recorder.model())
+    model.register_forward_pre_hook(lambda module, args: calls.append(1))
+    with caplog.at_level(logging.INFO, logger="neurointerp"):
+        rec = activations.record(model, recorder.prompts(), sites=recorder.SITES, batch_size=4, out=path)
+    assert "rows are there already, going on" in caplog.text
+    assert len(calls) < 14  # of 15 passes, and one more to learn the widths
+    whole = activations.record(recorder.Slow(recorder.model()), recorder.prompts(), sites=recorder.SITES, batch_size=4)
+    assert ni.digest(ni.open(path, verify=True)) == ni.digest(rec) == ni.digest(whole)
+    saved = ni.save(whole, tmp_path / "whole.zarr")
+    assert (saved / "digests.json").read_bytes() == (path / "digests.json").read_bytes()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["whole.zarr", "x.zarr"]
+
+
+def test_other_weights_do_not_go_on_with_what_was_left(recorder, torch, tmp_path):
+    class Failing(torch.nn.Module):
+        def __init__(self, inner, after):
+            super().__init__()
+            self.blocks, self.inner, self.left, self.config = inner.blocks, [inner], after, inner.config
+
+        def forward(self, input_ids, attention_mask=None):
+            self.left -= 1
+            if self.left < 0:
+                raise RuntimeError("the machine failed")
+            return self.inner[0](input_ids, attention_mask)
+
+    options = {"sites": recorder.SITES, "batch_size": 4, "out": tmp_path / "x.zarr"}
+    with pytest.raises(RuntimeError, match="the machine failed"):
+        activations.record(Failing(recorder.model(), 9), recorder.prompts(), **options)
+    assert len(list(tmp_path.iterdir())) == 1
+    other = recorder.model()
+    with torch.no_grad():
+        other.blocks[0].mlp.up.weight.mul_(1.5)
+    rec = activations.record(Failing(other, 99), recorder.prompts(), **options)
+    options.pop("out")
+    assert ni.digest(rec) == ni.digest(activations.record(Failing(other, 99), recorder.prompts(), **options))
+
+
+def test_a_disk_that_fails_stops_the_model(recorder, monkeypatch, tmp_path):
+    from neurointerp.store.chunks import Target
+
+    write = Target.__setitem__
+
+    def full(self, region, values):
+        if self.folder.name == "recording" and region[0].start:
+            raise OSError(28, "No space left on device")
+        write(self, region, values)
+
+    monkeypatch.setattr(Target, "__setitem__", full)
+    with pytest.raises(ni.StoreError, match=r"x.zarr: No space left on device"):
+        activations.record(
+            recorder.model(), recorder.prompts(), sites=recorder.SITES, batch_size=4, out=tmp_path / "x.zarr"
+        )
+
+
+def test_the_log_tells_how_far_it_is_and_how_long_it_takes(recorder, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(_streams, "EVERY", 0.0)
+    with caplog.at_level(logging.INFO, logger="neurointerp"):
+        activations.record(recorder.model(), recorder.prompts(), sites=["embed"], batch_size=10)
+    lines = [record.getMessage() for record in caplog.records]
+    total = sum(map(len, recorder.prompts()))
+    assert len(lines) == 5
+    assert all(f"of {total} tokens" in line and "left" in line for line in lines)
+    assert lines[-1].startswith(f"{total} of {total} tokens (100%), about 0 s left")
+
+
+# --- generation --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_what_is_recorded_during_generation_is_what_the_text_gives(name, small_model, torch, tmp_path):
+    model = small_model(name)
+    model.generation_config.eos_token_id = None
+    generate = partial(model.generate, max_new_tokens=6, do_sample=False, pad_token_id=0)
+    sites = ["resid.post", "mlp.post", "attn.z"]
+    rec = activations.record(model, PROMPTS, sites=sites, during=generate)
+    spoken = [generate(input_ids=torch.tensor([ids]))[0].tolist() for ids in PROMPTS]
+    text = activations.record(model, [ids[:-1] for ids in spoken], sites=sites)
+    np.testing.assert_allclose(rec, text, atol=2e-6)
+    for coord in ("segment", "sequence", "position", "token_id", "stimulus", "time", "unit"):
+        np.testing.assert_array_equal(rec[coord], text[coord])
+    assert rec.generated.values.tolist() == [i >= len(ids) for ids in PROMPTS for i in range(len(ids) + 5)]
+    assert "generate" in rec.attrs["history"][-1]["parameters"]["during"]
+    stored = activations.record(model, PROMPTS, sites=sites, during=generate, out=tmp_path / "g.zarr")
+    assert stored.identical(rec)
+    assert sum(len(m._forward_hooks) for m in model.modules()) == 0
+
+
+def test_generation_that_cannot_be_followed_is_refused(small_model):
+    model = small_model("gpt2")
+    model.generation_config.eos_token_id = None
+    options = {"max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    for extra, sites, more, message in (
+        ({"use_cache": False}, ["embed"], {}, "each token read once"),
+        ({"num_beams": 2}, ["embed"], {}, r"is needed"),
+        ({}, ["attn.pattern"], {}, "attn.pattern grows while a model generates"),
+        ({}, ["embed"], {"dtype": "float64"}, "during= runs the model as it is"),
+    ):
+        generate = partial(model.generate, **options, **extra)
+        with pytest.raises(ni.LoaderError, match=message):
+            activations.record(model, PROMPTS[:1], sites=sites, during=generate, **more)
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_recorded_as_it_learns(torch, tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    probe, target = torch.randn(5, 3), torch.randn(5, 1)
+    watch = activations.over_training(model, probe, sites=["1", "2"], every=10)
+    with activations.over_training(model, probe, sites=["1", "2"], every=10, out=tmp_path / "t.zarr") as stored:
+        optimizer, kept = torch.optim.SGD(model.parameters(), lr=0.1), {}
+        for step in range(31):
+            watch(step)
+            stored(step)
+            if step % 10 == 0:
+                kept[step] = model(probe).detach().numpy()[:, 0]
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(model(probe), target).backward()
+            optimizer.step()
+        rec, lazy = watch.recording(), stored.recording()
+    assert rec.dims == ("trial", "time", "unit")
+    assert rec.time.values.tolist() == [0, 10, 20, 30]
+    assert rec.time.attrs["units"] == "step"
+    assert rec.attrs["sampling_rate"] == 0.1
+    for step, values in kept.items():
+        np.testing.assert_allclose(rec.sel(time=step, unit="2.0"), values, atol=1e-6)
+    assert float(abs(rec.sel(time=30) - rec.sel(time=0)).max()) > 0.05
+    np.testing.assert_array_equal(lazy, rec)
+    assert lazy.time.values.tolist() == rec.time.values.tolist()
+    ni.check(rec)
+    ni.check(lazy)
+
+
+def test_tokens_are_trials_while_a_language_model_learns(tmp_path):
+    from neurointerp.models import gpt
+
+    model = gpt.GPT(gpt.Config(layers=1, width=8, heads=2, vocab_size=40))
+    watch = activations.over_training(model, PROMPTS, sites="L0.mlp.post", stimulus=list("abcd"))
+    watch(1)
+    watch(2)
+    rec = watch.recording()
+    assert rec.sizes == {"trial": 15, "time": 2, "unit": 32}
+    assert rec.token_id.values.tolist() == [i for ids in PROMPTS for i in ids]
+    assert rec.stimulus.values[-1] == "d"
+    np.testing.assert_array_equal(rec.sel(time=1), activations.record(model, PROMPTS, sites="L0.mlp.post"))
+
+
+def test_watches_that_saw_nothing_or_too_much_say_so(small_model, torch, tmp_path):
+    model = small_model("vit")
+    with pytest.raises(ni.LoaderError, match="every is 0"):
+        activations.over_training(model, [], sites="embed", every=0)
+    with pytest.raises(ni.LoaderError, match="no step was recorded"):
+        activations.over_training(model, [], sites="embed").recording()
+    with pytest.raises(ni.LoaderError, match="one value per trial and unit is needed"):
+        activations.over_training(model, torch.zeros(1, 3, 12, 12), sites="embed")(0)
+    with activations.over_training(
+        model, torch.zeros(1, 3, 12, 12), sites="embed", pool="mean", out=tmp_path / "w.zarr"
+    ) as watch:
+        watch(0)
+    assert list(tmp_path.iterdir()) == []
