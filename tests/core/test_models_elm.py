@@ -260,15 +260,15 @@ def test_digits_in_spikes_are_told_apart_by_time_alone():
 
 
 def test_bad_input_is_refused(teacher):
-    with pytest.raises(ni.AnalysisError, match="routing must be whole numbers"):
+    with pytest.raises(ni.ModelError, match="routing must be whole numbers"):
         elm.ELM(elm.Config(inputs=3), routing=[[0, 3]])
-    with pytest.raises(ni.AnalysisError, match="tau_min at most tau_max"):
+    with pytest.raises(ni.ModelError, match="tau_min at most tau_max"):
         elm.Config(inputs=3, tau_min=200.0)
-    with pytest.raises(ni.AnalysisError, match="128 afferents for a neuron with 3 inputs"):
+    with pytest.raises(ni.ModelError, match="128 afferents for a neuron with 3 inputs"):
         elm.record(elm.ELM(elm.Config(inputs=3)), teacher)
-    with pytest.raises(ni.AnalysisError, match="for a neuron with steps of 10"):
+    with pytest.raises(ni.ModelError, match="for a neuron with steps of 10"):
         elm.record(elm.ELM(elm.Config(inputs=128, dt=10.0)), teacher)
-    with pytest.raises(ni.AnalysisError, match="no /recordings/soma"):
+    with pytest.raises(ni.ModelError, match="no /recordings/soma"):
         elm.fit(elm.ELM(elm.Config(inputs=140)), elm.spike_adding(trials=2))
     with pytest.raises(ni.RecordingError, match="out of range"):
         elm.two_stage_neuron(trials=0)

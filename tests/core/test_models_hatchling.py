@@ -245,13 +245,13 @@ def test_a_saved_model_comes_back_to_the_bit(tmp_path):
 
 def test_bad_input_is_refused():
     model = hatchling.BDH(SHAPE)
-    with pytest.raises(ni.AnalysisError, match="rotated in pairs"):
+    with pytest.raises(ni.ModelError, match="rotated in pairs"):
         hatchling.Config(neurons=3)
-    with pytest.raises(ni.AnalysisError, match="each must be one of x, y, xy, v"):
+    with pytest.raises(ni.ModelError, match="each must be one of x, y, xy, v"):
         hatchling.record(model, [[1]], sites=("z",))
-    with pytest.raises(ni.AnalysisError, match="are not in"):
+    with pytest.raises(ni.ModelError, match="are not in"):
         hatchling.record(model, [[1]], synapses=[(0, 0, 0, 24)])
-    with pytest.raises(ni.AnalysisError, match="token ids from 0 to 63"):
+    with pytest.raises(ni.ModelError, match="token ids from 0 to 63"):
         hatchling.record(model, [[64]])
     with pytest.raises(ni.RecordingError, match="each must fit the next"):
         hatchling.recall_task(pairs=4, keys=3)

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import nn
 
-from neurointerp.errors import AnalysisError, RecordingError
+from neurointerp.errors import ModelError, RecordingError
 from neurointerp.recordings import add_history, recording, session
 
 DIGITS = 10
@@ -110,7 +110,7 @@ def train_adding(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the session does not hold such trials.
 
     Examples
@@ -158,7 +158,7 @@ def adding_accuracy(model: nn.Module, data: xr.DataTree) -> float:
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the session does not hold such trials.
     """
     spikes, total = _trials(data)
@@ -172,4 +172,4 @@ def _trials(data: xr.DataTree) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         return known["/recordings/afferents"]["recording"].values, known["/truth"]["sum"].values.astype(np.int64)
     except KeyError as error:
-        raise AnalysisError(f"elm: the session is not one of spike_adding (no {error})") from error
+        raise ModelError(f"elm: the session is not one of spike_adding (no {error})") from error

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurointerp.errors import AnalysisError, StoreError
+from neurointerp.errors import ModelError, StoreError
 from neurointerp.models import checkpoint
 from neurointerp.models.elm.recurrence import Leak, Memories
 
@@ -58,11 +58,11 @@ class Config:
         if not self.hidden:
             object.__setattr__(self, "hidden", 2 * self.memories)
         if min(self.inputs, self.outputs, self.memories, self.hidden) < 1:
-            raise AnalysisError(f"elm: inputs, outputs, memories and hidden must be at least 1; found {self}")
+            raise ModelError(f"elm: inputs, outputs, memories and hidden must be at least 1; found {self}")
         if not (0 < self.tau_min <= self.tau_max and self.tau_synapse > 0 and self.dt > 0):
-            raise AnalysisError(f"elm: time constants must be above 0 and tau_min at most tau_max; found {self}")
+            raise ModelError(f"elm: time constants must be above 0 and tau_min at most tau_max; found {self}")
         if self.activation not in ("relu", "silu") or self.version not in (1, 2):
-            raise AnalysisError(f"elm: activation must be 'relu' or 'silu' and version 1 or 2; found {self}")
+            raise ModelError(f"elm: activation must be 'relu' or 'silu' and version 1 or 2; found {self}")
 
 
 class MLP(nn.Module):
@@ -119,7 +119,7 @@ class ELM(nn.Module):
         self.config = config
         table = np.arange(config.inputs)[:, None] if routing is None else np.asarray(routing)
         if table.ndim != 2 or table.dtype.kind not in "iu" or table.min() < -1 or table.max() >= config.inputs:
-            raise AnalysisError(
+            raise ModelError(
                 f"elm: routing must be whole numbers (branch, synapse) from -1 to {config.inputs - 1}; "
                 f"found shape {table.shape}, {table.dtype}"
             )
@@ -235,7 +235,7 @@ def load(path: str | os.PathLike[str]) -> ELM:
     settings: dict[str, Any] = checkpoint.read_settings(path, "elm")
     try:
         model = ELM(Config(**settings["config"]), routing=settings["routing"])
-    except (KeyError, TypeError, ValueError, AnalysisError) as error:
+    except (KeyError, TypeError, ValueError, ModelError) as error:
         raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe an elm ({error})") from error
     checkpoint.read_weights(model, path)
     return model.eval()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 from neurointerp.models.elm.neuron import ELM
 from neurointerp.recordings import add_history, recording, session
 
@@ -37,7 +37,7 @@ def record(model: ELM, inputs: xr.DataArray | xr.DataTree, *, batch_size: int = 
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When signs are missing, or the number of afferents or the clock do not fit the neuron.
 
     Examples
@@ -74,20 +74,20 @@ def record(model: ELM, inputs: xr.DataArray | xr.DataTree, *, batch_size: int = 
 def _taken(tree: xr.DataTree) -> tuple[xr.DataArray, dict[str, xr.DataArray]]:
     known = {node.path: node.dataset for node in tree.subtree}
     if "recording" not in known.get("/recordings/afferents", {}):
-        raise AnalysisError("elm.record: the session has no recordings/afferents")
+        raise ModelError("elm.record: the session has no recordings/afferents")
     truth = known.get("/truth", xr.Dataset())
     return known["/recordings/afferents"]["recording"], {str(name): truth[name] for name in truth.data_vars}
 
 
 def _check(model: ELM, afferents: xr.DataArray) -> None:
     if afferents.dims != ("trial", "time", "unit") or "sign" not in afferents.coords:
-        raise AnalysisError(f"elm.record: (trial, time, unit) with 'sign' on unit is needed; found {afferents.dims}")
+        raise ModelError(f"elm.record: (trial, time, unit) with 'sign' on unit is needed; found {afferents.dims}")
     if afferents.sizes["unit"] != model.config.inputs:
         found = afferents.sizes["unit"]
-        raise AnalysisError(f"elm.record: {found} afferents for a neuron with {model.config.inputs} inputs")
+        raise ModelError(f"elm.record: {found} afferents for a neuron with {model.config.inputs} inputs")
     rate = afferents.attrs.get("sampling_rate", 0.0)
     if abs(rate * model.config.dt / 1000 - 1) > 1e-6:
-        raise AnalysisError(
+        raise ModelError(
             f"elm.record: a clock of {rate} Hz for a neuron with steps of {model.config.dt} ms: bin the spikes"
         )
 

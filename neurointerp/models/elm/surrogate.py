@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 from neurointerp.result import result
 
 CLIP, OFFSET, PER_MV = -55.0, -67.7, 0.1
@@ -54,7 +54,7 @@ def fit(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the session lacks one of the three or they are shorter than a window.
 
     References
@@ -72,7 +72,7 @@ def fit(
     """
     inputs, spikes, soma = arrays(data)
     if inputs.shape[1] < window:
-        raise AnalysisError(f"elm.fit: trials of {inputs.shape[1]} steps are shorter than a window of {window}")
+        raise ModelError(f"elm.fit: trials of {inputs.shape[1]} steps are shorter than a window of {window}")
     target = np.stack([spikes, _scaled(soma)], axis=-1)
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -152,7 +152,7 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the session is not one, or no spike is left to score.
 
     References
@@ -173,7 +173,7 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
     chance, potential = predict(model, inputs) if isinstance(model, nn.Module) else model(inputs)
     truth, score = spikes[:, ignored:].ravel() > 0, chance[:, ignored:].ravel()
     if truth.all() or not truth.any():
-        raise AnalysisError(f"elm.evaluate: {truth.sum()} of {truth.size} steps hold a spike; some and not all must")
+        raise ModelError(f"elm.evaluate: {truth.sum()} of {truth.size} steps hold a spike; some and not all must")
     false, true, _ = roc_curve(truth, score)
     seen = np.minimum(soma[:, ignored:], CLIP)
     error = seen - np.minimum(potential[:, ignored:], CLIP)
@@ -199,9 +199,9 @@ def arrays(data: xr.DataTree) -> tuple[NDArray[np.int8], NDArray[np.float32], ND
     """Give signed input spikes (trial, time, afferent), spikes and soma (trial, time) of a session."""
     afferents, spikes, soma = _recordings(data)
     if afferents.dims != ("trial", "time", "unit") or "sign" not in afferents.coords:
-        raise AnalysisError(f"elm: afferents must be (trial, time, unit) with 'sign' on unit; found {afferents.dims}")
+        raise ModelError(f"elm: afferents must be (trial, time, unit) with 'sign' on unit; found {afferents.dims}")
     if soma.sizes["unit"] != 1 or spikes.sizes["unit"] != 1 or soma.attrs["units"] != "mV":
-        raise AnalysisError(f"elm: one unit in spikes and soma, in mV, is needed; found {soma.attrs['units']}")
+        raise ModelError(f"elm: one unit in spikes and soma, in mV, is needed; found {soma.attrs['units']}")
     signed = afferents.values.astype(np.int8) * afferents["sign"].values.astype(np.int8)
     return signed, spikes.values[..., 0].astype(np.float32), soma.values[..., 0].astype(np.float32)
 
@@ -211,7 +211,7 @@ def _recordings(data: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray, xr.DataA
     wanted = [f"/recordings/{name}" for name in ("afferents", "spikes", "soma")]
     if not known.keys() >= set(wanted):
         missing = ", ".join(sorted(set(wanted) - known.keys()))
-        raise AnalysisError(f"elm: the session has no {missing}; two_stage_neuron shows what is needed")
+        raise ModelError(f"elm: the session has no {missing}; two_stage_neuron shows what is needed")
     afferents, spikes, soma = (known[path] for path in wanted)
     return afferents, spikes, soma
 

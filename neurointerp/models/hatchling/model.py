@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurointerp.errors import AnalysisError, StoreError
+from neurointerp.errors import ModelError, StoreError
 from neurointerp.models import checkpoint
 
 THETA = 2.0**16
@@ -39,9 +39,9 @@ class Config:
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.layers, self.width, self.heads, self.neurons) < 1 or not 0 <= self.dropout < 1:
-            raise AnalysisError(f"hatchling: sizes must be at least 1 and dropout in [0, 1); found {self}")
+            raise ModelError(f"hatchling: sizes must be at least 1 and dropout in [0, 1); found {self}")
         if self.neurons % 2:
-            raise AnalysisError(f"hatchling: neurons are rotated in pairs; {self.neurons} per head is odd")
+            raise ModelError(f"hatchling: neurons are rotated in pairs; {self.neurons} per head is odd")
 
 
 @dataclasses.dataclass
@@ -234,7 +234,7 @@ def load(path: str | os.PathLike[str]) -> BDH:
     settings = checkpoint.read_settings(path, "hatchling")
     try:
         model = BDH(Config(**settings["config"]))
-    except (KeyError, TypeError, AnalysisError) as error:
+    except (KeyError, TypeError, ModelError) as error:
         raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe a hatchling ({error})") from error
     checkpoint.read_weights(model, path)
     return model.eval()

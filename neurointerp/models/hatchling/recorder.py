@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 from neurointerp.models.hatchling.model import BDH, Activity
 from neurointerp.recordings import add_history, recording, session
 
@@ -58,7 +58,7 @@ def record(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When a site, layer or synapse does not exist, or a sequence is empty.
 
     References
@@ -80,7 +80,7 @@ def record(
     _check(model, rows, sites, chosen, synapses)
     masks = [np.ones(len(ids), bool) for ids in rows] if keep is None else [np.asarray(k, dtype=bool) for k in keep]
     if [len(ids) for ids in rows] != [len(mask) for mask in masks]:
-        raise AnalysisError("hatchling.record: keep must have one value for each token of each sequence")
+        raise ModelError("hatchling.record: keep must have one value for each token of each sequence")
     was_training = model.training
     model.eval()
     try:
@@ -115,7 +115,7 @@ def weight_graph(model: BDH, *, share: float = 0.01) -> xr.Dataset:
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the share is not in (0, 1].
 
     Examples
@@ -125,7 +125,7 @@ def weight_graph(model: BDH, *, share: float = 0.01) -> xr.Dataset:
     36
     """
     if not 0 < share <= 1:
-        raise AnalysisError(f"hatchling.weight_graph: share is {share}; above 0 and at most 1 is needed")
+        raise ModelError(f"hatchling.weight_graph: share is {share}; above 0 and at most 1 is needed")
     shape = model.config
     names = np.array([f"h{head}.{i}" for head in range(shape.heads) for i in range(shape.neurons)], dtype=object)
     with torch.inference_mode():
@@ -144,13 +144,13 @@ def _check(
     shape = model.config
     unknown = [site for site in sites if site not in SITES]
     if unknown or not (sites or synapses):
-        raise AnalysisError(f"hatchling.record: sites {list(sites)}; each must be one of {', '.join(SITES)}")
+        raise ModelError(f"hatchling.record: sites {list(sites)}; each must be one of {', '.join(SITES)}")
     bounds = (shape.layers, shape.heads, shape.neurons, shape.neurons)
     outside = [one for one in synapses if not all(0 <= part < bound for part, bound in zip(one, bounds, strict=True))]
     if outside or not all(0 <= layer < shape.layers for layer in layers):
-        raise AnalysisError(f"hatchling.record: layers {list(layers)} or synapses {outside} are not in {shape}")
+        raise ModelError(f"hatchling.record: layers {list(layers)} or synapses {outside} are not in {shape}")
     if not rows or any(ids.ndim != 1 or not ids.size or ids.min() < 0 or ids.max() >= shape.vocab_size for ids in rows):
-        raise AnalysisError(f"hatchling.record: each sequence must hold token ids from 0 to {shape.vocab_size - 1}")
+        raise ModelError(f"hatchling.record: each sequence must hold token ids from 0 to {shape.vocab_size - 1}")
 
 
 def _run(
@@ -180,7 +180,7 @@ def _along(
 ) -> dict[str, Any]:
     names = [str(i) for i in range(len(rows))] if stimulus is None else [str(one) for one in stimulus]
     if len(names) != len(rows):
-        raise AnalysisError(f"hatchling.record: {len(names)} stimulus ids for {len(rows)} sequences")
+        raise ModelError(f"hatchling.record: {len(names)} stimulus ids for {len(rows)} sequences")
     sequence = np.repeat(np.arange(len(rows)), [mask.sum() for mask in masks])
     position = np.concatenate([np.flatnonzero(mask) for mask in masks])
     breaks = (np.diff(sequence) != 0) | (np.diff(position) != 1)

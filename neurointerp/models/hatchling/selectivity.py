@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 from neurointerp.models.hatchling.corpus import SPELLED, Corpus
 from neurointerp.models.hatchling.model import BDH
 
@@ -49,7 +49,7 @@ def concept_synapses(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When a concept is mentioned fewer than 5 times in either form of either text.
 
     References
@@ -69,7 +69,7 @@ def concept_synapses(
     for concepts, forms, *_ in (seen, held_out):
         counts = [((concepts == c) & (forms == f)).sum() for c in range(concepts.max() + 1) for f in (0, 1)]
         if min(counts) < 5:
-            raise AnalysisError(f"concept_synapses: a concept is mentioned {min(counts)} times; give a longer text")
+            raise ModelError(f"concept_synapses: a concept is mentioned {min(counts)} times; give a longer text")
     count = int(seen[0].max()) + 1
     rng = np.random.default_rng(seed)
     shuffled = seen[0].copy()

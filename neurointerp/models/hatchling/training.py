@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 
 
 def train(
@@ -44,7 +44,7 @@ def train(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the sequences are not a table of at least two tokens.
 
     References
@@ -102,7 +102,7 @@ def loss(model: nn.Module, sequences: ArrayLike, *, counted: ArrayLike | None = 
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the sequences are not a table of at least two tokens.
 
     Examples
@@ -124,9 +124,7 @@ def _table(sequences: ArrayLike, counted: ArrayLike | None) -> tuple[Tensor, Ten
     rows = np.asarray(sequences, dtype=np.int64)
     mask = np.ones(rows.shape, dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
     if rows.ndim != 2 or rows.shape[1] < 2 or mask.shape != rows.shape or not mask[:, 1:].any():
-        raise AnalysisError(
-            f"hatchling: sequences {rows.shape} and counted {mask.shape}: one table of two tokens or more"
-        )
+        raise ModelError(f"hatchling: sequences {rows.shape} and counted {mask.shape}: one table of two tokens or more")
     return torch.from_numpy(rows), torch.from_numpy(mask)
 
 
