@@ -68,7 +68,20 @@ def fit_glm(data: xr.DataTree, *, ridge: float = 1.0, iterations: int = 25) -> P
 
 
 class LSTM(nn.Module):
-    """One LSTM layer with a linear readout."""
+    """One LSTM layer with a linear readout.
+
+    Parameters
+    ----------
+    inputs, hidden, outputs
+        Number of afferents, of cells, and of values given at each step.
+    seed
+        Seed of the initial weights; torch's own generator is left as it was.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in LSTM(128, 4).parameters())
+    2154
+    """
 
     def __init__(self, inputs: int, hidden: int, outputs: int = 2, *, seed: int = 0) -> None:
         super().__init__()
@@ -83,7 +96,20 @@ class LSTM(nn.Module):
 
 
 class TCN(nn.Module):
-    """A causal temporal CNN: four residual layers of width-4 filters, dilated 1, 4, 16 and 64 (256 steps in all)."""
+    """A causal temporal CNN: four residual layers of width-4 filters, dilated 1, 4, 16 and 64 (256 steps in all).
+
+    Parameters
+    ----------
+    inputs, channels, outputs
+        Number of afferents, of channels of every layer, and of values given at each step.
+    seed
+        Seed of the initial weights; torch's own generator is left as it was.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in TCN(128, 8).parameters())
+    2106
+    """
 
     def __init__(self, inputs: int, channels: int, outputs: int = 2, *, seed: int = 0) -> None:
         super().__init__()
@@ -106,6 +132,20 @@ class LIF(nn.Module):
 
     The soma is the membrane, scaled; a spike is where it crosses 1 (its gradient that of a steep sigmoid), and pulls
     it back to 0.
+
+    Parameters
+    ----------
+    inputs
+        Number of afferents.
+    tau
+        Time constant of the membrane at the start, in steps; learned.
+    seed
+        Seed of the initial weights.
+
+    Examples
+    --------
+    >>> LIF(3)(torch.zeros(1, 5, 3)).shape
+    torch.Size([1, 5, 2])
     """
 
     def __init__(self, inputs: int, *, tau: float = 15.0, seed: int = 0) -> None:

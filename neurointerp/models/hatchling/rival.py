@@ -11,6 +11,18 @@ class RotaryTransformer(nn.Module):
     """A pre-norm Transformer with rotary positions; with `hidden = 4 x width` it has 12 x width^2 weights per layer.
 
     The MLP of layer l is `blocks.{l}.up` and `blocks.{l}.down` around a ReLU.
+
+    Parameters
+    ----------
+    vocab_size, layers, width, heads, hidden
+        Number of tokens, of layers, of channels, of attention heads, and of units of each MLP.
+    seed
+        Seed of the initial weights; torch's own generator is left as it was.
+
+    Examples
+    --------
+    >>> RotaryTransformer(16, layers=1, width=8, heads=2, hidden=32)(torch.tensor([[1, 2]])).shape
+    torch.Size([1, 2, 16])
     """
 
     def __init__(
