@@ -102,9 +102,9 @@ class ELM(nn.Module):
     specification was at hand. All synapses share one time constant, so that synapses are summed before they are
     filtered; the values are the same. In version 2 the branch, not the synapse, has the time constant: with one
     constant for all that is the same too, and the versions differ in the step of the memories alone. The published
-    results on NeuronIO, SHD and the Long Range Arena were not repeated here: the data are not at hand.
-    On the simulated teacher one check was missed: memories cut from 150 to 10 ms left 1.47 times as much variance of the
-    soma unexplained; 1.5 was asked.
+    results on NeuronIO, SHD and the Long Range Arena were not repeated here: the data are not at hand. On the simulated
+    teacher one check was missed: memories cut from 150 to 10 ms left 1.47 times as much variance of the soma
+    unexplained; 1.5 was asked.
 
     Examples
     --------
