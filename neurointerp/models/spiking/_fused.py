@@ -18,7 +18,7 @@ from neurointerp.models.spiking._plan import PLAIN, POISSON
 
 
 class State(NamedTuple):
-    """Everything that changes; `fired[slot, low:]` lists who of a population fired, `count[slot]` how many."""
+    """Everything that changes; `fired[slot, low:]` lists who of a population fired, `found[slot]` how many."""
 
     x: np.ndarray
     w: np.ndarray
@@ -28,7 +28,7 @@ class State(NamedTuple):
     weight: np.ndarray
     trace: np.ndarray
     fired: np.ndarray
-    count: np.ndarray
+    found: np.ndarray
     event: np.ndarray
 
 
@@ -50,7 +50,7 @@ def advance(
     cells: Any, channels: Any, wires: Any, plastic: Any, drives: Any, state: Any, kept: Any, rng: Any, t: int, stop: int
 ) -> tuple[int, int]:
     """Run from step `t` to `stop`, or until the next spikes might not fit; give where it stopped and the spikes."""
-    x, w, ready, fired, count = state.x, state.w, state.ready, state.fired, state.count
+    x, w, ready, fired, count = state.x, state.w, state.ready, state.fired, state.found
     kind, low, high, pause = cells.kind, cells.low, cells.high, cells.pause
     source, delay, first, pointer, target = wires.source, wires.delay, wires.first, wires.pointer, wires.target
     weight, drive, terms, threshold, step, unit = (

@@ -30,7 +30,7 @@ def deliver_plastic(cells: Any, wires: Any, plastic: Any, state: Any, g: int, sl
     q, p, first = wires.plastic[g], wires.source[g], wires.first[g]
     low, pre, post = cells.low[p], plastic.pre[q], plastic.post[q] - plastic.low[q]
     rise, least, most = plastic.rule[q, 0], plastic.rule[q, 4], plastic.rule[q, 5]
-    for k in range(state.count[slot, p]):
+    for k in range(state.found[slot, p]):
         j = state.fired[slot, low + k] - low
         state.trace[pre + j] += rise
         for e in range(wires.pointer[first + j], wires.pointer[first + j + 1]):
@@ -44,7 +44,7 @@ def potentiate(cells: Any, wires: Any, plastic: Any, state: Any, slot: int, q: i
     low, p = plastic.low[q], plastic.target[q]
     pre = plastic.pre[q] - cells.low[wires.source[plastic.group[q]]]
     fall, least, most = plastic.rule[q, 1], plastic.rule[q, 4], plastic.rule[q, 5]
-    for k in range(state.count[slot, p]):
+    for k in range(state.found[slot, p]):
         i = state.fired[slot, low + k] - low
         state.trace[plastic.post[q] + i] -= fall
         at = plastic.back_first[q] + i

@@ -106,8 +106,18 @@ def plan(network: Network, step: float, dtype: Any) -> Plan:
 
     cells = cast(cells)._replace(refractory=cells.refractory.astype(counting))
     ready = np.full(network.size, -1, dtype=counting)
-    parts = (cast(part) for part in (channels, wires, plastic, drives))
-    return Plan(cells, *parts, weights.astype(dtype), x.astype(dtype), w.astype(dtype), ready, depth)
+    return Plan(
+        cells,
+        cast(channels),
+        wires,
+        cast(plastic),
+        cast(drives),
+        weights.astype(dtype),
+        x.astype(dtype),
+        w.astype(dtype),
+        ready,
+        depth,
+    )
 
 
 class _Layout:
@@ -279,8 +289,10 @@ def _membrane(one: LIF) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     tau = _checks.positive(one.tau, one.size, "tau")
     if not isinstance(one, AdaptiveLIF):
         return tau, np.ones(one.size), np.zeros(one.size), np.zeros(one.size)
-    rows = (_checks.per_unit(value, one.size, "a parameter") for value in (one.tau_w, one.coupling, one.kick))
-    return (tau, *rows)
+    tau_w, coupling, kick = (
+        _checks.per_unit(value, one.size, "a number") for value in (one.tau_w, one.coupling, one.kick)
+    )
+    return tau, tau_w, coupling, kick
 
 
 def _log_silent(one: PoissonSource, step: float, name: str) -> np.ndarray:

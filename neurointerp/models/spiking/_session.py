@@ -33,12 +33,12 @@ class Run:
 
     def tree(
         self,
-        spike_step: np.ndarray,
-        spike_unit: np.ndarray,
+        spikes: tuple[np.ndarray, np.ndarray],
         states: tuple[np.ndarray, np.ndarray, np.ndarray],
         weights: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> xr.DataTree:
         """Put it together; `states` are (position, potential, adaptation), `weights` (edge, course, final)."""
+        spike_step, spike_unit = spikes
         members = {"spikes": self._counts(spike_step, spike_unit, self.neuron, "spikes")}
         if not self.neuron.all():
             members["input_spikes"] = self._counts(spike_step, spike_unit, ~self.neuron, "stimulus")
@@ -70,7 +70,7 @@ class Run:
             units="1",
             dims=("trial", "time", "unit"),
             time=first["time"],
-            unit=first["unit"].values,
+            unit=[self.units[k] for k in np.flatnonzero(self.neuron)],
             coords={name: first[name].variable for name in ("population", "index", "model")},
             attrs={key: first.attrs[key] for key in ("system", "source", "citation")},
         )
@@ -123,7 +123,7 @@ class Run:
             "spike_sample": ("spike", step[order].astype(np.int64)),
         }
         attrs = {"units": "s", "sampling_rate": 1 / self.step}
-        return xr.DataArray(step[order] * self.step, dims="spike", coords=coords, attrs=attrs)
+        return _labelled(step[order] * self.step, "spike", coords, attrs)
 
     def _course(self, edge: np.ndarray, course: np.ndarray) -> xr.DataArray:
         wires = self.plan.wires
@@ -145,7 +145,7 @@ class Run:
             "synapses": ("edge", np.array(names, dtype=object)[wires.member]),
         }
         truth = {
-            "weight": xr.DataArray(self.plan.weights, dims="edge", coords=labels),
+            "weight": _labelled(self.plan.weights, "edge", labels, {}),
             "delay": xr.DataArray(groups, dims="edge", attrs={"units": "s"}),
         }
         if edge.size:
@@ -185,6 +185,11 @@ def unit_labels(network: Network) -> np.ndarray:
         width = len(str(one.size - 1))
         labels += [f"{name}{index:0{width}d}" for index in range(one.size)]
     return np.array(labels, dtype=object)
+
+
+def _labelled(values: np.ndarray, dim: str, coords: dict[str, Any], attrs: dict[str, Any]) -> xr.DataArray:
+    """Give an array with coordinates set afterwards: handed over at once, xarray copies strings one by one."""
+    return xr.DataArray(values, dims=dim, attrs=attrs).assign_coords(coords)
 
 
 def group_sizes(wires: Any) -> np.ndarray:

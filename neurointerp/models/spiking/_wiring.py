@@ -125,13 +125,17 @@ def _by_delay(wires: Synapses, number: int, at: tuple[int, int, int], step: floa
 
 
 def _plastic(groups: list[tuple[int, _Group]], starts: np.ndarray, low: np.ndarray, step: float) -> Plastic:
-    rows, pointers, edges, at, back = [], [], [], 0, 0
-    rules = []
+    rows: list[tuple[int, ...]] = []
+    rules: list[tuple[float, ...]] = []
+    pointers: list[np.ndarray] = []
+    edges: list[np.ndarray] = []
+    at = back = 0
     for number, group in groups:
         rule = group.plasticity
         assert rule is not None
         sources, targets = group.pointer.size - 1, int(low[group.target + 1] - low[group.target])
-        rows.append((number, group.target, low[group.target], low[group.target + 1], at, at + sources, back))
+        bounds = int(low[group.target]), int(low[group.target + 1])
+        rows.append((number, group.target, *bounds, at, at + sources, back))
         at += sources + targets
         order = np.argsort(group.column, kind="stable")
         pointers.append(

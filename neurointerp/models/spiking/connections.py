@@ -95,7 +95,7 @@ class Synapses:
     plasticity: STDP | None = None
 
     def __post_init__(self) -> None:
-        if getattr(self.weights, "ndim", np.ndim(self.weights)) != 2:
+        if np.ndim(self.weights) != 2:
             raise RecordingError(f"weights of {self.name} must be (source, target); found {np.ndim(self.weights)} dims")
         if self.reversal is not None and self.tau is None:
             raise RecordingError(f"{self.name} has a reversal potential but no tau: a conductance needs both")

@@ -81,8 +81,8 @@ class Network:
             raise RecordingError(f"synapses come from {wires.source!r}; there are {_listed(self.populations)}")
         target = self.neurons(wires.target, f"synapses {wires.name}")
         wanted = (self.populations[wires.source].size, target.size)
-        if tuple(wires.weights.shape) != wanted:
-            raise RecordingError(f"weights of {wires.name} must be {wanted}; found {tuple(wires.weights.shape)}")
+        if np.shape(wires.weights) != wanted:
+            raise RecordingError(f"weights of {wires.name} must be {wanted}; found {np.shape(wires.weights)}")
         if wires.tau is not None:
             _checks.positive(wires.tau, target.size, f"tau of {wires.name}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,18 +91,16 @@ def simulate(
     edges = np.flatnonzero(np.repeat(laid.wires.plastic >= 0, group_sizes(laid.wires)))
     kept_edges = edges if record.weights else edges[:0]
     every = _checks.steps(record.every, step, "every of the record", least=1)
-    run: Callable[..., Any]
     if device is None:
-        run = _compiled
+        spikes, states, course, final = _compiled(laid, length, seed, every, position, kept_edges)
     else:
         from neurointerp.models.spiking import _tensors
 
-        run = _tensors.run
-    spikes, states, course, final = run(laid, length, seed, every, position, kept_edges, device)
+        spikes, states, course, final = _tensors.run(laid, length, seed, every, position, kept_edges, device)
     _refuse_runaway(final, network, laid)
     history = {"duration": duration, "step": step, "seed": seed, "dtype": dtype, "device": device}
     out = Run(network, laid, record, duration, step, history)
-    return out.tree(*spikes, (position, *states), (edges, course, final.weight))
+    return out.tree(spikes, (position, *states), (edges, course, final.weight[edges]))
 
 
 def simulate_trials(
@@ -154,7 +151,7 @@ def simulate_trials(
     laid, none = plan(network, step, dtype), np.zeros(0, dtype=np.int64)
     found = []
     for child in np.random.SeedSequence(seed).spawn(_checks.whole(trials, "trials")):
-        spikes, *_, final = _compiled(laid, length, child, length, none, none, None)
+        spikes, *_, final = _compiled(laid, length, child, length, none, none)
         _refuse_runaway(final, network, laid)
         found.append(spikes)
     history = {"duration": duration, "step": step, "seed": seed, "dtype": dtype, "trials": trials}
@@ -190,8 +187,8 @@ def adjacency(tree: xr.DataTree) -> xr.DataArray:
     """
     if "truth" not in tree.children or "weight" not in tree["truth"]:
         raise RecordingError("the session has no truth/weight: it is not what models.spiking.simulate gives")
-    weight = tree["truth/weight"]
-    units = tree["recordings/spikes/recording"]["unit"].values
+    weight: Any = tree["truth/weight"]
+    units: np.ndarray = tree["recordings/spikes/recording"].coords["unit"].to_numpy()
     place = {unit: k for k, unit in enumerate(units)}
     ends = [
         np.array([place.get(unit, -1) for unit in weight[end].values], dtype=np.int64) for end in ("source", "target")
@@ -213,7 +210,7 @@ def _check(step: float, length: int, dtype: str, record: Record) -> None:
 
 
 def _compiled(
-    laid: Plan, length: int, seed: Any, every: int, position: np.ndarray, edges: np.ndarray, device: None
+    laid: Plan, length: int, seed: Any, every: int, position: np.ndarray, edges: np.ndarray
 ) -> tuple[Any, Any, np.ndarray, Any]:
     """Run the compiled kernel, emptying its list of spikes whenever that is nearly full."""
     from neurointerp.models.spiking import _fused
@@ -246,7 +243,7 @@ def _state(laid: Plan) -> Any:
         weight=laid.weights.copy(),
         trace=np.zeros(traces, dtype=dtype),
         fired=np.zeros((laid.depth, size), dtype=np.int32),
-        count=np.zeros((laid.depth, populations), dtype=np.int64),
+        found=np.zeros((laid.depth, populations), dtype=np.int64),
         event=np.zeros(populations, dtype=np.int64),
     )
 
