@@ -43,28 +43,28 @@ network = spiking.Network(
 # what the network was made of as the truth.
 
 keep = spiking.Record(bin_width=0.1, states={"e": [0]})
-session = spiking.simulate(network, 40.0, seed=0, record=keep)
+session = spiking.simulate(network, 20.0, seed=0, record=keep)
 spikes = session["recordings/spikes/recording"]
 times = session["structure/spike_times/structure"]
 print(dict(spikes.sizes), spikes.attrs["system"], f"{session['truth/weight'].size} synapses")
 
 # %%
-# The raster of one second, excitatory neurons below and inhibitory above, and one potential. (A spike is reset as
+# The raster of half a second, excitatory neurons below and inhibitory above, and one potential. (A spike is reset as
 # soon as the threshold is reached, so the trace shows none.)
 
 fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5.2), layout="constrained", sharex=True, height_ratios=[2, 1])
 place = {unit: row for row, unit in enumerate(spikes["unit"].values)}
 row = np.array([place[unit] for unit in times["spike_unit"].values])
-shown = (times.values >= 10) & (times.values < 11)
+shown = (times.values >= 10) & (times.values < 10.5)
 inhibits = row >= excitatory
 for which, colour, label in ((~inhibits, "#0072B2", "excitatory"), (inhibits, "#D55E00", "inhibitory")):
     top.plot(times.values[shown & which], row[shown & which], ".", markersize=2, color=colour, label=label)
 top.set(ylabel="neuron", ylim=(0, excitatory + inhibitory), title="balanced network (simulated)")
 top.legend(loc="upper right", markerscale=4, framealpha=0.9)
-trace = session["recordings/potential/recording"].sel(time=slice(10, 11))
+trace = session["recordings/potential/recording"].sel(time=slice(10, 10.5))
 bottom.plot(trace["time"], trace.values[:, 0], color="black", linewidth=0.7)
 bottom.axhline(cells["threshold"], color="#888888", linestyle="--", linewidth=0.8)
-bottom.set(xlabel="time (s)", ylabel="potential of e000 (mV)", xlim=(10, 11))
+bottom.set(xlabel="time (s)", ylabel="potential of e000 (mV)", xlim=(10, 10.5), ylim=(-82, -46))
 
 # %%
 # How irregular are the intervals? A clock would give 0, a Poisson process 1.
@@ -80,12 +80,12 @@ print(f"mean rate {float(spikes.mean()) / 0.1:.1f} Hz, coefficient of variation 
 # ``compare``: it cuts both to the same size and gives each figure beside its null.
 
 recordings = {"balanced network": spikes[:, ::5], "calcium": ni.load("demo-calcium")}
-tree = comparison.compare(recordings, nulls=10, seed=0)
+tree = comparison.compare(recordings, nulls=5, seed=0)
 plot.figure_strips(tree, plt.figure(figsize=(10, 5.5), layout="constrained"))
 
 # %%
-# The calcium traces have ensembles: their figures leave the null. The balanced network has none to find, although
-# its neurons are wired to each other; its figures stay closer to those of neurons that know nothing of one another.
+# The calcium traces have ensembles, and few components explain much of them. The balanced network has none, although
+# its neurons are wired to each other: what it has beyond its null is small, the fluctuations that all neurons share.
 
 table = report.table(tree)
 print(table.pivot(index="metric", columns="recording", values=["data", "z_score"]).round(2).to_string())

@@ -189,11 +189,11 @@ def test_kinds_of_synapse_together_give_the_same_on_torch():
 
 def test_random_parts_agree_on_torch_in_their_statistics():
     counts = [
-        int(simulate(balanced(), 2.0, step=5e-4, device=device)["recordings/spikes/recording"].sum())
+        int(simulate(balanced(), 1.0, step=5e-4, device=device)["recordings/spikes/recording"].sum())
         for device in (None, "cpu")
     ]
-    assert counts[0] > 2000
-    assert counts[0] == pytest.approx(counts[1], rel=0.05)
+    assert counts[0] > 1000
+    assert counts[0] == pytest.approx(counts[1], rel=0.07)
 
 
 def test_single_precision_fires_at_the_same_rate():

@@ -37,7 +37,8 @@ class Network:
 
     Examples
     --------
-    >>> net = Network({"e": LIF(3)}, inputs=[Current("e", 25.0)])
+    >>> from neurointerp.models import spiking
+    >>> net = Network({"e": spiking.LIF(3)}, inputs=[spiking.Current("e", 25.0)])
     >>> net.size
     3
     """

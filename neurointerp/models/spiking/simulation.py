@@ -81,7 +81,7 @@ def simulate(
     >>> net = spiking.Network({"e": spiking.LIF(2)}, inputs=[spiking.Current("e", [15.0, 30.0])])
     >>> tree = spiking.simulate(net, 0.1)
     >>> tree["recordings/spikes/recording"].sum("time").values
-    array([0, 5])
+    array([0, 6])
     """
     record = Record() if record is None else record
     length = _checks.steps(duration, step, "duration", least=1)
@@ -100,7 +100,7 @@ def simulate(
     _refuse_runaway(final, network, laid)
     history = {"duration": duration, "step": step, "seed": seed, "dtype": dtype, "device": device}
     out = Run(network, laid, record, duration, step, history)
-    return out.tree(spikes, (position, *states), (edges, course, final.weight[edges]))
+    return out.tree(spikes, (position, *states), (edges, course, final.weight))
 
 
 def simulate_trials(
