@@ -119,11 +119,10 @@ def test_1_and_2_the_readouts_peak_in_time_as_high_as_is_probable(rate, p):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("consolidate", [True, False])
-def test_3_another_latency_is_learnt_where_force_must_be_reset(rate, consolidate):
+def test_3_another_latency_is_learnt_where_force_must_be_reset(rate):
     blocks = [Block(BEFORE, 0.3, 0.8), Block(300, 0.5, 0.8)]
-    learnt = held_out(reservoir.learn(rate, blocks, consolidate=consolidate), rate)
-    rule = abs(float(reservoir.timing_error(learnt, 0.5)[-1]))
+    both = [held_out(reservoir.learn(rate, blocks, consolidate=consolidate), rate) for consolidate in (True, False)]
+    rule = max(abs(float(reservoir.timing_error(learnt, 0.5)[-1])) for learnt in both)
     stuck = abs(float(reservoir.timing_error(held_out(reservoir.force(rate, blocks), rate), 0.5)[-1]))
     reset = abs(float(reservoir.timing_error(held_out(reservoir.force(rate, blocks, reset=True), rate), 0.5)[-1]))
     assert rule <= 0.06

@@ -280,6 +280,7 @@ def test_wiring_is_drawn_as_asked_for():
         (lambda: Current("n", 1.0, waveform=[1.0]), "a waveform needs hold"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.10005), "duration must be a whole number of steps of 0.0001 s"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.001), "longer than the simulation"),
+        (lambda: simulate(Network({"n": LIF(2)}), 0.1, seed=-1), "seed must be a whole number of at least 0; found -1"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.1, dtype="int8"), "dtype must be 'float32' or 'float64'"),
         (lambda: simulate(balanced(delay=0.00025), 0.1), "delay of p_n must be a whole number of steps"),
         (lambda: simulate(Network({"n": LIF(2), "p": PoissonSource(1, 2000.0)}), 0.1, step=1e-3), "2 spikes a step"),

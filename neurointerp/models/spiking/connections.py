@@ -162,7 +162,7 @@ def connect(sources: int, targets: int, *, probability: float, weight: Any, loop
     if not 0 <= probability <= 1:
         raise RecordingError(f"probability must lie in 0 to 1; found {probability!r}")
     values = _checks.per_unit(weight, rows, "weight")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_checks.whole(seed, "seed", least=0))
     found = [np.flatnonzero(rng.random(columns) < probability) for _ in range(rows)]
     if not loops and rows == columns:
         found = [row[row != source] for source, row in enumerate(found)]

@@ -86,6 +86,7 @@ def simulate(
     record = Record() if record is None else record
     length = _checks.steps(duration, step, "duration", least=1)
     _check(step, length, dtype, record)
+    _checks.whole(seed, "seed", least=0)
     laid = plan(network, step, dtype)
     position = record.positions(network)
     edges = np.flatnonzero(np.repeat(laid.wires.plastic >= 0, group_sizes(laid.wires)))
@@ -148,6 +149,7 @@ def simulate_trials(
     record = Record(bin_width=bin_width)
     length = _checks.steps(duration, step, "duration", least=1)
     _check(step, length, dtype, record)
+    _checks.whole(seed, "seed", least=0)
     laid, none = plan(network, step, dtype), np.zeros(0, dtype=np.int64)
     found = []
     for child in np.random.SeedSequence(seed).spawn(_checks.whole(trials, "trials")):
