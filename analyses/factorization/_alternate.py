@@ -90,10 +90,11 @@ def alternate(
 def descended(G: Any, P: Any, Q: Any, sweeps: int = SWEEPS) -> Any:
     """Set the coordinates of every row in turn to their best non-negative value, given targets and Gram matrix."""
     xp = backend.namespace(G)
-    if G.device == "cpu" or str(G.device) == "cpu":
+    if str(G.device) == "cpu":
         from neurointerp.analyses.factorization._descent import descend
 
-        return backend.like(descend(*map(backend.to_numpy, (G, P, Q)), sweeps), G)
+        new = descend(backend.to_numpy(G), backend.to_numpy(P), backend.to_numpy(Q), sweeps)
+        return backend.like(new, G)
     Q, rows, targets = xp.astype(Q, G.dtype), xp.asarray(G.T, copy=True), P.T
     for k in list(range(rows.shape[0])) * sweeps:
         if Q[k, k] > 0:

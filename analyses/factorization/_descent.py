@@ -32,7 +32,7 @@ def descend(G: np.ndarray, P: np.ndarray, Q: np.ndarray, sweeps: int = 1) -> np.
     """
     out = np.ascontiguousarray(G).copy()
     P, Q = np.ascontiguousarray(P), np.ascontiguousarray(Q, dtype=out.dtype)
-    threads = 1 if 2 * sweeps * G.size * G.shape[1] < SERIAL else numba.config.NUMBA_NUM_THREADS
+    threads = 1 if 2 * sweeps * G.size * G.shape[1] < SERIAL else numba.get_num_threads()
     edges = [LANES * round(i * len(out) / (threads * LANES)) for i in range(threads)] + [len(out)]
     if threads == 1:
         _descend(out, P, Q, sweeps)

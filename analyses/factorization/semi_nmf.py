@@ -120,7 +120,7 @@ def semi_nmf(
     samples = of_recording(recording, NAME)
     rank = require_count(rank, "rank", NAME, high=samples.shape[0], why="the number of samples")
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
-    kept = _kept(keep_fraction, samples.shape[1])
+    kept = kept_units(keep_fraction, samples.shape[1])
     require_start(init, NAME)
     with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
         fit = factor(samples, rank, kept, init, search, seed)
@@ -209,7 +209,8 @@ def _multiplied(P: Any, inner: Any, G: Any, floor: float) -> Any:
     return G * xp.sqrt((P_plus + G @ Q_minus) / (P_minus + G @ Q_plus + floor))
 
 
-def _kept(keep_fraction: float, units: int) -> int:
+def kept_units(keep_fraction: float, units: int) -> int:
+    """Give how many units a component may use."""
     if not 0 < keep_fraction <= 1:
         raise AnalysisError(f"{NAME}: keep_fraction is {keep_fraction!r}; a number in (0, 1] is needed")
     return math.ceil(keep_fraction * units * (1 - 1e-12))

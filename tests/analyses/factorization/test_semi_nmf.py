@@ -212,7 +212,7 @@ def test_winner_take_all_keeps_the_largest_and_breaks_ties_by_position():
 def test_numpy_and_torch_agree(small, init, keep_fraction):
     torch = pytest.importorskip("torch")
     X = small.values.astype(np.float64)
-    kept = kernel._kept(keep_fraction, 60)
+    kept = kernel.kept_units(keep_fraction, 60)
     fits = []
     for values in (X, torch.asarray(X)):
         search = checks.search_of("test", 50, 1e-7, 100, 1)
