@@ -37,6 +37,8 @@ def run(family, method, rec, seed=0):
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
+    if method == "nmf":
+        return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "comparison":
