@@ -61,7 +61,8 @@ def conductance():
 def adaptive():
     """LIF neurons with an adaptation current, jumps between them.
 
-    The coupling is weak enough for real eigenvalues: with complex ones Brian2's exact method gives NaN.
+    The coupling is weak enough for real eigenvalues: with complex ones a neuron that fires here, and under Runge-Kutta
+    steps, never fired under Brian2's exact method.
     """
     rng = np.random.default_rng(4)
     size = 100
