@@ -161,15 +161,17 @@ def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
     z = (values - values.mean(axis=0)) / np.where(span > 0, span, 1.0)
     varies = _varying(values, run)
     gram, sums = np.empty((0, 0)), np.empty(0)
+    sign = np.repeat([-1.0, 1.0], step)[:, None]  # samples that leave, samples that enter
     for w in range(run.count):
         start = w * step
         if w % RESET == 0 or step >= size:
             inside = z[start : start + size]
             gram, sums = inside.T @ inside, inside.sum(axis=0)
         else:
-            gone, new = z[start - step : start], z[start + size - step : start + size]
-            gram += new.T @ new - gone.T @ gone
-            sums += new.sum(axis=0) - gone.sum(axis=0)
+            both = np.concatenate([z[start - step : start], z[start + size - step : start + size]])
+            signed = both * sign
+            gram += signed.T @ both
+            sums += signed.sum(axis=0)
         write_correlation(gram, sums, varies[w], size, out[w])
 
 

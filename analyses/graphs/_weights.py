@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.graph import edge_weights, symmetric
+from neurointerp.matrix import require_complete
 
 
 def weights_of(graph: xr.Dataset | xr.DataArray, analysis: str) -> xr.DataArray:
-    """Give (source, target) weights; of a recording, its correlations."""
+    """Give (source, target) weights; of a complete recording, its correlations."""
     if isinstance(graph, xr.DataArray) and "unit" in graph.dims:
+        require_complete(graph, analysis)
         graph = correlation(graph)
     return edge_weights(graph, analysis)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES
+from neurointerp.matrix import require_complete
 from neurointerp.result import result
 from neurointerp.statistics import max_statistic_p
 
@@ -122,6 +123,7 @@ def network_statistic(
 def _graphs(connectivity: xr.DataArray) -> xr.DataArray:
     """Give symmetric, complete (subject, source, target)."""
     if isinstance(connectivity, xr.DataArray) and connectivity.dims == ("subject", "time", "unit"):
+        require_complete(connectivity, NAME)
         each = [correlation(connectivity.isel(subject=s, drop=True)).connectivity for s in range(len(connectivity))]
         with np.errstate(divide="ignore"):
             z = [np.arctanh(one * (1 - np.eye(len(one)))) for one in each]

