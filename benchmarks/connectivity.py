@@ -1,12 +1,16 @@
 """Connectivity beside its peers: median time of each, the ratio, and how far the answers are apart; on one thread.
 
+What is timed is the public function, labels, checks and digest included (the digest is computed in a thread of its own
+while the analysis runs, on a second core where there is one). Behind it stand the time of the kernel alone, and
+the product of matrices of the same shape as a share of the public function's time: the limit.
+
     python benchmarks/connectivity.py            # a minute
     python benchmarks/connectivity.py --full     # the workloads that the targets are stated for
 
 Targets (ratios of the full workloads): correlation 5x and partial correlation 4x in float32, 1.5x and 2x in float64,
 against nilearn; coherence, imaginary coherence and wPLI together 12x (Fourier) and 25x (multitaper) against
 mne-connectivity; lagged correlation 60x against scipy pair by pair; pairwise Granger causality 300x
-against statsmodels.
+against statsmodels; sliding correlation 4x against numpy.corrcoef per window.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,10 @@ from threadpoolctl import threadpool_limits
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
+from neurointerp.analyses.connectivity._lags import lagged_products
+from neurointerp.analyses.connectivity._moments import pearson
+from neurointerp.analyses.connectivity._past import lagged_gram
+from neurointerp.analyses.connectivity.partial_correlation import _partial
 
 
 @dataclass
@@ -35,6 +44,8 @@ class Pair:
     theirs: Callable[[], Any]
     apart: Callable[[Any, Any], float]
     times: float = 1.0
+    kernel: Callable[[], Any] | None = None
+    limit: Callable[[], Any] | None = None
 
 
 def static(full: bool) -> Iterator[Pair]:
@@ -47,22 +58,38 @@ def static(full: bool) -> Iterator[Pair]:
     mixing = np.eye(units) + 0.1 * rng.standard_normal((units, units))
     values = [rng.standard_normal((samples, units)) @ mixing for _ in range(subjects)]
     scaled = [(v - v.mean(0)) / v.std(0) for v in values]
+    whole = np.stack(scaled)
+    dims = ("subject", "time", "unit")
     for dtype in (np.float32, np.float64):
-        recs = [_recording(v.astype(dtype)) for v in scaled]
-        for method, kind, estimator in (
-            ("correlation", "correlation", EmpiricalCovariance),
-            ("partial_correlation", "partial correlation", LedoitWolf),
+        each = [v.astype(dtype) for v in scaled]
+        recs = [_recording(v) for v in each]
+        together = _recording(whole.astype(dtype), dims=dims)
+        for method, kind, estimator, kernel in (
+            ("correlation", "correlation", EmpiricalCovariance, pearson),
+            (
+                "partial_correlation",
+                "partial correlation",
+                LedoitWolf,
+                partial(_partial, method="ledoit_wolf", alpha=None),
+            ),
         ):
             measure = ConnectivityMeasure(
                 kind=kind, cov_estimator=estimator(store_precision=False), standardize="zscore_sample"
             )
             call = getattr(connectivity, method)
+            name = f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}"
+            parts = {
+                "theirs": lambda measure=measure: measure.fit_transform(scaled),
+                "apart": _largest,
+                "kernel": lambda kernel=kernel, each=each: [kernel(v) for v in each],
+                "limit": lambda each=each: [v.T @ v for v in each],
+            }
+            yield Pair(name, "nilearn", lambda call=call, rec=together: call(rec).by_subject.values, **parts)
             yield Pair(
-                f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}",
+                f"{name}, one by one",
                 "nilearn",
                 lambda call=call, recs=recs: np.stack([call(rec).connectivity.values for rec in recs]),
-                lambda measure=measure: measure.fit_transform(scaled),
-                _largest,
+                **parts,
             )
     yield Pair(
         f"correlation float64 {samples} x {units}",
@@ -70,6 +97,7 @@ def static(full: bool) -> Iterator[Pair]:
         lambda: connectivity.correlation(recs[0]).connectivity.values,
         lambda: np.corrcoef(scaled[0], rowvar=False),
         _largest,
+        limit=lambda: scaled[0].T @ scaled[0],
     )
 
 
@@ -130,6 +158,8 @@ def lags(full: bool) -> Iterator[Pair]:
         theirs,
         apart,
         times=units * (units - 1) / 2 / 20,
+        kernel=lambda: list(lagged_products(rec.values, most)),
+        limit=lambda: [rec.values.T @ rec.values[::-1] for _ in range(most + 1)],
     )
 
 
@@ -157,11 +187,34 @@ def causes(full: bool) -> Iterator[Pair]:
         theirs,
         lambda ours, theirs: _largest(np.array([ours.f_statistic.values[pair] for pair in pairs]), theirs),
         times=units * (units - 1) / len(pairs),
+        kernel=lambda: lagged_gram(values, [slice(0, samples)], order),
+        limit=lambda: [values.T @ values[::-1] for _ in range(order + 1)],
     )
 
 
-def _recording(values: np.ndarray) -> Any:
-    return ni.recording(values, modality="fmri", units="1", sampling_rate=0.5)
+def windows(full: bool) -> Iterator[Pair]:
+    """Correlation in sliding windows, against numpy.corrcoef window by window."""
+    samples, units, size, step = (10_000, 300, 200, 10) if full else (4000, 150, 200, 10)
+    values = np.random.default_rng(0).standard_normal((samples, units))
+    for dtype in (np.float32, np.float64):
+        given = values.astype(dtype)
+        rec = _recording(given)
+
+        def theirs(given: np.ndarray = given) -> np.ndarray:
+            starts = range(0, samples - size + 1, step)
+            return np.stack([np.corrcoef(given[start : start + size], rowvar=False) for start in starts])
+
+        yield Pair(
+            f"dynamic sliding {np.dtype(dtype).name} {samples} x {units}, {size} by {step}",
+            "numpy.corrcoef per window",
+            lambda rec=rec: connectivity.dynamic(rec, window=size, step=step).connectivity.values,
+            theirs,
+            _largest,
+        )
+
+
+def _recording(values: np.ndarray, **options: Any) -> Any:
+    return ni.recording(values, modality="fmri", units="1", sampling_rate=0.5, **options)
 
 
 def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -175,27 +228,37 @@ def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def report(pair: Pair, repeats: int) -> str:
-    """Time both in turn, A B A B ..., after one uncounted run of ours (it compiles); give one line."""
+    """Time all in turn, A B C D A B ..., after one uncounted run of ours (it compiles); give one line."""
     pair.ours()
-    mine, peers = [], []
+    taken: dict[str, list[float]] = {"ours": [], "theirs": [], "kernel": [], "limit": []}
+    answers = {}
     for _ in range(repeats):
-        seconds, ours = _seconds(pair.ours)
-        mine.append(seconds)
-        seconds, theirs = _seconds(pair.theirs)
-        peers.append(seconds * pair.times)
-    a, b = statistics.median(mine), statistics.median(peers)
-    return (
-        f"{pair.name:50s} {a:8.3f} s   {pair.peer:30s} {b:8.3f} s {b / a:7.1f}x   apart {pair.apart(ours, theirs):.0e}"
-    )
+        for name, seconds in taken.items():
+            call = getattr(pair, name)
+            if call is not None:
+                found, answers[name] = _seconds(call)
+                seconds.append(found * (pair.times if name == "theirs" else 1))
+    median = {name: statistics.median(seconds) for name, seconds in taken.items() if seconds}
+    mine, peer = median["ours"], median["theirs"]
+    line = f"{pair.name:58s} {mine:8.3f} s   {pair.peer:30s} {peer:8.3f} s {peer / mine:7.1f}x"
+    line += f"   apart {pair.apart(answers['ours'], answers['theirs']):.0e}"
+    if "kernel" in median:
+        line += f"   kernel {median['kernel']:.3f} s"
+    if "limit" in median:
+        line += f"   product {median['limit']:.3f} s ({median['limit'] / mine:.0%})"
+    return line
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", nargs="*", help="static, spectra, lags, causes")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     with threadpool_limits(1):
-        for workload in (static, spectra, lags, causes):
+        for workload in (static, spectra, lags, causes, windows):
+            if options.only and workload.__name__ not in options.only:
+                continue
             for pair in workload(options.full):
                 print(report(pair, options.repeats), flush=True)
 

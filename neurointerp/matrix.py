@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +14,17 @@ from neurointerp.schema import check, segment_bounds
 
 
 @dataclass(frozen=True)
-class Stacked:
-    """A recording as a matrix, and what is needed to label what comes out of it.
+class Labels:
+    """What is needed to label what comes out of a recording that was stacked into a (sample, unit) matrix.
 
     Attributes
     ----------
-    values
-        (sample, unit); float32 stays, any other type is float64.
     sample_dims, sample_shape
         The dims that were stacked, in order, and their sizes.
     sample_coords, unit_coords
         The coordinates that lie on those dims, and those on `unit`.
     """
 
-    values: np.ndarray
     sample_dims: tuple[str, ...]
     sample_shape: tuple[int, ...]
     sample_coords: dict[Hashable, xr.DataArray]
@@ -41,6 +38,19 @@ class Stacked:
             return xr.DataArray(shaped, dims=(*self.sample_dims, dim), coords=self.sample_coords | self.unit_coords)
         names = np.arange(values.shape[1]) if labels is None else labels
         return xr.DataArray(shaped, dims=(*self.sample_dims, dim), coords={**self.sample_coords, dim: names})
+
+
+@dataclass(frozen=True)
+class Stacked(Labels):
+    """A recording as a matrix, and its labels.
+
+    Attributes
+    ----------
+    values
+        (sample, unit); float32 stays, any other type is float64.
+    """
+
+    values: np.ndarray
 
 
 def stack(recording: xr.DataArray) -> Stacked:
@@ -62,18 +72,46 @@ def stack(recording: xr.DataArray) -> Stacked:
     RecordingError
         When `recording` breaks the contract.
     """
+    found = labels(recording)
+    return Stacked(**vars(found), values=_matrix(recording))
+
+
+def labels(recording: xr.DataArray) -> Labels:
+    """Give the labels that `stack` gives, without reading the values.
+
+    Raises
+    ------
+    RecordingError
+        When `recording` breaks the contract.
+    """
     check(recording)
-    array = np.asarray(recording.values)
-    dims = tuple(str(dim) for dim in recording.dims[:-1])
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
     coords = recording.coords
-    return Stacked(
-        values=array.reshape(-1, array.shape[-1]).astype(dtype, copy=False),
-        sample_dims=dims,
-        sample_shape=array.shape[:-1],
+    return Labels(
+        sample_dims=tuple(str(dim) for dim in recording.dims[:-1]),
+        sample_shape=tuple(recording.shape[:-1]),
         sample_coords={name: c for name, c in coords.items() if c.dims and "unit" not in c.dims},
         unit_coords={name: c for name, c in coords.items() if c.dims == ("unit",)},
     )
+
+
+def blocks(recording: xr.DataArray) -> Iterator[np.ndarray]:
+    """Give the rows of the matrix that `stack` gives, in order, one chunk of the first dim at a time.
+
+    A recording that is not chunked (dask) is one block.
+    """
+    if not recording.chunks:
+        yield _matrix(recording)
+        return
+    stop = 0
+    for size in recording.chunks[0]:
+        start, stop = stop, stop + size
+        yield _matrix(recording[start:stop])
+
+
+def _matrix(recording: xr.DataArray) -> np.ndarray:
+    array = np.asarray(recording.values)
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return array.reshape(-1, array.shape[-1]).astype(dtype, copy=False)
 
 
 def stretches(recording: xr.DataArray) -> list[slice]:

@@ -25,11 +25,20 @@ METHODS = [
 def run(family, method, rec, seed=0):
     call = getattr(importlib.import_module(f"neurointerp.analyses.{family}"), method)
     parameters = inspect.signature(call).parameters
-    small = {"rank": 2, "draws": 5, "threshold": 0.0}
+    small = {"rank": 2, "draws": 5, "threshold": 0.0, "restarts": 2, "starts": 2, "nulls": 2}
     options = {name: value for name, value in small.items() if name in parameters}
+    if "factors" in parameters:
+        affinity = importlib.import_module("neurointerp.analyses.connectivity").affinity(rec)
+        return call(importlib.import_module("neurointerp.analyses.tensor").nonnegative_cp(affinity, 2), **options)
+    if "structure" in parameters:
+        return call(rec, wiring(rec), seed=seed, **options)
+    if "groups" in parameters:
+        return call(people(rec), ["a", "b"] * 3, seed=seed, permutations=10)
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
+    if method == "nmf":
+        return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "comparison":
@@ -37,8 +46,39 @@ def run(family, method, rec, seed=0):
     return call(rec, seed=seed, **options)
 
 
+def wiring(rec):
+    """Give a random graph of the units of `rec`."""
+    labels = rec["unit"].values
+    weights = np.random.default_rng(0).random((len(labels), len(labels)))
+    return xr.DataArray(
+        np.where(weights > 0.5, weights, 0), dims=("source", "target"), coords={"source": labels, "target": labels}
+    )
+
+
+def people(rec):
+    """Give six subjects that each have a part of `rec`."""
+    samples = rec.transpose("time", ...).stack(sample=rec.dims[:-1]).transpose("sample", "unit").values[:120]
+    values = samples.reshape(6, 20, -1)
+    return ni.recording(
+        values,
+        modality=rec.attrs["modality"],
+        units=rec.attrs["units"],
+        sampling_rate=1.0,
+        unit=list(rec["unit"].values),
+        dims=("subject", "time", "unit"),
+        coords={"subject": [f"s{i}" for i in range(6)]},
+    )
+
+
 def test_every_family_is_found():
-    assert {family for family, _ in METHODS} >= {"factorization", "tensor", "connectivity", "encoding", "comparison"}
+    assert {family for family, _ in METHODS} >= {
+        "factorization",
+        "tensor",
+        "connectivity",
+        "encoding",
+        "comparison",
+        "graphs",
+    }
     assert len(METHODS) >= 8
 
 
@@ -76,6 +116,8 @@ def test_missing_values_are_left_out_or_refused_with_their_count(family, method,
     other.values.view(np.uint64)[3:6, 2] = [0x7FF8_0000_DEAD_BEEF, 0xFFF8_0000_0000_0001, 0x7FFF_FFFF_FFFF_FFFF]
     assert np.isnan(other.values[3:6, 2]).all()
     assert ni.digest(run(family, method, other)) == ni.digest(out), "what a missing value holds had an influence"
+    if family == "graphs":  # of the correlations, which are tested themselves; ranks and blocks may well stay the same
+        return
     for fill in (0.0, float(complete[:, 2].mean()), 1e6):
         filled = rec.fillna(fill)
         filled.attrs = rec.attrs

@@ -1,6 +1,7 @@
 """What the package promises about itself: import direction, light import, public names."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_the_base_install_asks_for_no_heavy_library():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {re.split(r"[<>=\[;]", requirement)[0] for requirement in project["dependencies"]}
     assert not base & {"torch", "mne", "nibabel", "pynwb", "transformers", "matplotlib"}
-    assert {"eeg", "fmri", "nwb", "spikes", "models", "report", "dask", "demo", "parquet", "all"} == set(
+    assert {"eeg", "fmri", "hmm", "nwb", "spikes", "models", "report", "dask", "demo", "parquet", "all"} == set(
         project["optional-dependencies"]
     )
 
@@ -98,10 +99,11 @@ def test_every_folder_of_the_package_is_one():
 
 
 def test_every_public_analysis_and_loader_is_documented():
-    from neurointerp.analyses import comparison, connectivity, encoding, factorization, tensor
+    from neurointerp.analyses import comparison, connectivity, encoding, factorization, graphs, tensor
 
-    for family in (comparison, connectivity, encoding, factorization, tensor):
+    for family in (comparison, connectivity, encoding, factorization, graphs, tensor):
         for name in family.__all__:
             doc = getattr(family, name).__doc__ or ""
-            for section in ("Parameters", "Returns", "Raises", "Examples"):
+            function = inspect.isfunction(getattr(family, name))
+            for section in ("Parameters", "Examples", *(("Returns", "Raises") if function else ("Attributes",))):
                 assert f"{section}\n" in doc, f"{family.__name__}.{name} has no {section}"

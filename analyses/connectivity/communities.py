@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, unit_coords
 from neurointerp.analyses.connectivity.correlation import correlation
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import edge_weights, numbered, symmetric, unit_coords
 from neurointerp.result import result
 
 _ANALYSIS = "connectivity.communities"
+ROUNDS = 20
+"""Most rounds of consensus; it settles after two or three."""
 
 
-def communities(graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, seed: int = 0) -> xr.Dataset:
+def communities(
+    graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, runs: int = 1, seed: int = 0
+) -> xr.Dataset:
     r"""Divide units into communities by maximising modularity (Louvain).
 
     .. math:: Q = \sum_c \left[ \frac{\sum_{i, j \in c} w_{ij}}{S} - \gamma \left( \frac{\sum_{i \in c} s_i}{S}
@@ -27,15 +33,20 @@ def communities(graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, se
         recording, of which `correlation` is taken first. Negative weights and the diagonal are left out.
     resolution
         :math:`\gamma > 0`; larger values give smaller communities.
+    runs
+        Number of runs from different orders. With more than one the answer is their consensus: the share of runs in
+        which two units are together is itself divided, as often, until all runs agree.
     seed
-        Seed of the order in which Louvain visits units.
+        Seed of the order in which Louvain visits units; further runs take the seeds that follow.
 
     Returns
     -------
     xarray.Dataset
         `community (unit)`, int from 0, the largest community first and, of equal ones, that whose first label
         in alphabetical order comes first; `modularity`, a scalar (:math:`Q`, NaN where no weight is positive:
-        each unit is then alone). The units carry the coordinates they had in the recording.
+        each unit is then alone). `run_modularity (run)`: that of each run by itself; `agreement (unit)`: the mean
+        share of runs in which a unit is together with the others of its community (1 for a unit alone). The units
+        carry the coordinates they had in the recording.
 
     Raises
     ------
@@ -50,8 +61,9 @@ def communities(graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, se
     References
     ----------
     Blondel et al. (2008), Fast unfolding of communities in large networks, J Stat Mech P10008, as implemented
-    in networkx; Newman (2004), Analysis of weighted networks, Phys Rev E 70:056131. Deviation: signed graphs
-    are reduced to their positive part.
+    in networkx; Newman (2004), Analysis of weighted networks, Phys Rev E 70:056131; consensus: Lancichinetti and
+    Fortunato (2012), Consensus clustering in complex networks, Sci Rep 2:336. Deviations: signed graphs are reduced
+    to their positive part; what runs share by less than half is dropped before it is divided.
 
     Examples
     --------
@@ -65,60 +77,56 @@ def communities(graph: xr.Dataset | xr.DataArray, *, resolution: float = 1.0, se
     """
     if not resolution > 0:
         raise AnalysisError(f"{_ANALYSIS}: resolution is {resolution!r}; a number above 0 is needed")
-    weights = _weights(graph)
-    positive = _positive_part(weights.values)
+    if not isinstance(runs, Integral) or isinstance(runs, bool) or runs < 1:
+        raise AnalysisError(f"{_ANALYSIS}: runs is {runs!r}; a whole number of at least 1 is needed")
+    given = correlation(graph) if isinstance(graph, xr.DataArray) and "unit" in graph.dims else graph
+    weights = edge_weights(given, _ANALYSIS)
+    positive = np.maximum(symmetric(weights.values, _ANALYSIS), 0.0)
     order = np.argsort(weights["source"].values.astype(str), kind="stable")
-    label = np.empty(len(order), dtype=np.int64)
-    label[order] = _louvain(positive[np.ix_(order, order)], resolution, seed)
-    modularity = _modularity(positive, label, resolution)
+    placed = positive[np.ix_(order, order)]
+    seeds = range(seed, seed + runs)
+    found = np.stack([_louvain(placed, resolution, each) for each in seeds])
+    label, agreement = np.empty(len(order), dtype=np.int64), np.empty(len(order))
+    label[order] = agreed = _consensus(found, resolution, seeds)
+    agreement[order] = _agreement(found, agreed)
+    each = [_modularity(placed, one, resolution) for one in found]
+    coords = unit_coords(weights)
     return result(
         {
-            "community": xr.DataArray(label, dims="unit", coords=unit_coords(weights)),
-            "modularity": xr.DataArray(modularity, attrs={"units": "1"}),
+            "community": xr.DataArray(label, dims="unit", coords=coords),
+            "modularity": xr.DataArray(_modularity(positive, label, resolution), attrs={"units": "1"}),
+            "run_modularity": xr.DataArray(each, dims="run", coords={"run": np.arange(runs)}, attrs={"units": "1"}),
+            "agreement": xr.DataArray(agreement, dims="unit", coords=coords, attrs={"units": "1"}),
         },
         analysis=_ANALYSIS,
         recording=graph,
-        parameters={"resolution": resolution},
+        parameters={"resolution": resolution, "runs": runs},
         seed=seed,
     )
 
 
-def _weights(graph: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """Give the (source, target) weights of a result, of a graph or of a recording; refuse what is not one."""
-    if isinstance(graph, xr.DataArray) and "unit" in graph.dims:
-        graph = correlation(graph)
-    weights = graph.get("connectivity") if isinstance(graph, xr.Dataset) else graph
-    if not isinstance(weights, xr.DataArray) or weights.dims != SIDES:
-        found = "none" if weights is None else getattr(weights, "dims", type(weights).__name__)
-        raise AnalysisError(
-            f"{_ANALYSIS}: connectivity (source, target) is needed, found {found}; pass the result of "
-            "connectivity.correlation, one slice of a dynamic one, or a recording"
-        )
-    if not all(side in weights.coords for side in SIDES) or not np.array_equal(
-        weights["source"].values, weights["target"].values
-    ):
-        raise AnalysisError(f"{_ANALYSIS}: source and target must carry the same unit labels in one order")
-    return weights
+def _consensus(found: NDArray[np.int64], resolution: float, seeds: range) -> NDArray[np.int64]:
+    """Divide the shares of runs (run, unit) that put two units together, until the runs agree."""
+    for _ in range(ROUNDS):
+        if (found == found[0]).all():
+            break
+        together = _together(found)
+        np.fill_diagonal(together, 0.0)
+        found = np.stack([_louvain(np.where(together >= 0.5, together, 0.0), resolution, each) for each in seeds])
+    return np.asarray(found[0])
 
 
-def _positive_part(weights: np.ndarray) -> NDArray[np.float64]:
-    missing = np.isnan(weights)
-    if missing.any():
-        units = int(missing.all(axis=1).sum())
-        raise AnalysisError(
-            f"{_ANALYSIS}: {int(missing.sum())} weights are missing, {units} units have none (constant in the "
-            "recording?); drop them first with .isel(source=keep, target=keep), or .isel(unit=keep) of the recording"
-        )
-    difference = np.abs(weights - weights.T).max(initial=0.0)
-    if difference > 1e-5 * np.abs(weights).max(initial=0.0):
-        raise AnalysisError(
-            f"{_ANALYSIS}: weights are not symmetric (largest difference {difference:.3g}); a directed graph "
-            "has to be made symmetric first, for instance (w + w.T) / 2"
-        )
-    positive = np.maximum(weights.astype(np.float64), 0.0)
-    positive = (positive + positive.T) / 2
-    np.fill_diagonal(positive, 0.0)
-    return positive
+def _together(found: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares = np.zeros((found.shape[1],) * 2)
+    for one in found:
+        shares += one[:, None] == one
+    return shares / len(found)
+
+
+def _agreement(found: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    others = (label[:, None] == label) & ~np.eye(len(label), dtype=bool)
+    count = others.sum(axis=1)
+    return np.where(count > 0, (_together(found) * others).sum(axis=1) / np.maximum(count, 1), 1.0)
 
 
 def _louvain(weights: NDArray[np.float64], resolution: float, seed: int) -> NDArray[np.int64]:
@@ -127,9 +135,9 @@ def _louvain(weights: NDArray[np.float64], resolution: float, seed: int) -> NDAr
 
     found = nx.community.louvain_communities(nx.from_numpy_array(weights), resolution=resolution, seed=seed)
     label = np.empty(len(weights), dtype=np.int64)
-    for number, members in enumerate(sorted(found, key=lambda nodes: (-len(nodes), min(nodes)))):
+    for number, members in enumerate(found):
         label[list(members)] = number
-    return label
+    return numbered(label)
 
 
 def _modularity(weights: NDArray[np.float64], label: NDArray[np.int64], resolution: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -126,13 +127,13 @@ def _ridge(
     error, spread = np.zeros((len(alphas), units)), np.zeros(units)
     for fold, moment in zip(folds, moments, strict=True):
         rest = tuple(whole - part for whole, part in zip(total, moment, strict=True))
-        for a, coefficients in enumerate(_solutions(*rest, alphas)):
+        for a, coefficients in enumerate(_solutions(rest, alphas)):
             mean_past, mean_now = rest[1] / rest[4], rest[3] / rest[4]
             guess = (past[fold] - mean_past) @ coefficients + mean_now
             error[a] += ((now[fold] - guess) ** 2).sum(axis=0)
         spread += ((now[fold] - rest[3] / rest[4]) ** 2).sum(axis=0)
     best = int(error.sum(axis=1).argmin()) if units else 0
-    weights = next(iter(_solutions(*total, alphas[best : best + 1])))
+    weights = next(iter(_solutions(total, alphas[best : best + 1])))
     score = 1 - error[best] / np.where(spread > 0, spread, 1.0)
     return weights.reshape(order, units, units).transpose(1, 2, 0), score, float(alphas[best])
 
@@ -141,10 +142,9 @@ def _moments(past: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     return past.T @ past, past.sum(axis=0), past.T @ now, now.sum(axis=0), float(len(past))
 
 
-def _solutions(
-    gram: np.ndarray, past: np.ndarray, cross: np.ndarray, now: np.ndarray, count: float, alphas: Sequence[float]
-) -> list[np.ndarray]:
+def _solutions(moments: Sequence[Any], alphas: Sequence[float]) -> list[np.ndarray]:
     """Give the weights (predictor, target) for each penalty, from one eigendecomposition of centred products."""
+    gram, past, cross, now, count = moments
     values, vectors = np.linalg.eigh(gram - np.outer(past, past) / count)
     turned = vectors.T @ (cross - np.outer(past, now) / count)
     return [vectors @ (turned / (np.maximum(values, 0.0)[:, None] + alpha * count)) for alpha in alphas]

@@ -109,11 +109,12 @@ def partial_correlation(
 
 def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the partial correlations of (sample, unit) values, NaN for units that do not vary."""
+    samples: np.ndarray | int
     if has_missing(values):
         partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
     else:
         partial, amount, varies = _partial(values, method, alpha)
-        samples: np.ndarray | int = len(values)
+        samples = len(values)
     if varies.all():
         return partial, amount, samples
     full = np.full((len(varies),) * 2, np.nan, dtype=values.dtype)

@@ -98,8 +98,8 @@ def spectral(
         One variable per measure, `<measure> (source, target, frequency)`, `psi (source, target)`; dimensionless. On
         the diagonal `coherence` and `plv` are 1, the others 0. `imaginary_coherence` and `psi` are antisymmetric and
         positive where the source leads. A unit that is constant in every epoch is NaN; the attr `undefined_units`
-        counts such units. The attrs `epochs` and `tapers` count those used. With `morlet` there is one more dim, `time`:
-        that of whole trials, or from the start of a window; near its ends, within five deviations of a wavelet,
+        counts such units. The attrs `epochs` and `tapers` count those used. With `morlet` there is one more dim,
+        `time`: that of whole trials, or from the start of a window; near its ends, within five deviations of a wavelet,
         values hold the edge.
 
     Raises

@@ -133,7 +133,7 @@ def _symbols(values: np.ndarray, levels: int, threshold: float | None) -> NDArra
             f"{_ANALYSIS}: {other} of {values.size} values are no counts; bin spikes (align.bin_events), or pass "
             "threshold"
         )
-    return np.minimum(values, levels - 1).astype(np.int64)
+    return np.asarray(np.minimum(values, levels - 1), dtype=np.int64)
 
 
 def _words(symbols: np.ndarray, present: np.ndarray, lags: Sequence[int], levels: int) -> NDArray[np.int64]:
@@ -147,7 +147,7 @@ def _words(symbols: np.ndarray, present: np.ndarray, lags: Sequence[int], levels
 def _one_hot(words: np.ndarray, kinds: int) -> np.ndarray:
     """Give (sample, unit x kind) ones where a unit has a word: float32, in which counts are exact up to 2^24."""
     dtype = np.float32 if len(words) < 2**24 else np.float64
-    return (words[:, :, None] == np.arange(kinds)).reshape(len(words), -1).astype(dtype)
+    return np.asarray((words[:, :, None] == np.arange(kinds)).reshape(len(words), -1), dtype=dtype)
 
 
 def _transfer(

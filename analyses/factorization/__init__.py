@@ -1,7 +1,14 @@
 """Matrix factorization: a recording as components, each a pattern over units and a course over samples."""
 
+import lazy_loader
+
+from neurointerp.analyses.factorization.ica import ica
+from neurointerp.analyses.factorization.nmf import nmf
 from neurointerp.analyses.factorization.pca import pca
 from neurointerp.analyses.factorization.semi_nmf import semi_nmf
 from neurointerp.analyses.factorization.stability import stability
 
-__all__ = ["pca", "semi_nmf", "stability"]
+# scikit-learn is imported with the estimators, not with the family
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"estimators": ["NMF", "SemiNMF"]})
+
+__all__ = ["NMF", "SemiNMF", "ica", "nmf", "pca", "semi_nmf", "stability"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,18 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurointerp import backend, matrix, result
-from neurointerp.analyses.factorization._checks import require_count
-from neurointerp.analyses.factorization._spectrum import leading
+from neurointerp.analyses.factorization._alternate import Fit, Patience, alternate, ordered
+from neurointerp.analyses.factorization._checks import Search, require_count, search_of
+from neurointerp.analyses.factorization._labelled import variables
+from neurointerp.analyses.factorization._samples import Samples, gram, of_recording
+from neurointerp.analyses.factorization._starts import require_start, start
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.semi_nmf"
 FLOOR = 1e-6
-"""Smallest initial coefficient, ridge of the least squares and (times the mean square) floor of a divisor."""
+"""Ridge of the least squares, and (times the mean square) floor of a divisor."""
 SERIAL = 2e8
 """An iteration of fewer flops than this runs on one thread: waking others costs more than they bring."""
-LLOYD_STEPS = 15
 
 
 def semi_nmf(
@@ -32,6 +33,7 @@ def semi_nmf(
     max_iter: int = 2000,
     tolerance: float = 1e-7,
     patience: int = 100,
+    restarts: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     """Split a signed recording into signed patterns over units and how much of each is present.
@@ -45,7 +47,8 @@ def semi_nmf(
     Parameters
     ----------
     recording
-        Any complete recording; every dim but `unit` is a sample dim.
+        Any recording; every dim but `unit` is a sample dim. Missing values (NaN) count for nothing: the error is that
+        of the observed entries. One that is chunked (dask) is read chunk by chunk, once per iteration.
     rank
         Number of components, at most the number of samples.
     keep_fraction
@@ -60,6 +63,8 @@ def semi_nmf(
     tolerance, patience
         Stop once `patience` iterations together have lowered the best loss by no more than `tolerance`, a
         part of the sum of squares of the recording.
+    restarts
+        Number of starts; the best fit is returned.
     seed
         Seed of the start.
 
@@ -80,7 +85,7 @@ def semi_nmf(
     Raises
     ------
     AnalysisError
-        When values are missing or all zero, or an argument is out of range.
+        When a unit or a sample has no value, all are zero, or an argument is out of range.
     RecordingError
         When `recording` breaks the contract.
 
@@ -89,12 +94,15 @@ def semi_nmf(
     Deviations from the reference code of Shafran et al.: the stopping rule is relative to the data (theirs is
     1e-4 absolute), and so is the 1e-6 under the division of the multiplicative update (times the mean square
     of the data), so that volts and microvolts give one answer. Without winner-take-all the problem is the plain
-    one of Ding, Li and Jordan, where coordinate descent lowers the loss several times faster than their update.
+    one of Ding, Li and Jordan, where extrapolated coordinate descent lowers the loss far faster than their update.
+    Missing values are filled with the model's own before each update (expectation-maximization).
 
     References
     ----------
     Ding, Li, Jordan (2010), Convex and semi-nonnegative matrix factorizations, IEEE TPAMI 32:45.
     Shafran, Geiger, Geva (2025), arXiv:2506.10920.
+    Ang, Gillis (2019), Accelerating nonnegative matrix factorization algorithms using extrapolation, Neural
+    Computation 31:417, algorithm 2 (here with exact features).
 
     Examples
     --------
@@ -108,80 +116,77 @@ def semi_nmf(
     array([[1, 1, 0, 0],
            [0, 0, 1, 1]])
     """
-    stacked = matrix.stack(recording)
-    matrix.require_complete(recording, NAME)
-    X = stacked.values
-    rank = require_count(rank, "rank", NAME, high=X.shape[0], why="the number of samples")
-    max_iter = require_count(max_iter, "max_iter", NAME)
-    patience = require_count(patience, "patience", NAME)
-    kept = _kept(keep_fraction, X.shape[1])
-    if init not in STARTS:
-        raise AnalysisError(f"{NAME}: init is {init!r}; one of {', '.join(STARTS)} is needed")
-    if not tolerance >= 0:
-        raise AnalysisError(f"{NAME}: tolerance is {tolerance!r}; a number of at least 0 is needed")
-    peak = float(np.abs(X).max(initial=0.0))
-    if peak == 0:
-        raise AnalysisError(f"{NAME}: all {X.size} values are zero; there is nothing to factor")
-    scale = 2.0 ** math.frexp(peak)[1]  # exact, and keeps the squares of float32 teslas above underflow
-    X = X / X.dtype.type(scale)
-    with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
-        start = STARTS[init](X, rank, np.random.default_rng(seed))
-        fit = _fit(X, start, kept, max_iter, tolerance, patience)
+    labels = matrix.labels(recording)
+    samples = of_recording(recording, NAME)
+    rank = require_count(rank, "rank", NAME, high=samples.shape[0], why="the number of samples")
+    search = search_of(NAME, max_iter, tolerance, patience, restarts)
+    kept = kept_units(keep_fraction, samples.shape[1])
+    require_start(init, NAME)
+    with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
+        fit = factor(samples, rank, kept, init, search, seed)
     parameters = {
         "rank": rank, "keep_fraction": keep_fraction, "init": init, "max_iter": max_iter,
-        "tolerance": tolerance, "patience": patience,
+        "tolerance": tolerance, "patience": patience, "restarts": restarts,
     }  # fmt: skip
-    return result.result(
-        _variables(fit, stacked, X, scale, recording.attrs["units"]),
-        analysis=NAME,
-        recording=recording,
-        parameters=parameters,
-        seed=seed,
-    )
+    found = variables(fit, labels, samples, recording.attrs["units"])
+    return result.result(found, analysis=NAME, recording=recording, parameters=parameters, seed=seed)
 
 
-@dataclass(frozen=True)
-class _Fit:
-    features: Any  # (component, unit)
-    coefficients: Any  # (sample, component), columns of norm 1
-    losses: list[float]
-    best: int
-    stop_reason: str
+def factor(samples: Samples, rank: int, kept: int, init: str, search: Search, seed: int) -> Fit:
+    """Fit from each start and give the best."""
+    like = next(samples.source())
+
+    def run(rng: np.random.Generator) -> Fit:
+        G = start(samples, rank, init, rng, like)
+        if kept < samples.shape[1]:
+            return _sparse(samples, G, kept, search)
+        return alternate(samples, G, None, _least_squares, lambda new, old, step: new, **search.limits)
+
+    return min((run(rng) for rng in search.generators(seed)), key=lambda fit: fit.losses[fit.best])
 
 
-def _fit(X: Any, G: Any, kept: int, max_iter: int, tolerance: float, patience: int) -> _Fit:
-    """Iterate from coefficients `G` and keep the best iterate. Two products with `X` per iteration."""
-    power = _sum_of_squares(X)
-    floor = FLOOR * power / (X.shape[0] * X.shape[1])
-    losses: list[float] = []
-    mark, marked, reason = math.inf, 0, "max_iter"
+def _sparse(samples: Samples, G: Any, kept: int, search: Search) -> Fit:
+    """Iterate with winner-take-all from coefficients `G`, and keep the best iterate."""
+    floor = FLOOR * samples.power / math.prod(samples.shape)
+    losses, reason = list[float](), "max_iter"
     lowest, best, F_best, G_best = math.inf, 0, None, None
-    gram = _gram(G)
-    for iteration in range(max_iter):
-        F, G = _features(X, G, gram, kept)
-        P, inner = X @ F.T, _gram(F.T)
-        G = _multiplied(P, inner, G, floor) if kept < F.shape[1] else _descended(P, inner, G)
-        gram = _gram(G)
-        loss = _loss(P, G, inner, gram, power)
-        losses.append(loss)
-        if loss < lowest:
-            lowest, best, F_best, G_best = loss, iteration, F, G
-        if loss < mark - tolerance:
-            mark, marked = loss, iteration
-        elif iteration - marked >= patience:
+    image, inner = samples.project(G), gram(G)
+    waiting = Patience(search.tolerance, search.patience)
+
+    def update(P: Any, Q: Any, before: Any, rows: slice) -> tuple[Any, Any]:
+        new = _multiplied(P, Q, before, floor)
+        return new, new
+
+    for iteration in range(search.max_iter):
+        F, G = _winners(image, inner, G, kept)
+        swept = samples.sweep(F, G, update)
+        G, image, inner = swept.G, swept.image, swept.gram
+        losses.append(swept.loss)
+        if swept.loss < lowest:
+            lowest, best, F_best, G_best = swept.loss, iteration, F, G
+        if waiting.is_over(lowest):
             reason = "tolerance"
             break
-    return _Fit(*_ordered(F_best, G_best), losses, best, reason)
+    return Fit(*ordered(F_best, G_best), losses, best, reason)
 
 
-def _features(X: Any, G: Any, gram: Any, kept: int) -> tuple[Any, Any]:
+def _least_squares(image: Any, inner: Any, F: Any) -> Any:
+    """Solve for the features; the ridge is 1e-9 of the mean diagonal."""
+    xp = backend.namespace(image)
+    size = inner.shape[0]
+    ridge = (1e-9 * float(xp.linalg.trace(inner)) / size + 1e-300) * xp.eye(
+        size, dtype=inner.dtype, device=inner.device
+    )
+    return xp.astype(xp.linalg.solve(inner + ridge, xp.astype(image, inner.dtype)), image.dtype)
+
+
+def _winners(image: Any, inner: Any, G: Any, kept: int) -> tuple[Any, Any]:
     """Solve for the features, keep the largest of each, and move the norms of `G` into them."""
-    xp = backend.namespace(X)
-    ridge = FLOOR * xp.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
-    F = xp.astype(xp.linalg.solve(gram + ridge, xp.astype(G.T @ X, gram.dtype)), X.dtype)
-    F = _keep_largest(F, kept) if kept < F.shape[1] else F
-    norms = xp.astype(xp.clip(xp.sqrt(xp.linalg.diagonal(gram)), min=1e-8), X.dtype)
-    return F * norms[:, None], G / norms
+    xp = backend.namespace(image)
+    ridge = FLOOR * xp.eye(inner.shape[0], dtype=inner.dtype, device=inner.device)
+    F = xp.astype(xp.linalg.solve(inner + ridge, xp.astype(image, inner.dtype)), image.dtype)
+    norms = xp.astype(xp.clip(xp.sqrt(xp.linalg.diagonal(inner)), min=1e-8), image.dtype)
+    return _keep_largest(F, kept) * norms[:, None], G / norms
 
 
 def _keep_largest(F: Any, kept: int) -> Any:
@@ -204,104 +209,8 @@ def _multiplied(P: Any, inner: Any, G: Any, floor: float) -> Any:
     return G * xp.sqrt((P_plus + G @ Q_minus) / (P_minus + G @ Q_plus + floor))
 
 
-def _descended(P: Any, inner: Any, G: Any) -> Any:
-    """Set each column of `G` in turn to its best non-negative value, the others fixed (coordinate descent)."""
-    xp = backend.namespace(G)
-    Q, targets = xp.astype(inner, G.dtype), P.T
-    rows = xp.asarray(G.T, copy=True)
-    for k in range(rows.shape[0]):
-        if Q[k, k] > 0:
-            rows[k, :] = xp.clip(rows[k, :] + (targets[k, :] - Q[k, :] @ rows) / Q[k, k], min=0.0)
-    return rows.T
-
-
-def _loss(P: Any, G: Any, inner: Any, gram: Any, power: float) -> float:
-    """Give the squared relative error from `P = X F'` and the two Gram matrices."""
-    xp = backend.namespace(P)
-    cross, model = float(xp.sum(P * G, dtype=xp.float64)), float(xp.sum(inner * gram))
-    return max(0.0, (power - 2 * cross + model) / power)
-
-
-def _gram(columns: Any) -> Any:
-    """Give the Gram matrix in float64: the loss is a small difference of sums of its entries."""
-    xp = backend.namespace(columns)
-    exact = xp.astype(columns, xp.float64)
-    return exact.T @ exact
-
-
-def _ordered(F: Any, G: Any) -> tuple[Any, Any]:
-    """Scale the columns of `G` to norm 1 and sort by the energy that then lies in the features."""
-    xp = backend.namespace(F)
-    norms = xp.linalg.vector_norm(G, axis=0)
-    F, G = F * norms[:, None], G / xp.where(norms > 0, norms, xp.ones_like(norms))
-    order = xp.argsort(xp.linalg.vector_norm(F, axis=1), descending=True, stable=True)
-    return xp.take(F, order, axis=0), xp.take(G, order, axis=1)
-
-
-def _sum_of_squares(X: Any) -> float:
-    xp = backend.namespace(X)
-    return float(xp.sum(xp.vecdot(X, X), dtype=xp.float64))
-
-
-def _random_start(X: Any, rank: int, rng: np.random.Generator) -> Any:
-    return backend.like(np.maximum(rng.random((X.shape[0], rank)), FLOOR), X)
-
-
-def _kmeans_start(X: Any, rank: int, rng: np.random.Generator) -> Any:
-    """Give one-hot membership (floored) of k-means; an empty cluster moves to a random sample."""
-    xp = backend.namespace(X)
-    index = backend.like(np.arange(rank), X)
-    centres = xp.take(X, backend.like(rng.choice(X.shape[0], rank, replace=False), X), axis=0)
-    member = None
-    for _ in range(LLOYD_STEPS):
-        distance = xp.sum(centres * centres, axis=1) - 2 * (X @ centres.T)
-        member = xp.astype(xp.argmin(distance, axis=1)[:, None] == index, X.dtype)
-        count = xp.sum(member, axis=0)[:, None]
-        spare = xp.take(X, backend.like(rng.integers(X.shape[0], size=rank), X), axis=0)
-        centres = xp.where(count > 0, (member.T @ X) / xp.clip(count, min=1.0), spare)
-    return xp.clip(member, min=FLOOR)
-
-
-def _svd_start(X: Any, rank: int, rng: np.random.Generator) -> Any:
-    """Give the larger half of each left singular vector; singular values drop out, `F` being solved first."""
-    xp = backend.namespace(X)
-    zero = xp.zeros(X.shape[1], dtype=xp.float64, device=X.device)
-    vectors, _ = leading(X, zero, min(rank, *X.shape))
-    course = X @ xp.astype(vectors.T, X.dtype)
-    positive = xp.sum(course * xp.abs(course), axis=0) >= 0
-    half = xp.clip(xp.where(positive, course, -course), min=0.0)
-    norms = xp.linalg.vector_norm(half, axis=0)
-    start = xp.clip(half / xp.where(norms > 0, norms, xp.ones_like(norms)), min=FLOOR)
-    return xp.concat([start, _random_start(X, rank - start.shape[1], rng)], axis=1)
-
-
-STARTS = {"random": _random_start, "kmeans": _kmeans_start, "svd": _svd_start}
-
-
-def _kept(keep_fraction: float, units: int) -> int:
+def kept_units(keep_fraction: float, units: int) -> int:
+    """Give how many units a component may use."""
     if not 0 < keep_fraction <= 1:
         raise AnalysisError(f"{NAME}: keep_fraction is {keep_fraction!r}; a number in (0, 1] is needed")
     return math.ceil(keep_fraction * units * (1 - 1e-12))
-
-
-def _variables(fit: _Fit, stacked: matrix.Stacked, X: np.ndarray, scale: float, units: str) -> dict[str, xr.DataArray]:
-    power, mean = _sum_of_squares(X), X.mean(axis=0, dtype=np.float64)
-    spread = power - X.shape[0] * float(mean @ mean)
-    labels = {"component": np.arange(fit.features.shape[0]), **stacked.unit_coords}
-    loss = fit.losses[fit.best]
-    explained = 1 - loss * power / spread if spread > 1e-12 * power else math.nan
-    return {
-        "features": xr.DataArray(
-            fit.features * X.dtype.type(scale),
-            dims=("component", "unit"),
-            coords=labels,
-            attrs={"units": units},
-        ),
-        "coefficients": stacked.unstack(fit.coefficients, "component").assign_attrs(units="1"),
-        "support": xr.DataArray(fit.features != 0, dims=("component", "unit"), coords=labels),
-        "loss": xr.DataArray(fit.losses, dims="iteration", coords={"iteration": np.arange(len(fit.losses))}),
-        "relative_error": xr.DataArray(loss**0.5),
-        "explained_variance": xr.DataArray(explained),
-        "best_iteration": xr.DataArray(fit.best),
-        "stop_reason": xr.DataArray(np.array(fit.stop_reason, dtype=object)),
-    }

@@ -1,5 +1,6 @@
 """Tensor factorization: a recording of three or more dims as components with one factor per dim."""
 
 from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
+from neurointerp.analyses.tensor.rank import rank
 
-__all__ = ["nonnegative_cp"]
+__all__ = ["nonnegative_cp", "rank"]

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from neurointerp import backend, matrix, result
+from neurointerp import backend, result
 from neurointerp.errors import AnalysisError
 from neurointerp.schema import check
 
@@ -26,12 +26,13 @@ TINY = 1e-30
 
 
 def nonnegative_cp(
-    recording: xr.DataArray,
+    recording: xr.DataArray | xr.Dataset,
     rank: int,
     *,
     max_iter: int = 500,
     tolerance: float = 1e-7,
     init: str = "random",
+    restarts: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
     """Split a non-negative recording into components with one non-negative factor per dim.
@@ -42,8 +43,9 @@ def nonnegative_cp(
     Parameters
     ----------
     recording
-        Complete, non-negative, of three or more dims, such as (trial, time, unit) or (subject, trial, time,
-        unit). `align.windows` makes one of a continuous recording.
+        Non-negative, of three or more dims, such as (trial, time, unit) or (subject, trial, time, unit);
+        `align.windows` makes one of a continuous recording. Or the result of `connectivity.affinity`. Missing values
+        (NaN) are left out of the error: what stands there has no influence.
     rank
         Number of components; it may exceed the size of a dim.
     max_iter
@@ -53,24 +55,28 @@ def nonnegative_cp(
     init
         `"random"`, uniform on (0, 1); or `"svd"`, the larger half (positive or negative) of each leading
         singular vector of each unfolding, which does not depend on `seed` unless `rank` exceeds a dim.
+    restarts
+        Number of starts; the one that ends with the smallest error is kept.
     seed
-        Seed of the start. Different starts can end in different minima: compare several.
+        Seed of the first start; the next ones follow. Different starts can end in different minima.
 
     Returns
     -------
     xarray.Dataset
         - `factor_<dim>(<dim>, component)` for each dim: >= 0, dimensionless, columns of norm 1.
         - `weight(component)`: the norm of each component, descending, in the units of the recording.
-        - `loss(iteration)`: squared relative error, SSE / sum of squares, after each sweep; never rises.
-        - `relative_error`: square root of the last loss.
-        - `explained_variance`: 1 - SSE / sum of squares about the unit means (NaN where no unit varies).
+        - `loss(iteration)`: squared relative error, SSE / sum of squares of what is observed, after each sweep of the
+          start that was kept; never rises.
+        - `relative_error`: square root of the last loss. `restart_error(restart)`: the same of every start,
+          ascending; their seeds are the coordinate `restart_seed`.
+        - `explained_variance`: 1 - SSE / sum of squares about the means of the last dim (NaN where nothing varies).
         - `stop_reason`: `"tolerance"` or `"max_iter"`.
 
     Raises
     ------
     AnalysisError
-        When the recording has two dims, values are missing, negative or all zero, or an argument is out of
-        range.
+        When the recording has two dims, values are negative or all zero, all values of one label (a unit, a pair, a
+        trial) are missing, or an argument is out of range.
     RecordingError
         When `recording` breaks the contract.
 
@@ -80,12 +86,15 @@ def nonnegative_cp(
     result, so that a sweep reads the data twice. Between sweeps the factors are extrapolated as in Ang and
     Gillis; a sweep that does not pay is followed by a plain one, and only a plain sweep can end the fit.
 
+    Where values are missing each sweep works on the data completed by the model it starts from, which lowers the
+    error on what is observed (Dempster, Laird and Rubin); a sweep then costs about twice as much.
+
     References
     ----------
     Cichocki, Phan (2009), Fast local algorithms for large scale nonnegative matrix and tensor factorizations.
     Phan, Tichavsky, Cichocki (2013), Fast alternating LS algorithms for high order CP decompositions.
     Ang, Cohen, Gillis, Hien (2021), Accelerating block coordinate descent for nonnegative tensor
-    factorization.
+    factorization. Dempster, Laird, Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm.
 
     Examples
     --------
@@ -100,29 +109,35 @@ def nonnegative_cp(
     >>> res.factor_time.dims, bool(res.relative_error < 0.01)
     (('time', 'component'), True)
     """
-    X = _values(recording)
-    scale = 2.0 ** math.frexp(float(X.max()))[1]  # exact, and keeps squares of float32 away from underflow
+    tensor = _tensor(recording)
+    X = _values(tensor)
+    scale = 2.0 ** math.frexp(float(np.nanmax(X)))[1]  # exact, and keeps squares of float32 away from underflow
     X = X / X.dtype.type(scale)
     limit = X.size // max(X.shape)
     rank = _count(rank, "rank", limit)
-    max_iter = _count(max_iter, "max_iter", None)
+    max_iter, restarts = _count(max_iter, "max_iter", None), _count(restarts, "restarts", None)
     if init not in STARTS:
         raise AnalysisError(f"{NAME}: init is {init!r}; one of {', '.join(STARTS)} is needed")
     if not tolerance >= 0:
         raise AnalysisError(f"{NAME}: tolerance is {tolerance!r}; a number of at least 0 is needed")
     order = np.argsort(X.shape, kind="stable")
     turned = np.ascontiguousarray(X.transpose(order))
+    missing = np.isnan(turned)
+    seen = ~missing if missing.any() else None
+    turned = np.where(missing, X.dtype.type(0), turned)
     with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
-        start = _balanced(turned, STARTS[init](turned, rank, np.random.default_rng(seed)))
-        fit = _fit(turned, start, max_iter, tolerance)
-    factors = [fit.factors[place] for place in np.argsort(order)]
-    return result.result(
-        _variables(recording, X, fit, factors, scale),
-        analysis=NAME,
-        recording=recording,
-        parameters={"rank": rank, "max_iter": max_iter, "tolerance": tolerance, "init": init},
-        seed=seed,
-    )
+        fits = []
+        for each in range(seed, seed + restarts):
+            start = _balanced(turned, STARTS[init](turned, rank, np.random.default_rng(each)))
+            fits.append(_fit(turned, start, max_iter, tolerance, seen))
+    errors = np.array([fit.losses[-1] ** 0.5 for fit in fits])
+    ranking = np.argsort(errors, kind="stable")
+    fit = fits[ranking[0]]
+    variables = _variables(tensor, X, fit, [fit.factors[place] for place in np.argsort(order)], scale)
+    labels = {"restart": np.arange(restarts), "restart_seed": ("restart", seed + ranking)}
+    variables["restart_error"] = xr.DataArray(errors[ranking], dims="restart", coords=labels)
+    parameters = {"rank": rank, "max_iter": max_iter, "tolerance": tolerance, "init": init, "restarts": restarts}
+    return result.result(variables, analysis=NAME, recording=recording, parameters=parameters, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -133,15 +148,18 @@ class _Fit:
     stop_reason: str
 
 
-def _fit(X: Any, factors: list[Any], max_iter: int, tolerance: float) -> _Fit:
-    """Sweep from `factors`, extrapolating while it pays; the last dim of `X` should be the largest."""
+def _fit(X: Any, factors: list[Any], max_iter: int, tolerance: float, seen: Any = None) -> _Fit:
+    """Sweep from `factors`, extrapolating while it pays; the last dim of `X` should be the largest.
+
+    Where `seen` is given and False, `X` is unknown and must be 0.
+    """
     xp = backend.namespace(X)
     power = _sum_of_squares(X)
     start, plain, loss, losses = factors, True, math.inf, []
     step, most = 0.5, 1.0
     reason = "max_iter"
     for _ in range(max_iter):
-        swept, reached = _sweep(X, start, power)
+        swept, reached = _sweep(X, start, power) if seen is None else _masked_sweep(X, seen, start, power)
         previous, gain = factors, loss - reached
         if gain > 0:
             factors, loss = swept, reached
@@ -175,6 +193,19 @@ def _sweep(X: Any, factors: list[Any], power: float) -> tuple[list[Any], float]:
     cross = float(xp.sum(image * last, dtype=xp.float64))
     model = float(xp.sum(gram * (last.T @ last), dtype=xp.float64))
     return [*outer, last], max(0.0, (power - 2 * cross + model) / power)
+
+
+def _masked_sweep(X: Any, seen: Any, factors: list[Any], power: float) -> tuple[list[Any], float]:
+    """Sweep over `X` completed by the model; the loss is that of what is seen."""
+    xp = backend.namespace(X)
+    swept, _ = _sweep(xp.where(seen, X, _model(factors, X.shape)), factors, power)
+    residual = xp.where(seen, X - _model(swept, X.shape), xp.zeros_like(X))
+    return swept, _sum_of_squares(residual) / power
+
+
+def _model(factors: list[Any], shape: tuple[int, ...]) -> Any:
+    xp = backend.namespace(*factors)
+    return xp.reshape(reduce(_khatri_rao, factors[:-1]) @ factors[-1].T, shape)
 
 
 def _hals(factor: Any, image: Any, gram: Any) -> Any:
@@ -259,25 +290,52 @@ def _svd_start(X: Any, rank: int, rng: np.random.Generator) -> list[Any]:
 STARTS = {"random": _random_start, "svd": _svd_start}
 
 
-def _values(recording: xr.DataArray) -> np.ndarray:
-    """Give the recording as a non-negative float array, or refuse it."""
+def _tensor(recording: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Give the array to factor: a recording, or the affinity of a result."""
+    if isinstance(recording, xr.Dataset):
+        if "affinity" not in recording:
+            raise AnalysisError(
+                f"{NAME}: a recording or the result of connectivity.affinity is needed, found a Dataset of "
+                f"{', '.join(map(str, recording.data_vars)) or 'nothing'}"
+            )
+        return recording["affinity"]
     check(recording)
+    return recording
+
+
+def _values(recording: xr.DataArray) -> np.ndarray:
+    """Give the tensor as a non-negative float array, missing values NaN, or refuse it."""
     if recording.ndim < 3:
         raise AnalysisError(
             f"{NAME}: dims are {tuple(recording.dims)}, three or more are needed; cut a continuous recording into "
             "trials with neurointerp.align.windows(recording, length)"
         )
-    matrix.require_complete(recording, NAME)
-    X = matrix.stack(recording).values.reshape(recording.shape)
+    X = np.asarray(recording.values)
+    X = X if X.dtype == np.float32 else X.astype(np.float64)
+    _require_some(recording, np.isnan(X))
     negative = int((X < 0).sum())
     if negative:
         raise AnalysisError(
-            f"{NAME}: {negative} of {X.size} values are negative (least {X.min():g}); rectify "
+            f"{NAME}: {negative} of {X.size} values are negative (least {np.nanmin(X):g}); rectify "
             "(recording.clip(min=0)), take a power or an affinity, or use factorization.semi_nmf on signed data"
         )
-    if not X.any():
+    if not np.nansum(X) > 0:
         raise AnalysisError(f"{NAME}: all {X.size} values are zero; there is nothing to factor")
     return X
+
+
+def _require_some(recording: xr.DataArray, missing: np.ndarray) -> None:
+    """Refuse labels of which every value is missing: nothing says what their factor is."""
+    if not missing.any():
+        return
+    for axis, dim in enumerate(map(str, recording.dims)):
+        empty = missing.all(axis=tuple(other for other in range(missing.ndim) if other != axis))
+        if empty.any():
+            where = recording[dim].values[int(empty.argmax())] if dim in recording.coords else int(empty.argmax())
+            raise AnalysisError(
+                f"{NAME}: {int(missing.sum())} values are missing, and all of {int(empty.sum())} of {empty.size} "
+                f"labels of {dim!r} (first {where!r}): drop those (.isel({dim}=keep))"
+            )
 
 
 def _count(value: Any, name: str, high: int | None) -> int:
@@ -299,9 +357,12 @@ def _variables(
             factor, dims=(dim, "component"), coords={**coords, **component}, attrs={"units": "1"}
         )
     rows = X.reshape(-1, X.shape[-1])
-    mean = rows.mean(axis=0, dtype=np.float64)
+    seen = ~np.isnan(rows)
+    rows = np.where(seen, rows, X.dtype.type(0))
+    count = seen.sum(axis=0)
+    mean = rows.sum(axis=0, dtype=np.float64) / count
     power = _sum_of_squares(rows)
-    spread = power - rows.shape[0] * float(mean @ mean)
+    spread = power - float(count @ mean**2)
     loss = fit.losses[-1]
     explained = 1 - loss * power / spread if spread > 1e-12 * power else math.nan
     variables["weight"] = xr.DataArray(

@@ -83,5 +83,7 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 
 best = int(rate.argmax())
-print(f"the rate peaks at {rate[best]:.0f} Hz, {middle[best] * 1e3:.1f} ms after the sound; chance reaches {high[best]:.0f}")
+print(
+    f"the rate peaks {middle[best] * 1e3:.1f} ms after the sound, at {rate[best]:.0f} Hz; chance: {high[best]:.0f} Hz"
+)
 plt.show()

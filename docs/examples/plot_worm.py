@@ -26,7 +26,8 @@ import neurointerp as ni
 from neurointerp.analyses import connectivity
 from neurointerp.loaders.datasets import atanas2023, connectome, worm_collection, worm_neurons, worm_traces
 
-real = bool(os.environ.get("NEUROINTERP_MIRROR"))
+mirror = Path(os.environ.get("NEUROINTERP_MIRROR") or "no mirror")
+wiring_file = next(mirror.rglob("aconnectome_white_1986_whole.csv"), None)
 folder = Path(tempfile.mkdtemp())
 
 
@@ -48,9 +49,8 @@ def simulate(names, frames=800):
     (folder / "edges.csv").write_text("\n".join(["pre,post,type,synapses", *rows]))
 
 
-if real:
+if wiring_file is not None:
     raw = ni.load("dag2023", item="2022-07-26-38").load()
-    wiring_file = next(Path(os.environ["NEUROINTERP_MIRROR"]).rglob("aconnectome_white_1986_whole.csv"))
     told = "Dag et al. 2023, White et al. 1986"
 else:
     simulate(list(worm_neurons.order()[5:205:5]))

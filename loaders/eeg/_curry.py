@@ -38,7 +38,9 @@ def units(path: Path, kinds: list[str]) -> list[str]:
         groups = [_group(text) for text in text_of(header).split("DEVICE_PARAMETERS")[1::2]]
     of_magnets = {unit for kind, unit, _ in groups if kind == "mag"} - {MAGNETIC}
     if of_magnets:
-        raise LoaderError(f"{header}: its magnetic fields are in {', '.join(map(repr, of_magnets))}; MNE knows fT alone")
+        raise LoaderError(
+            f"{header}: its magnetic fields are in {', '.join(map(repr, of_magnets))}; MNE knows fT alone"
+        )
     stated = [(kind, unit) for kind, unit, count in groups for _ in range(count)]
     if [kind for kind, _ in stated] == kinds:
         return [unit for _, unit in stated]

@@ -53,7 +53,9 @@ def applied(head: Header) -> dict[str, float]:
     second = float(head.kind[4:]) >= 1.9
     known = APPLIED if second else {"uV": 1e-6}
     pairs = zip(head.names, head.units, strict=True)
-    return {name: known[unit if second else unit[:2]] for name, unit in pairs if (unit if second else unit[:2]) in known}
+    return {
+        name: known[unit if second else unit[:2]] for name, unit in pairs if (unit if second else unit[:2]) in known
+    }
 
 
 def events(path: Path, head: Header, rate: float) -> tuple[np.ndarray, np.ndarray, list[str]] | None:

@@ -74,9 +74,11 @@ def load(
 
     Notes
     -----
-    The format is MNE's work [1]_. Headers of EDF, BDF and BrainVision are read here too, for what MNE passes over:
-    a missing tail, units that it does not know and takes for volts, gaps between the records of EDF+D (which it
-    closes), and channels sampled more slowly than others (which it stretches): each rate is a recording.
+    The format is MNE's work [1]_. Headers of EDF, BDF, BrainVision, GDF and Curry are read here too, for what MNE
+    passes over: a missing tail, units that it does not know and takes for volts, gaps between the records of EDF+D
+    (which it closes), and channels sampled more slowly than others (which it stretches): each rate is a recording,
+    of GDF the fastest alone. Events of GDF count on the clock of their table, averages of FieldTrip on their own:
+    MNE takes the rate of the signals, and 0 s.
 
     References
     ----------

@@ -86,8 +86,9 @@ def _path(path: Path, info: Any) -> list[Opened]:
             f"{path}: is SNIRF, light intensities of fNIRS, which no modality of a recording covers; read it with "
             "mne.io.read_raw_snirf and give its values to neurointerp.recording(..., modality='behavior')"
         )
-    if suffix in PARTS and path.with_suffix(PARTS[suffix]).is_file():
-        raise LoaderError(f"{path}: is a part of {path.with_suffix(PARTS[suffix]).name}, which lies beside it; pass that")
+    whole = path.with_suffix(PARTS.get(suffix, suffix))
+    if suffix in PARTS and whole.is_file():
+        raise LoaderError(f"{path}: is a part of {whole.name}, which lies beside it; pass that")
     if suffix in _edf.SUFFIXES:
         return _of_edf(path, None)
     if suffix == ".mat":

@@ -45,7 +45,8 @@ def from_cifti(
         return _maps(first, rows, series, coords, history)
     steps = [_step(source, tr) for source in sources]
     step = _clock.agreed([source.label for source in sources], steps)
-    history |= _clock.overridden(tr, round(float(rows.step), 9) if rows.unit == "SECOND" else None, bids.metadata(first.path)[0])
+    stated = round(float(rows.step), 9) if rows.unit == "SECOND" else None
+    history |= _clock.overridden(tr, stated, bids.metadata(first.path)[0])
     lengths = [int(source.image.shape[0]) for source in sources]
     coords |= _clock.segments(first.label, lengths, runs)
     start = _start(rows)
@@ -223,6 +224,7 @@ def _step(source: Source, tr: float | None) -> float:
             f"{source.label}: its series counts in {rows.unit.lower()}, not in seconds: it is no recording"
         )
     return _clock.reconciled(source.label, round(float(rows.step), 9), *bids.metadata(source.path), "")
+
 
 def _start(rows: Any) -> float:
     return float(rows.start) if rows.unit == "SECOND" else 0.0

@@ -46,4 +46,4 @@ def followed(rec: xr.DataArray) -> Iterator[xr.DataArray]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"converting {rec.name}", total=rec.nbytes)
         counted = _Counted(rec.variable, lambda size: bar.update(task, advance=size))
-        yield rec.copy(data=indexing.LazilyIndexedArray(counted))  # type: ignore[no-untyped-call]
+        yield rec.copy(data=indexing.LazilyIndexedArray(counted))

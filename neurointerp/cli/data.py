@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from neurointerp.cli._options import (
-    AsJson, BinWidth, Entity, Manifest, Mirror, Modality, Rate, Run, Subject, Task, Units, Visit,
+    AsJson,
+    BinWidth,
+    Entity,
+    Manifest,
+    Mirror,
+    Modality,
+    Rate,
+    Run,
+    Subject,
+    Task,
+    Units,
+    Visit,
 )  # fmt: skip
 from neurointerp.cli._printing import echo, print_description, print_rows
 from neurointerp.cli._sources import dataset_of, entities_of, source_of

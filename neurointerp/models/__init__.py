@@ -1,6 +1,6 @@
 """Artificial networks: named sites of any torch model, interventions on them, and systems that can be trained small.
 
-All of it needs torch: `pip install 'neurointerp[models]'`. Importing this loads nothing.
+Most of it needs torch: `pip install 'neurointerp[models]'`. Importing this loads nothing.
 """
 
 import lazy_loader
@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=[
         "edges", "freezing", "gradients", "interventions", "parameters", "pretrained", "responders", "running", "sites",
         "stimuli", "taps", "tuning",
-        "elm", "gpt", "hatchling",
+        "elm", "gpt", "hatchling", "reservoir", "spiking",
     ],
     submod_attrs={
         "edges": ["edge"],

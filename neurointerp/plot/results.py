@@ -39,15 +39,22 @@ def tensor_factors(result: xr.Dataset, ax: Axes, *, dim: str = "time") -> Axes:
 
 
 def connectivity_matrix(result: xr.Dataset, ax: Axes, *, community: xr.DataArray | None = None) -> Axes:
-    """Draw `connectivity(source, target)`, units ordered by community where `community(unit)` is given."""
+    """Draw `connectivity(source, target)`, units ordered by community where `community(unit)` is given.
+
+    Correlations get their full scale of -1 to 1; what goes beyond it, or has no negative value, its own.
+    """
     values = np.asarray(result["connectivity"].values)
+    largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    signed = bool((values < 0).any()) or bool(np.allclose(np.diag(values), 1))
+    bound = 1.0 if signed and largest <= 1 else largest
     order = np.arange(len(values)) if community is None else np.argsort(community.values, kind="stable")
-    image = ax.imshow(values[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    image = ax.imshow(values[np.ix_(order, order)], cmap="RdBu_r" if signed else "viridis", interpolation="nearest",
+                      vmin=-bound if signed else 0, vmax=bound)  # fmt: skip
     if community is not None:
         for edge in np.flatnonzero(np.diff(community.values[order])) + 0.5:
             ax.axhline(edge, color="black", linewidth=0.6)
             ax.axvline(edge, color="black", linewidth=0.6)
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="r")
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="r" if bound == 1.0 else "weight")
     ax.set_xlabel("unit, by community" if community is not None else "unit")
     ax.set_xticks([])
     ax.set_yticks([])

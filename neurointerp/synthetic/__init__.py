@@ -10,6 +10,8 @@ from neurointerp.synthetic.calcium import calcium_ensembles
 from neurointerp.synthetic.eeg import eeg_sources
 from neurointerp.synthetic.encoding import linear_responses
 from neurointerp.synthetic.fmri import bold_networks
+from neurointerp.synthetic.lfr import weighted_lfr
+from neurointerp.synthetic.motifs import dynamic_motifs
 from neurointerp.synthetic.spiking import spiking_network
 from neurointerp.synthetic.tensor import tensor_trials
 
@@ -17,8 +19,10 @@ __all__ = [
     "activation_features",
     "bold_networks",
     "calcium_ensembles",
+    "dynamic_motifs",
     "eeg_sources",
     "linear_responses",
     "spiking_network",
     "tensor_trials",
+    "weighted_lfr",
 ]

@@ -195,14 +195,14 @@ def test_words_are_cut_without_loss():
 
 
 def test_bad_input_is_refused(untrained):
-    with pytest.raises(ni.AnalysisError, match="does not divide into 3 heads"):
+    with pytest.raises(ni.ModelError, match="does not divide into 3 heads"):
         gpt.Config(width=16, heads=3)
-    with pytest.raises(ni.AnalysisError, match="more text or a shorter context"):
+    with pytest.raises(ni.ModelError, match="more text or a shorter context"):
         gpt.train("too short", config=SMALL)
-    with pytest.raises(ni.AnalysisError, match="longer than the context of 12"):
+    with pytest.raises(ni.ModelError, match="longer than the context of 12"):
         untrained(torch.zeros(1, 13, dtype=torch.int64))
-    with pytest.raises(ni.AnalysisError, match="not trained"):
+    with pytest.raises(ni.ModelError, match="not trained"):
         assert untrained.held_out_loss
-    with pytest.raises(ni.AnalysisError, match="prompt of 0 tokens"):
+    with pytest.raises(ni.ModelError, match="prompt of 0 tokens"):
         gpt.generate(untrained, "")
     assert dataclasses.asdict(gpt.Config(width=8, heads=2))["hidden"] == 32

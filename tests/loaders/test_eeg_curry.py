@@ -22,16 +22,18 @@ def _list(name, rows):
 
 def _group(ending, unit, names, places=()):
     """Give (parameters, labels) of a group of channels."""
-    title = f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
+    title = (
+        f"DEVICE_PARAMETERS{ending} START\n   DataUnit             =  {unit}\n   NumChanThisGroup     =  {len(names)}\n"
+    )
     labels = _list(f"LABELS{ending}", names)
     if len(places):
         labels += _list(f"SENSORS{ending}", ["\t".join(map(str, place)) for place in places])
     return f"{title}DEVICE_PARAMETERS{ending} END\n\n", labels
 
 
-def _write(folder, version=8, unit="uV", other=None):
+def _write(folder, version=8, unit="uV", other=None, ending=""):
     names = ["Fp1", "Cz", "O2"]
-    groups = [_group("", unit, names, PLACES)] + ([] if other is None else [_group("_OTHERS", other, ["Trig"])])
+    groups = [_group(ending, unit, names, PLACES)] + ([] if other is None else [_group("_OTHERS", other, ["Trig"])])
     size = len(names) + (other is not None)
     fields = {
         "NumSamples": SAMPLES, "NumChannels": size, "NumTrials": 1, "SampleFreqHz": RATE, "TriggerOffsetUsec": 0,
@@ -42,8 +44,10 @@ def _write(folder, version=8, unit="uV", other=None):
     text = "DATA_PARAMETERS START\n" + "".join(f"   {key:20} =  {value}\n" for key, value in fields.items())
     text += "DATA_PARAMETERS END\n\n" + "".join(parameters for parameters, _ in groups)
     labels = "".join(listed for _, listed in groups)
+    labels += _list("NORMALS_MAG1", ["0\t0\t1"] * 3) if "MAG" in ending else ""
     data, header, beside, events = {
-        8: ("made.cdt", "made.cdt.dpa", "made.cdt.dpa", "made.cdt.cef"), 7: ("made.dat", "made.dap", "made.rs3", "made.cef")
+        7: ("made.dat", "made.dap", "made.rs3", "made.cef"),
+        8: ("made.cdt", "made.cdt.dpa", "made.cdt.dpa", "made.cdt.cef"),
     }[version]  # fmt: skip
     (folder / beside).write_text("\n" + labels)
     (folder / header).write_text(text + (labels if header == beside else "") + "\n")
@@ -90,14 +94,20 @@ def test_units_that_nobody_knows_are_refused(tmp_path):
     np.testing.assert_allclose(eeg.load(path, units="uV").values, values * 1e-6)
 
 
-def test_other_channels_and_fields_of_magnets(tmp_path):
+def test_other_channels_are_left_out_by_name(tmp_path):
     path, values = _write(tmp_path, other="none")
     rec = eeg.load(path)
     np.testing.assert_allclose(rec.values, values[:, :3] * 1e-6, rtol=1e-12)
     assert rec.attrs["history"][-1]["parameters"]["left_out"] == {"other": ["Trig"]}
-    header = tmp_path / "made.cdt.dpa"
-    header.write_text(header.read_text().replace("_OTHERS", "_MAG1").replace("=  none", "=  pT"))
-    with pytest.raises(ni.LoaderError):
+
+
+def test_magnetic_fields_are_in_femtotesla_or_refused(tmp_path):
+    path, values = _write(tmp_path, unit="fT", ending="_MAG1")
+    rec = eeg.load(path)
+    assert (rec.attrs["modality"], rec.attrs["units"], rec.x.attrs["frame"]) == ("meg", "T", "device")
+    np.testing.assert_allclose(rec.values, values * 1e-15, rtol=1e-12)
+    path, _ = _write(tmp_path, unit="pT", ending="_MAG1")
+    with pytest.raises(ni.LoaderError, match=r"made\.cdt\.dpa: its magnetic fields are in 'pT'; MNE knows fT alone"):
         eeg.load(path)
 
 

@@ -143,7 +143,9 @@ def test_missing_bytes_are_counted(tmp_path, version):
     path, _ = _write(tmp_path / "made.gdf", {"C3": (RATE, "uV")}, version, events=[])
     whole = path.read_bytes()[:-8]  # without its empty event table
     path.write_bytes(whole[:-1])
-    with pytest.raises(ni.LoaderError, match=r"header says 4 records \(1312 bytes\), found 3 whole records \(1311 byte"):
+    with pytest.raises(
+        ni.LoaderError, match=r"header says 4 records \(1312 bytes\), found 3 whole records \(1311 byte"
+    ):
         eeg.load(path)
     path.write_bytes(whole[:400])
     with pytest.raises(ni.LoaderError, match=r"made\.gdf: is truncated within its header"):

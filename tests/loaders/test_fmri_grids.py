@@ -211,6 +211,23 @@ def test_parcels_become_images_through_their_atlas(tmp_path):
         fmri.to_nifti(rec, atlas=_image(np.full((4, 5, 3), 12, dtype=np.int16)))
 
 
+def test_slices_are_drawn_from_our_recordings():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from nilearn import plotting
+
+    pyplot.switch_backend("agg")
+    grid = np.diag([3.0, 3, 4, 1])
+    rec = fmri.load(_image(affine=grid), mask=_image(_atlas(), affine=grid))
+    values = rec.isel(time=0)
+    display = plotting.plot_stat_map(
+        fmri.to_nifti(values), bg_img=fmri.to_nifti(rec.mean("time")), cut_coords=[3.0], display_mode="x"
+    )
+    drawn = np.ma.compressed(next(iter(display.axes.values())).ax.images[-1].get_array())
+    expected = values.values[(rec.i == 1).values]  # the slice at x = 3 mm
+    np.testing.assert_allclose(sorted(set(drawn.round(6))), sorted(set(expected.round(6))), atol=1e-6)
+    pyplot.close("all")
+
+
 def test_integers_and_booleans_become_images():
     rec = fmri.load(_image(), mask="all").isel(time=0)
     assert fmri.to_nifti(rec > 0).get_data_dtype() == np.uint8

@@ -1,4 +1,4 @@
-"""Files of any kind to a recording: which loader reads them, BIDS roots, and rates that must not contradict a header."""
+"""Files of any kind to a recording: which loader reads them, BIDS roots, and rates that contradict a header."""
 
 import json
 

@@ -1,6 +1,8 @@
 """Spikes held by other libraries: neo, SpikeInterface, Brian2, NEST, and step-by-step tensors."""
 
+import datetime
 import shutil
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,7 @@ from neurointerp.loaders import spikes
 
 neo = pytest.importorskip("neo")
 pq = pytest.importorskip("quantities")
+START = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 
 
 def train(times, units="ms", **more):
@@ -195,7 +198,9 @@ class TestBrian2:
         brian2.prefs.codegen.target = "numpy"
         group = brian2.SpikeGeneratorGroup(4, [0, 2, 2], [1, 3, 5] * brian2.ms, dt=0.1 * brian2.ms)
         monitor = brian2.SpikeMonitor(group)
-        brian2.Network(group, monitor).run(10 * brian2.ms)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it parses its equations with
+            brian2.Network(group, monitor).run(10 * brian2.ms)
         expected = np.zeros((6, 4))
         expected[[1, 3, 5], [0, 2, 2]] = 1
         for source in (group, monitor):
@@ -272,3 +277,75 @@ class TestTensors:
         tree = spikes.load_session(self.spikes(), bin_width=2)
         ni.save(tree, tmp_path / "s.zarr")
         assert ni.open(tmp_path / "s.zarr").identical(tree)
+
+
+class TestSimulatorsThemselves:
+    """The libraries themselves, where they are installed (`docs/loaders_spikes.md` says how)."""
+
+    def test_snntorch_records_step_batch_unit(self):
+        torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+        layer = snntorch.Leaky(beta=0.9)
+        membrane, steps = layer.init_leaky(), []
+        for _ in range(40):
+            fired, membrane = layer(0.3 * torch.ones(2, 5) * torch.arange(5), membrane)
+            steps.append(fired)
+        spikes_of = torch.stack(steps)
+        tree = spikes.load_session(spikes_of, bin_width=0.01, sampling_rate=1000.0)
+        rec, kept = tree["recordings/spikes/recording"], tree["structure/spike_times/structure"]
+        assert rec.dims == ("trial", "time", "unit")
+        assert rec.shape == (2, 4, 5)
+        np.testing.assert_array_equal(rec.sum("time"), spikes_of.sum(0))
+        assert kept.size == int(spikes_of.sum()) > 0
+        assert not rec.sel(unit="u0").any()  # no input
+        first = int(spikes_of[:, 0, 4].nonzero()[0, 0])
+        mine = (kept["spike_unit"].values == "u4") & (kept["spike_trial"].values == 0)
+        assert int(kept["spike_sample"].values[mine][0]) == first
+
+    def test_norse_records_step_batch_unit(self):
+        torch, norse = pytest.importorskip("torch"), pytest.importorskip("norse.torch")
+        cell, state, steps = norse.LIFCell(), None, []
+        for _ in range(60):
+            fired, state = cell(torch.full((2, 3), 3.0), state)
+            steps.append(fired)
+        spikes_of = torch.stack(steps)
+        rec = spikes.load(spikes_of, bin_width=10)
+        np.testing.assert_array_equal(rec.values, spikes_of.detach().numpy().reshape(6, 10, 2, 3).sum(1).swapaxes(0, 1))
+        assert int(rec.sum()) == int(spikes_of.sum()) > 0
+
+    def test_spikeinterface_segments_and_a_clock_of_its_own(self):
+        core = pytest.importorskip("spikeinterface.core")
+        _, sorting = core.generate_ground_truth_recording(durations=[2.0, 3.0], num_units=4, seed=0)
+        with pytest.raises(ni.LoaderError, match=r"has 2 segments with clocks of their own; pass segment= \(0 to 1\)"):
+            spikes.load(sorting, bin_width=0.1)
+        tree = spikes.load_session(sorting, bin_width=0.1, segment=1)
+        kept = tree["structure/spike_times/structure"]
+        for unit in sorting.unit_ids:
+            mine = kept["spike_sample"].values[kept["spike_unit"].values == str(unit)]
+            np.testing.assert_array_equal(mine, sorting.get_unit_spike_train(unit, segment_index=1))
+
+
+class TestNeoWriters:
+    """Files that neo itself writes, read back by the suffix alone."""
+
+    @pytest.mark.parametrize(("suffix", "library"), [(".nix", "nixio"), (".mat", None), (".nwb", "pynwb")])
+    def test_a_block_comes_back(self, tmp_path, suffix, library):
+        if library is not None:
+            pytest.importorskip(library)
+        block = neo.Block(name="b", session_start_time=START) if suffix == ".nwb" else neo.Block()
+        found = neo.Segment(name="s")
+        found.spiketrains += [train([20.0, 100.0], name="b"), train([5.0], name="a")]
+        block.segments.append(found)
+        path = tmp_path / f"block{suffix}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # neo calls pynwb in a way that pynwb is about to drop
+            if suffix == ".mat":
+                neo.io.NeoMatlabIO(str(path)).write_block(block)
+            elif suffix == ".nwb":
+                neo.io.NWBIO(str(path), mode="w").write_all_blocks([block])
+            else:
+                with neo.io.NixIO(str(path), mode="ow") as opened:
+                    opened.write_block(block)
+        rec = spikes.load(path, bin_width=0.01)
+        assert int(rec.sum()) == 3
+        np.testing.assert_array_equal(np.sort(rec.sum("time").values), [1, 2])
+        np.testing.assert_array_equal(np.flatnonzero(rec.sum("unit").values), [0, 2, 10])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurointerp.errors import AnalysisError, StoreError
+from neurointerp.errors import ModelError, StoreError
 from neurointerp.models import checkpoint
 from neurointerp.models.gpt.tokens import Tokenizer
 
@@ -42,9 +42,9 @@ class Config:
             object.__setattr__(self, "hidden", 4 * self.width)
         for name, value in dataclasses.asdict(self).items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise AnalysisError(f"gpt: {name} is {value!r}; a whole number of at least 1 is needed")
+                raise ModelError(f"gpt: {name} is {value!r}; a whole number of at least 1 is needed")
         if self.width % self.heads:
-            raise AnalysisError(f"gpt: width {self.width} does not divide into {self.heads} heads")
+            raise ModelError(f"gpt: width {self.width} does not divide into {self.heads} heads")
 
     @property
     def max_position_embeddings(self) -> int:
@@ -157,7 +157,7 @@ class GPT(nn.Module):
     def held_out_loss(self) -> float:
         """Give the cross-entropy on the held-out end of the text, in nats per token."""
         if "held_out_loss" not in self.trained:
-            raise AnalysisError("gpt: this model was not trained; use gpt.train")
+            raise ModelError("gpt: this model was not trained; use gpt.train")
         return float(self.trained["held_out_loss"])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -177,7 +177,7 @@ class GPT(nn.Module):
         """
         size = input_ids.shape[1]
         if size > self.config.context:
-            raise AnalysisError(f"gpt: {size} tokens are longer than the context of {self.config.context}; cut them")
+            raise ModelError(f"gpt: {size} tokens are longer than the context of {self.config.context}; cut them")
         causal = torch.ones(size, size, dtype=torch.bool, device=input_ids.device).tril()
         place = torch.arange(size, device=input_ids.device).expand(input_ids.shape)
         allowed = causal[None, None]
@@ -262,7 +262,7 @@ def load(path: str | os.PathLike[str]) -> GPT:
         model = GPT(Config(**settings["config"]))
         model.tokenizer = Tokenizer(None if settings["pieces"] is None else tuple(settings["pieces"]))
         model.trained = dict(settings["trained"])
-    except (KeyError, TypeError, AnalysisError) as error:
+    except (KeyError, TypeError, ModelError) as error:
         raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe a gpt ({error})") from error
     checkpoint.read_weights(model, path)
     return model.eval()

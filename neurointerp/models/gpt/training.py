@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import ModelError
 from neurointerp.models.gpt.model import GPT, Config
 from neurointerp.models.gpt.tokens import Tokenizer
 
@@ -67,7 +67,7 @@ def train(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the text is too short for one window in either part, or a parameter is out of range.
 
     References
@@ -83,7 +83,7 @@ def train(
     True
     """
     if steps < 1 or batch_size < 1 or not 0 < held_out < 1 or level not in ("byte", "word"):
-        raise AnalysisError(
+        raise ModelError(
             f"gpt: steps {steps}, batch_size {batch_size}, held_out {held_out}, level {level!r}; needed are at least "
             "1, at least 1, between 0 and 1, 'byte' or 'word'"
         )
@@ -95,7 +95,7 @@ def train(
     ids = torch.tensor(tokenizer(text), dtype=torch.int64, device=device)
     known, unseen = ids[: int(len(ids) * (1 - held_out))], ids[int(len(ids) * (1 - held_out)) :]
     if min(len(known), len(unseen)) <= shape.context:
-        raise AnalysisError(
+        raise ModelError(
             f"gpt: {len(known)} tokens to train on and {len(unseen)} held out; each must be more than the context of "
             f"{shape.context}: give more text or a shorter context"
         )
@@ -137,7 +137,7 @@ def generate(
 
     Raises
     ------
-    AnalysisError
+    ModelError
         When the prompt holds no token or the temperature is negative.
 
     Examples
@@ -148,7 +148,7 @@ def generate(
     """
     ids = model.tokenizer(prompt)
     if not ids or temperature < 0:
-        raise AnalysisError(f"gpt: a prompt of {len(ids)} tokens at temperature {temperature}; both must be above 0")
+        raise ModelError(f"gpt: a prompt of {len(ids)} tokens at temperature {temperature}; both must be above 0")
     device = model.unembed.weight.device
     generator = torch.Generator().manual_seed(seed)
     for _ in range(tokens):

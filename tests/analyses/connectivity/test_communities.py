@@ -154,3 +154,27 @@ def test_resting_parcels_go_with_their_twin_in_the_other_hemisphere(mirror):
     pairs = [(key, (*key[:2], "rh")) for key in table if key[2] == "lh" and (*key[:2], "rh") in community]
     assert len(pairs) > 20
     assert np.mean([community[left] == community[right] for left, right in pairs]) > 0.9
+
+
+def test_consensus_over_runs_is_steadier_than_single_runs():
+    """On a graph with many near-best divisions, consensus of two disjoint sets of seeds agrees better than runs do."""
+    rng = np.random.default_rng(0)
+    block = np.repeat(np.arange(4), 15)
+    weights = rng.random((60, 60)) * np.where(block[:, None] == block, 1.35, 1.0)
+    graph = _graph((weights + weights.T) / 2)
+    one = connectivity.communities(graph, runs=20, seed=0)
+    two = connectivity.communities(graph, runs=20, seed=100)
+    single = [connectivity.communities(graph, seed=seed).community.values for seed in range(10)]
+    alone = np.mean([adjusted_rand_score(a, b) for i, a in enumerate(single) for b in single[:i]])
+    assert adjusted_rand_score(one.community, two.community) > alone
+    assert adjusted_rand_score(block, one.community) > 0.9
+    assert one.run_modularity.sizes == {"run": 20}
+    assert 0 < float(one.agreement.min()) <= float(one.agreement.max()) <= 1
+
+
+def test_one_run_is_louvain_itself_and_agrees_with_itself():
+    found = connectivity.communities(_noise(30), seed=3)
+    assert float(found.run_modularity[0]) == pytest.approx(float(found.modularity), abs=1e-12)
+    np.testing.assert_array_equal(found.agreement, 1)
+    with pytest.raises(AnalysisError, match="runs is 0; a whole number of at least 1"):
+        connectivity.communities(_noise(4), runs=0)

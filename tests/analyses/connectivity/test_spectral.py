@@ -70,7 +70,7 @@ def test_wavelets_equal_mne_connectivity(samples, cycles, dtype, tolerance):
     frequencies = [8.0, 11.0, 20.0, 33.0]
     given = {"mode": "morlet", "frequencies": frequencies, "cycles": cycles}
     found = connectivity.spectral(_recording(values.transpose(0, 2, 1).astype(dtype)), **given)
-    band = {"mode": "cwt_morlet", "cwt_freqs": np.array(frequencies), "cwt_n_cycles": cycles, "fmin": 1, "fmax": 50}
+    band = {"mode": "cwt_morlet", "cwt_freqs": np.array(frequencies), "cwt_n_cycles": cycles, "fmin": 3, "fmax": 50}
     expected = mne_connectivity.spectral_connectivity_epochs(
         values.astype(dtype).astype(float), method=list(PEERS.values()), sfreq=100.0, verbose=False, **band
     )

@@ -13,7 +13,10 @@ from neurointerp.errors import AnalysisError
 from neurointerp.result import check_result
 
 # the function hides its module as an attribute of the package
-kernel = importlib.import_module("neurointerp.analyses.factorization.semi_nmf")
+kernel, alternate, samples, checks = (
+    importlib.import_module(f"neurointerp.analyses.factorization.{name}")
+    for name in ("semi_nmf", "_alternate", "_samples", "_checks")
+)
 
 
 def planted(
@@ -161,8 +164,9 @@ def test_the_multiplicative_update_is_that_of_the_paper(small):
     P, inner = X @ F.T, F @ F.T
     updated = kernel._multiplied(P, inner, G, 1e-12)
     assert np.linalg.norm(X - updated @ F) ** 2 / np.linalg.norm(X) ** 2 == pytest.approx(losses[0], rel=1e-6)
-    loss = kernel._loss(P, updated, inner, updated.T @ updated, np.linalg.norm(X) ** 2)
-    assert loss == pytest.approx(losses[0], rel=1e-9)
+    swept = samples.of_array(X, "test").sweep(F / 8, G, lambda P, Q, G, rows: (updated, updated))
+    assert samples.of_array(X, "test").scale == 8
+    assert swept.loss == pytest.approx(losses[0], rel=1e-6)
 
 
 def test_coordinate_descent_sets_each_column_to_its_best_value(small):
@@ -173,7 +177,7 @@ def test_coordinate_descent_sets_each_column_to_its_best_value(small):
     G = np.random.default_rng(5).random((200, 4)) + 0.01
     F = np.linalg.solve(G.T @ G, G.T @ X)
     for _ in range(300):
-        G = kernel._descended(X @ F.T, F @ F.T, G)
+        G = alternate.descended(G, X @ F.T, F @ F.T)
     np.testing.assert_allclose(G, [nnls(F.T, x)[0] for x in X], atol=1e-8)
 
 
@@ -181,7 +185,12 @@ def test_the_dense_problem_is_solved_sooner_than_by_the_published_update(small):
     X = small.values.astype(np.float64)
     G = np.random.default_rng(5).random((200, 4)) + 0.01
     theirs = ding_li_jordan(X, G, 60)[1]
-    assert kernel._fit(X, G, 60, 30, 0.0, 100).losses[-1] <= theirs[-1]
+    limits = {"max_iter": 30, "tolerance": 0.0, "patience": 100}
+    ours = alternate.alternate(
+        samples.of_array(X, "test"), G, None, kernel._least_squares, lambda new, old, step: new, **limits
+    )
+    assert ours.losses[-1] <= theirs[-1]
+    assert (np.diff(ours.losses) <= 0).all()
 
 
 def test_not_worse_than_the_transcription_from_its_own_starts(small):
@@ -203,11 +212,11 @@ def test_winner_take_all_keeps_the_largest_and_breaks_ties_by_position():
 def test_numpy_and_torch_agree(small, init, keep_fraction):
     torch = pytest.importorskip("torch")
     X = small.values.astype(np.float64)
-    kept = kernel._kept(keep_fraction, 60)
+    kept = kernel.kept_units(keep_fraction, 60)
     fits = []
     for values in (X, torch.asarray(X)):
-        start = kernel.STARTS[init](values, 5, np.random.default_rng(3))
-        fits.append(kernel._fit(values, start, kept, 50, 1e-7, 100))
+        search = checks.search_of("test", 50, 1e-7, 100, 1)
+        fits.append(kernel.factor(samples.of_array(values, "test"), 5, kept, init, search, 3))
     assert isinstance(fits[1].features, torch.Tensor)
     np.testing.assert_allclose(fits[1].losses, fits[0].losses, rtol=1e-9)
     np.testing.assert_allclose(fits[1].features.numpy(), fits[0].features, atol=1e-8)
@@ -293,10 +302,14 @@ def test_bad_arguments_are_named(small, options, message):
     assert f"factorization.semi_nmf: {message}" in str(caught.value)
 
 
-def test_missing_and_empty_values_are_refused(small):
+def test_missing_values_count_for_nothing_with_winner_take_all_too(small):
     holes = small.copy(deep=True)
     holes[3:5, 7] = np.nan
-    with pytest.raises(AnalysisError, match=r"factorization.semi_nmf: 2 missing values in 1 of 60 units"):
-        factorization.semi_nmf(holes, 3)
+    res = factorization.semi_nmf(holes, 3, keep_fraction=0.2, max_iter=50)
+    rest = (holes.values - res["coefficients"].values @ res["features"].values) ** 2
+    assert float(res["loss"].min()) == pytest.approx(np.nansum(rest) / np.nansum(holes.values**2), rel=1e-5)
+
+
+def test_empty_values_are_refused(small):
     with pytest.raises(AnalysisError, match="all 12000 values are zero; there is nothing to factor"):
         factorization.semi_nmf(xr.zeros_like(small), 3)

@@ -205,7 +205,9 @@ def test_result_on_every_modality_is_labelled_and_survives_the_store(recordings,
         trials = trials.clip(min=0, keep_attrs=True)
         res = tensor.nonnegative_cp(trials, 2, max_iter=10)
         check_result(res)
-        assert res.attrs["parameters"] == {"rank": 2, "max_iter": 10, "tolerance": 1e-7, "init": "random"}
+        assert res.attrs["parameters"] == {
+            "rank": 2, "max_iter": 10, "tolerance": 1e-7, "init": "random", "restarts": 1,
+        }  # fmt: skip
         for dim in trials.dims:
             assert res[f"factor_{dim}"].dims == (dim, "component")
         for name, coord in trials.coords.items():
@@ -244,9 +246,80 @@ def test_bad_values_are_counted(recordings):
     signed[0, 0, :2] = [-3, -1]
     with pytest.raises(AnalysisError, match=r"2 of 240 values are negative \(least -3\); rectify"):
         tensor.nonnegative_cp(signed, 2)
-    holes = rec.copy(deep=True)
-    holes[1, 2, 3] = np.nan
-    with pytest.raises(AnalysisError, match=r"tensor\.nonnegative_cp: 1 missing values in 1 of 6 units"):
-        tensor.nonnegative_cp(holes, 2)
+    gone = rec.copy(deep=True)
+    gone[1, 2, 3] = gone[:, :, 4] = np.nan
+    with pytest.raises(AnalysisError, match=r"41 values are missing, and all of 1 of 6 labels of 'unit' \(first"):
+        tensor.nonnegative_cp(gone, 2)
     with pytest.raises(AnalysisError, match="all 240 values are zero; there is nothing to factor"):
         tensor.nonnegative_cp(xr.zeros_like(rec), 2)
+    with pytest.raises(AnalysisError, match=r"result of connectivity.affinity is needed, found a Dataset of weight"):
+        tensor.nonnegative_cp(xr.Dataset({"weight": 1.0}), 2)
+
+
+def _holes(rec: xr.DataArray, share: float) -> np.ndarray:
+    """Tell what is missing: single values, and whole units of some trials."""
+    rng = np.random.default_rng(5)
+    missing = rng.random(rec.shape) < share / 2
+    missing |= rng.random((rec.sizes["trial"], 1, rec.sizes["unit"])) < share / 2
+    return missing
+
+
+def test_factors_come_back_though_a_third_is_missing():
+    rec, true = planted((10, 20, 30), 3, noise=0.03)
+    missing = _holes(rec, 0.35)
+    assert missing.mean() > 0.3
+    res = tensor.nonnegative_cp(rec.where(~missing), 3, restarts=3, max_iter=1000)
+    assert match_score(factors_of(res, rec), true) > 0.99
+    model = rebuilt(factors_of(res, rec), res["weight"].values)
+    error = ((rec.values - model)[~missing] ** 2).sum() / (rec.values[~missing] ** 2).sum()
+    assert float(res["relative_error"]) ** 2 == pytest.approx(error, rel=1e-8)
+    hidden = np.abs(rec.values - model)[missing].mean() / rec.values[missing].mean()
+    assert hidden < 0.1  # what was never seen is predicted
+    mean = np.where(missing, np.nan, rec.values)
+    about = ((mean - np.nanmean(mean, axis=(0, 1))) ** 2)[~missing].sum()
+    explained = 1 - ((rec.values - model)[~missing] ** 2).sum() / about
+    assert float(res["explained_variance"]) == pytest.approx(explained, abs=1e-8)
+    assert np.diff(res["loss"].values).max() <= 0
+
+
+@pytest.mark.parametrize("init", ["random", "svd"])
+def test_what_stands_under_the_mask_has_no_influence(init):
+    rec, _ = planted((10, 20, 15), 3)
+    missing = _holes(rec, 0.2)
+    wild = rec.where(~missing, 1e9)
+    one, two = (tensor.nonnegative_cp(each.where(~missing), 3, init=init) for each in (rec, wild))
+    for name in ("factor_unit", "factor_time", "weight", "loss"):
+        np.testing.assert_array_equal(one[name].values, two[name].values)
+
+
+def test_a_masked_fit_is_a_stationary_point_of_the_error_that_counts():
+    """Compare with scipy's L-BFGS-B on the observed error alone, started from ours: nothing is left to gain."""
+    from scipy.optimize import minimize
+
+    rec, _ = planted((6, 8, 10), 2, noise=0.5)
+    missing = _holes(rec, 0.3)
+    res = tensor.nonnegative_cp(rec.where(~missing), 2, max_iter=3000, tolerance=1e-13)
+    X, sizes = np.where(missing, 0, rec.values), np.cumsum([6 * 2, 8 * 2])
+
+    def loss(x):
+        A, B, C = (part.reshape(-1, 2) for part in np.split(x, sizes))
+        R = np.where(missing, 0, np.einsum("ir,jr,kr->ijk", A, B, C) - X)
+        gradient = [np.einsum("ijk,jr,kr->ir", R, B, C), np.einsum("ijk,ir,kr->jr", R, A, C)]
+        gradient.append(np.einsum("ijk,ir,jr->kr", R, A, B))
+        return 0.5 * (R**2).sum(), np.concatenate([g.ravel() for g in gradient])
+
+    A, B, C = factors_of(res, rec)
+    start = np.concatenate([A.ravel(), B.ravel(), (C * res["weight"].values).ravel()])
+    better = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * start.size)
+    assert better.fun >= loss(start)[0] * (1 - 1e-5)
+
+
+def test_restarts_keep_the_best_and_say_how_the_others_did():
+    rec, _ = planted((10, 20, 15), 4, noise=0.5)
+    res = tensor.nonnegative_cp(rec, 4, restarts=5, seed=7)
+    alone = {seed: float(tensor.nonnegative_cp(rec, 4, seed=seed)["relative_error"]) for seed in range(7, 12)}
+    assert list(res["restart_seed"].values) == sorted(alone, key=alone.get)
+    np.testing.assert_allclose(res["restart_error"].values, sorted(alone.values()), rtol=1e-12)
+    assert float(res["relative_error"]) == min(alone.values())
+    with pytest.raises(AnalysisError, match="restarts is 0; a whole number of at least 1"):
+        tensor.nonnegative_cp(rec, 4, restarts=0)

@@ -1,0 +1,23 @@
+"""Correlations of windows from running sums. Compiled: imported where it is first used."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def write_correlation(gram: np.ndarray, sums: np.ndarray, varies: np.ndarray, size: int, out: np.ndarray) -> None:
+    """Write the correlations (unit, unit) of `size` samples with these sums and sums of products to `out`."""
+    units = len(sums)
+    scale = np.empty(units)
+    for i in range(units):
+        power = gram[i, i] - sums[i] * sums[i] / size
+        scale[i] = 1 / np.sqrt(power) if varies[i] and power > 0 else np.nan
+    for i in range(units):
+        mean, left = sums[i] / size, scale[i]
+        row, target = gram[i], out[i]
+        for j in range(units):
+            target[j] = min(max((row[j] - mean * sums[j]) * left * scale[j], -1.0), 1.0)
+        if scale[i] == scale[i]:
+            target[i] = 1.0

@@ -1,0 +1,240 @@
+"""Connectivity as it changes: correlation in sliding or tapered windows, and the agreement of phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
+from neurointerp.errors import AnalysisError
+from neurointerp.matrix import Stacked, stretches
+from neurointerp.result import result
+
+_ANALYSIS = "connectivity.dynamic"
+METHODS = ("sliding", "tapered", "phase")
+RESET = 64
+"""After this many windows the running sums are taken anew, so that rounding does not add up."""
+
+
+def dynamic(
+    recording: xr.DataArray,
+    *,
+    method: str = "sliding",
+    window: int | None = None,
+    step: int | None = None,
+    taper: float = 3.0,
+    seed: int = 0,
+) -> xr.Dataset:
+    r"""Measure the connectivity of every pair of units in windows that move along time.
+
+    - `sliding`: Pearson correlation of the samples of each window.
+    - `tapered`: the same with weights, a rectangle convolved with a Gaussian of `taper` samples, so that samples enter
+      and leave gradually.
+    - `phase`: the mean of :math:`\cos(\theta_i(t) - \theta_j(t))` over the window, :math:`\theta` the phase of the
+      analytic signal (Hilbert) of each unit about its mean; a window of one sample is the instantaneous agreement.
+      Phases mean something for narrow bands alone: filter first.
+
+    Windows, and the analytic signal, stay within segments, trials and subjects.
+
+    Parameters
+    ----------
+    recording
+        A recording with a `time` dim and without missing values.
+    method
+        `sliding`, `tapered` or `phase`.
+    window
+        Samples in a window; by default a tenth of the longest stretch and at least 10 (or all of it), with `phase` 1.
+        Periods longer than the window show up as changes that are none: 1 / the lowest frequency is the usual least.
+    step
+        Samples from one window to the next; by default a tenth of `window`, at least 1.
+    taper
+        Standard deviation in samples of the Gaussian, above 0; without effect on other methods.
+    seed
+        Kept in the result; nothing here is random.
+
+    Returns
+    -------
+    xarray.Dataset
+        `connectivity (window, source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal, in the dtype
+        of the recording. `time` (on `window`) is the mean of a window's clock; `stretch` numbers the segments of
+        trials and subjects that windows lie in, and `trial`, `subject` and `segment` are kept where there are such.
+        A unit constant in a window is NaN there.
+
+    Raises
+    ------
+    AnalysisError
+        When values are missing, there is no `time`, no stretch is as long as a window, or an argument is out of range.
+
+    Notes
+    -----
+    Sliding correlations come from running sums of products: samples that enter are added, those that leave
+    subtracted, in float64, from the start again every 64 windows. They differ from numpy's by less than 1e-9.
+
+    References
+    ----------
+    Hutchison et al. (2013), Dynamic functional connectivity: promise, issues, and interpretations, NeuroImage 80:360;
+    Leonardi, Van De Ville (2015), On spurious and real fluctuations of dynamic functional connectivity during rest,
+    NeuroImage 104:430 (length of windows); tapers as in Allen et al. (2014), Tracking whole-brain connectivity
+    dynamics in the resting state, Cereb Cortex 24:663; phases as in Glerean et al. (2012), Functional magnetic
+    resonance imaging phase synchronization as a measure of dynamic functional connectivity, Brain Connect 2:91.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import connectivity
+    >>> x = np.random.default_rng(0).standard_normal((200, 2))
+    >>> x[100:, 1] = x[100:, 0]  # together from the middle on
+    >>> rec = ni.recording(x, modality="fmri", units="1", sampling_rate=0.5)
+    >>> found = connectivity.dynamic(rec, window=50, step=50).connectivity
+    >>> bool(abs(found[0, 0, 1]) < 0.4), float(found[3, 0, 1].round(6))
+    (True, 1.0)
+    """
+    one_of(method, METHODS, _ANALYSIS, "method")
+    if "time" not in recording.dims:
+        raise AnalysisError(f"{_ANALYSIS}: dims are {recording.dims}, without a time to move windows along")
+    stacked = complete(recording, _ANALYSIS)
+    parts = stretches(recording)
+    longest = max(part.stop - part.start for part in parts)
+    default = 1 if method == "phase" else min(max(longest // 10, 10), longest)
+    size = _count(default if window is None else window, "window", 1 if method == "phase" else 2)
+    stride = _count(max(size // 10, 1) if step is None else step, "step", 1)
+    if not taper > 0:
+        raise AnalysisError(f"{_ANALYSIS}: taper is {taper!r}; a number above 0 is needed")
+    places = [_Run(part, size, stride) for part in parts if part.stop - part.start >= size]
+    if not places:
+        raise AnalysisError(
+            f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window"
+        )
+    values = stacked.values
+    units = values.shape[1]
+    out = np.empty((sum(run.count for run in places), units, units), dtype=values.dtype)
+    first = 0
+    for run in places:
+        into = out[first : first + run.count]
+        if method == "sliding":
+            _slide(values[run.part].astype(np.float64), run, into)
+        elif method == "tapered":
+            _weigh(values[run.part].astype(np.float64), run, taper, into)
+        else:
+            _agree(values[run.part].astype(np.float64), run, into)
+        first += run.count
+    variable = xr.DataArray(
+        out,
+        dims=("window", *SIDES),
+        coords={**_windows(recording, stacked, places), **pair_coords(stacked.unit_coords)},
+        attrs={"units": "1", "window": size, "step": stride},
+    )
+    parameters = {"method": method, "window": size, "step": stride, "taper": taper}
+    return result({"connectivity": variable}, analysis=_ANALYSIS, recording=recording, parameters=parameters, seed=seed)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The windows of one stretch of the stacked samples."""
+
+    part: slice
+    size: int
+    step: int
+
+    @property
+    def count(self) -> int:
+        return int((self.part.stop - self.part.start - self.size) // self.step + 1)
+
+
+def _count(value: Any, name: str, least: int) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
+    return int(value)
+
+
+def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
+    """Write the correlations of each window of (sample, unit) values."""
+    from neurointerp.analyses.connectivity._sliding import write_correlation
+
+    size, step = run.size, run.step
+    span = np.ptp(values, axis=0)
+    z = (values - values.mean(axis=0)) / np.where(span > 0, span, 1.0)
+    varies = _varying(values, run)
+    gram, sums = np.empty((0, 0)), np.empty(0)
+    for w in range(run.count):
+        start = w * step
+        if w % RESET == 0 or step >= size:
+            inside = z[start : start + size]
+            gram, sums = inside.T @ inside, inside.sum(axis=0)
+        else:
+            gone, new = z[start - step : start], z[start + size - step : start + size]
+            gram += new.T @ new - gone.T @ gone
+            sums += new.sum(axis=0) - gone.sum(axis=0)
+        write_correlation(gram, sums, varies[w], size, out[w])
+
+
+def _varying(values: NDArray[np.float64], run: _Run) -> NDArray[np.bool_]:
+    """Tell which units change within each window (window, unit)."""
+    changes = np.concatenate([np.zeros((1, values.shape[1]), int), (np.diff(values, axis=0) != 0).cumsum(axis=0)])
+    start = np.arange(run.count) * run.step
+    return np.asarray(changes[start + run.size - 1] > changes[start])
+
+
+def _weigh(values: NDArray[np.float64], run: _Run, taper: float, out: NDArray[Any]) -> None:
+    """Write the weighted correlations of each window."""
+    from scipy.ndimage import gaussian_filter1d
+
+    weight = gaussian_filter1d(np.ones(run.size), taper, mode="constant")
+    weight /= weight.sum()
+    varies = _varying(values, run)
+    z = values - values.mean(axis=0)
+    for w in range(run.count):
+        inside = z[w * run.step : w * run.step + run.size]
+        centred = (inside - weight @ inside) * np.sqrt(weight)[:, None]
+        norm = np.sqrt((centred**2).sum(axis=0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            centred = centred / np.where(varies[w], norm, np.nan)
+        _write(out[w], np.clip(centred.T @ centred, -1, 1), varies[w])
+
+
+def _agree(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
+    """Write the mean cosine of the differences of phase of each window."""
+    from scipy.signal import hilbert
+
+    centred = values - values.mean(axis=0)
+    varies = np.ptp(values, axis=0) > 0
+    analytic = hilbert(centred, axis=0)
+    size = np.abs(analytic)
+    phase = analytic / np.where(size > 0, size, 1)
+    phase[:, ~varies] = np.nan
+    for w in range(run.count):
+        inside = phase[w * run.step : w * run.step + run.size]
+        cosine = (inside.real.T @ inside.real + inside.imag.T @ inside.imag) / len(inside)
+        _write(out[w], np.clip(cosine, -1, 1), varies)
+
+
+def _write(out: NDArray[Any], values: NDArray[np.float64], varies: NDArray[np.bool_]) -> None:
+    out[:] = (values + values.T) / 2
+    np.fill_diagonal(out, np.where(varies, 1.0, np.nan))
+
+
+def _windows(recording: xr.DataArray, stacked: Stacked, places: list[_Run]) -> dict[str, Any]:
+    """Give the coordinates of the windows: clock, stretch, and the trial, subject and segment they lie in."""
+    starts = np.concatenate([run.part.start + np.arange(run.count) * run.step for run in places])
+    index = np.unravel_index(starts, stacked.sample_shape)
+    at = dict(zip(stacked.sample_dims, index, strict=True))
+    clock = recording["time"].values.astype(np.float64)
+    size = places[0].size
+    centre = np.array([clock[a : a + size].mean() for a in at["time"]])
+    coords: dict[str, Any] = {
+        "window": np.arange(len(starts)),
+        "time": ("window", centre, recording["time"].attrs),
+        "stretch": ("window", np.repeat(np.arange(len(places)), [run.count for run in places])),
+    }
+    for dim in ("trial", "subject"):
+        if dim in at:
+            labels = recording[dim].values if dim in recording.coords else np.arange(recording.sizes[dim])
+            coords[dim] = ("window", labels[at[dim]])
+    if "segment" in recording.coords:
+        coords["segment"] = ("window", recording["segment"].values[at["time"]])
+    return coords

@@ -1,0 +1,202 @@
+"""The (sample, unit) matrix that is factored: its blocks of rows, what is missing in them, and a pass over all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import backend, matrix
+from neurointerp.errors import AnalysisError
+
+Update = Callable[[Any, Any, Any, slice], tuple[Any, Any]]
+"""`(P, Q, G, rows) -> (new G, next G)` for some rows: P = X F', Q = F F' (float64), G where the pass starts."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over the rows gives.
+
+    Attributes
+    ----------
+    G, ahead
+        (sample, component): the new coefficients, and those that the next pass starts from.
+    image, gram
+        (component, unit) `ahead' X`; (component, component) `ahead' ahead`, float64.
+    loss
+        Squared relative error of `G F` on the observed entries.
+    """
+
+    G: Any
+    ahead: Any
+    image: Any
+    gram: Any
+    loss: float
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A matrix in blocks of rows, divided by `scale` (a power of two: exact). NaN is missing.
+
+    Missing entries take the model's own value, so that they pull it nowhere: a pass lowers the error on the observed
+    entries alone (expectation-maximization).
+
+    Attributes
+    ----------
+    source
+        Gives the blocks of rows, from the first.
+    shape
+        Samples and units.
+    scale
+        What the values were divided by.
+    power
+        Sum of squares of what is observed.
+    mean
+        (unit,) of what is observed, float64.
+    missing
+        Number of missing entries.
+    """
+
+    source: Callable[[], Iterator[Any]]
+    shape: tuple[int, int]
+    scale: float
+    power: float
+    mean: Any
+    missing: int
+
+    def blocks(self) -> Iterator[tuple[slice, Any]]:
+        """Give the rows of each block and its values."""
+        start = 0
+        for block in self.source():
+            yield slice(start, start + block.shape[0]), block
+            start += block.shape[0]
+
+    def whole(self) -> Any:
+        """Give the whole matrix, missing entries filled with the mean of their unit."""
+        parts = [_filled(block, self.mean)[0] for _, block in self.blocks()]
+        return parts[0] if len(parts) == 1 else backend.namespace(parts[0]).concat(parts, axis=0)
+
+    def project(self, G: Any, F: Any = None) -> Any:
+        """Give `G' X`; missing entries are those of `G F`, or the unit means where there is no `F` yet."""
+        image: Any = 0.0
+        for rows, block in self.blocks():
+            image = (
+                image + G[rows, :].T @ _filled(block, self.mean if F is None or not self.missing else G[rows, :] @ F)[0]
+            )
+        return image
+
+    def sweep(self, F: Any, G: Any, update: Update) -> Pass:
+        """Update the coefficients of every row, and collect what the features are updated from.
+
+        Two products with the matrix; two more where values are missing.
+        """
+        xp = backend.namespace(G)
+        Q, new, ahead = gram(F.T), [], []
+        image: Any = 0.0
+        error = self.power
+        for rows, block in self.blocks():
+            before = G[rows, :]
+            X, holes = _filled(block, before @ F if self.missing else None)
+            P = X @ F.T
+            fresh, leap = update(P, Q, before, rows)
+            error += float(xp.sum(Q * gram(fresh))) - 2 * float(xp.sum(P * fresh, dtype=xp.float64))
+            if holes is not None:
+                guess, zero = xp.where(holes, X, xp.zeros_like(X)), xp.zeros_like(X)
+                moved = xp.where(holes, X - fresh @ F, zero)
+                error += sum_of_squares(guess) - sum_of_squares(moved)
+            image = image + leap.T @ X
+            new.append(fresh)
+            ahead.append(leap)
+        joined, leaps = (xp.concat(parts, axis=0) if len(parts) > 1 else parts[0] for parts in (new, ahead))
+        return Pass(joined, leaps, image, gram(leaps), max(0.0, error / self.power))
+
+
+def of_recording(recording: xr.DataArray, analysis: str) -> Samples:
+    """Give a recording's matrix; one that is chunked (dask) is read chunk by chunk in every pass.
+
+    Raises
+    ------
+    AnalysisError
+        When all values are zero, or a unit or a sample has no value at all.
+    """
+    units = list(map(str, recording["unit"].values))
+    if not recording.chunks:
+        return of_array(matrix.stack(recording).values, analysis, units)
+    shape, scale, mean, missing = _measured(lambda: matrix.blocks(recording), analysis, units)
+
+    def scaled() -> Iterator[Any]:
+        return (block / block.dtype.type(scale) for block in matrix.blocks(recording))
+
+    power = sum(sum_of_squares(_filled(block, 0 * mean)[0]) for block in scaled())
+    return Samples(scaled, shape, scale, power, mean, missing)
+
+
+def of_array(X: Any, analysis: str, units: list[str] | None = None) -> Samples:
+    """Give the matrix of an array (sample, unit), numpy or torch, where NaN is missing."""
+    shape, scale, mean, missing = _measured(lambda: iter([X]), analysis, units)
+    scaled = X / scale
+    return Samples(lambda: iter([scaled]), shape, scale, sum_of_squares(_filled(scaled, 0 * mean)[0]), mean, missing)
+
+
+def _measured(
+    source: Callable[[], Iterator[Any]], analysis: str, units: list[str] | None
+) -> tuple[tuple[int, int], float, Any, int]:
+    """Give shape, scale, scaled means of units and the number of missing entries."""
+    rows, width, peak, missing, empty = 0, 0, 0.0, 0, 0
+    total: Any = 0.0
+    seen: Any = 0.0
+    for block in source():
+        xp = backend.namespace(block)
+        rows, width = rows + block.shape[0], block.shape[1]
+        if not block.shape[0] * width:
+            continue
+        holes = xp.isnan(block)
+        known = xp.where(holes, xp.zeros_like(block), block)
+        missing += int(xp.count_nonzero(holes))
+        empty += int(xp.count_nonzero(xp.all(holes, axis=1)))
+        total = total + xp.sum(known, axis=0, dtype=xp.float64)
+        seen = seen + xp.sum(xp.astype(~holes, xp.float64), axis=0)
+        peak = max(peak, float(xp.max(xp.abs(known))))
+    if missing:
+        _require_seen(np.flatnonzero(backend.to_numpy(seen) == 0), empty, missing, analysis, units)
+    if peak == 0:
+        raise AnalysisError(f"{analysis}: all {rows * width} values are zero; there is nothing to factor")
+    scale = 2.0 ** math.frexp(peak)[1]  # exact, and keeps the squares of float32 teslas above underflow
+    return (rows, width), scale, total / seen / scale, missing
+
+
+def _require_seen(bare: np.ndarray, empty: int, missing: int, analysis: str, units: list[str] | None) -> None:
+    if bare.size or empty:
+        name = f" (first {units[bare[0]]!r})" if bare.size and units else ""
+        raise AnalysisError(
+            f"{analysis}: {missing} missing values, and {bare.size} units{name} and {empty} samples have no value at "
+            "all, so that nothing is known of them: drop them first (.dropna('unit', how='all'), ...)"
+        )
+
+
+def sum_of_squares(X: Any) -> float:
+    """Give the sum of squares in float64."""
+    xp = backend.namespace(X)
+    return float(xp.sum(xp.vecdot(X, X), dtype=xp.float64))
+
+
+def gram(columns: Any) -> Any:
+    """Give the Gram matrix in float64: the loss is a small difference of sums of its entries."""
+    xp = backend.namespace(columns)
+    exact = xp.astype(columns, xp.float64)
+    return exact.T @ exact
+
+
+def _filled(block: Any, model: Any) -> tuple[Any, Any]:
+    """Give a block with `model` where values are missing, and where that is; None where nothing is."""
+    if model is None:
+        return block, None
+    xp = backend.namespace(block)
+    holes = xp.isnan(block)
+    if not bool(xp.any(holes)):
+        return block, None
+    return xp.where(holes, xp.astype(xp.broadcast_to(model, block.shape), block.dtype), block), holes

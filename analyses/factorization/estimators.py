@@ -1,0 +1,237 @@
+"""Estimators for scikit-learn pipelines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from neurointerp import backend
+from neurointerp.analyses.factorization._alternate import Fit, descended
+from neurointerp.analyses.factorization._checks import search_of
+from neurointerp.analyses.factorization._samples import Samples, gram, of_array
+from neurointerp.analyses.factorization.nmf import SERIAL, require_non_negative
+from neurointerp.analyses.factorization.nmf import factor as factor_nmf
+from neurointerp.analyses.factorization.semi_nmf import factor as factor_semi_nmf
+from neurointerp.analyses.factorization.semi_nmf import kept_units
+from neurointerp.errors import AnalysisError
+
+TRANSFORM_PASSES, TRANSFORM_TOLERANCE = 100, 1e-6
+"""Most rounds of coordinate descent for the coefficients of new samples, and the relative change that ends them."""
+
+
+class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """What the two share: fitting, and the coefficients of new samples with the components fixed."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find the components of `X`.
+
+        Parameters
+        ----------
+        X
+            (n_samples, n_features), numpy or torch (which then stays on its device); NaN is missing.
+        y
+            Ignored.
+
+        Returns
+        -------
+        self
+        """
+        X = self._validated(X, reset=True)
+        try:
+            return self._fitted(X)
+        except AnalysisError as error:
+            raise ValueError(str(error)) from error  # what scikit-learn's users catch
+
+    def _fitted(self, X: Any) -> Self:
+        samples = of_array(X, type(self).__name__)
+        rank = min(samples.shape) if self.n_components is None else self.n_components
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = int(check_random_state(seed).randint(2**31))
+        search = search_of(type(self).__name__, self.max_iter, self.tol, self.patience, self.n_init)
+        with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
+            fit = self._factor(samples, rank, search, int(seed))
+        norm = np.sqrt(X.shape[0])  # coefficients of mean square 1: components keep the scale of a sample
+        self.components_ = fit.features * (samples.scale / norm)
+        self.n_components_ = rank
+        self.n_iter_ = len(fit.losses)
+        self.reconstruction_err_ = samples.scale * math.sqrt(fit.losses[fit.best] * samples.power)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Give the coefficients of samples, the components fixed.
+
+        Parameters
+        ----------
+        X
+            (n_samples, n_features).
+
+        Returns
+        -------
+        array
+            (n_samples, n_components), >= 0: the non-negative least squares of each sample on its own.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        F = self.components_
+        xp = backend.namespace(X)
+        F = xp.astype(F, X.dtype)
+        G = xp.zeros((X.shape[0], F.shape[0]), dtype=X.dtype, device=X.device)
+        holes = xp.isnan(X)
+        missing, Q = bool(xp.any(holes)), gram(F.T)
+        for _ in range(TRANSFORM_PASSES):
+            P = (xp.where(holes, G @ F, X) if missing else X) @ F.T
+            new = descended(G, P, Q, 10)
+            moved = float(xp.max(xp.abs(new - G))) if G.shape[0] else 0.0
+            G = new
+            if moved <= TRANSFORM_TOLERANCE * float(xp.max(xp.abs(G))):
+                break
+        return G
+
+    def inverse_transform(self, G: Any) -> Any:
+        """Give samples from coefficients: `G components_`."""
+        check_is_fitted(self)
+        return G @ self.components_
+
+    def _validated(self, X: Any, *, reset: bool) -> Any:
+        if hasattr(X, "detach"):
+            if reset:
+                self.n_features_in_ = int(X.shape[1])
+            elif int(X.shape[1]) != self.n_features_in_:
+                raise ValueError(f"X has {X.shape[1]} features, {self.n_features_in_} were fitted")
+            return X
+        return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+
+    def _factor(self, samples: Samples, rank: int, search: Any, seed: int) -> Fit:
+        raise NotImplementedError
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_components_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class SemiNMF(_Factorization):
+    """Semi-non-negative matrix factorization, as a scikit-learn transformer.
+
+    What `semi_nmf` does, for arrays: `X = G components_`, `G >= 0`, components of any sign.
+
+    Parameters
+    ----------
+    n_components
+        Number of components; by default the smaller of the numbers of samples and features.
+    keep_fraction, init, max_iter
+        As for `semi_nmf`.
+    tol, patience, n_init
+        Its `tolerance`, `patience` and `restarts`.
+    random_state
+        Seed.
+
+    Attributes
+    ----------
+    components_
+        (n_components, n_features).
+    n_components_, n_iter_, n_features_in_
+        Counts.
+    reconstruction_err_
+        Frobenius norm of what is left of the fitted `X`, on observed entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurointerp.analyses.factorization import SemiNMF
+    >>> X = np.random.default_rng(0).gamma(0.3, size=(60, 2)) @ np.array([[1.0, -2.0, 0.0], [0.0, 1.0, -1.0]])
+    >>> model = SemiNMF(2).fit(X)
+    >>> model.transform(X).shape, bool(np.allclose(model.inverse_transform(model.transform(X)), X, atol=1e-2))
+    ((60, 2), True)
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        keep_fraction: float = 1.0,
+        init: str = "random",
+        max_iter: int = 2000,
+        tol: float = 1e-7,
+        patience: int = 100,
+        n_init: int = 1,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_components, self.keep_fraction, self.init = n_components, keep_fraction, init
+        self.max_iter, self.tol, self.patience = max_iter, tol, patience
+        self.n_init, self.random_state = n_init, random_state
+
+    def _factor(self, samples: Samples, rank: int, search: Any, seed: int) -> Fit:
+        kept = kept_units(self.keep_fraction, samples.shape[1])
+        return factor_semi_nmf(samples, rank, kept, self.init, search, seed)
+
+
+class NMF(_Factorization):
+    """Non-negative matrix factorization, as a scikit-learn transformer.
+
+    What `nmf` does, for arrays: `X = G components_`, all of them >= 0.
+
+    Parameters
+    ----------
+    n_components
+        Number of components; by default the smaller of the numbers of samples and features.
+    init, max_iter
+        As for `nmf`.
+    tol, patience, n_init
+        Its `tolerance`, `patience` and `restarts`.
+    random_state
+        Seed.
+
+    Attributes
+    ----------
+    components_
+        (n_components, n_features), >= 0.
+    n_components_, n_iter_, n_features_in_
+        Counts.
+    reconstruction_err_
+        Frobenius norm of what is left of the fitted `X`, on observed entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurointerp.analyses.factorization import NMF
+    >>> X = np.random.default_rng(0).gamma(0.3, size=(60, 2)) @ np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
+    >>> bool((NMF(2).fit(X).components_ >= 0).all())
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        init: str = "random",
+        max_iter: int = 1000,
+        tol: float = 1e-7,
+        patience: int = 20,
+        n_init: int = 1,
+        random_state: Any = 0,
+    ) -> None:
+        self.n_components, self.init = n_components, init
+        self.max_iter, self.tol, self.patience = max_iter, tol, patience
+        self.n_init, self.random_state = n_init, random_state
+
+    def _factor(self, samples: Samples, rank: int, search: Any, seed: int) -> Fit:
+        require_non_negative(samples, "Negative values in data")  # words that scikit-learn looks for
+        return factor_nmf(samples, rank, self.init, search, seed)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

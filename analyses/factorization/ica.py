@@ -1,0 +1,150 @@
+"""Independent component analysis."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from neurointerp import matrix, result
+from neurointerp.analyses.factorization._checks import require_count
+from neurointerp.errors import AnalysisError
+
+NAME = "factorization.ica"
+CONTRASTS = ("logcosh", "exp", "cube")
+
+
+def ica(
+    recording: xr.DataArray,
+    rank: int,
+    *,
+    contrast: str = "logcosh",
+    max_iter: int = 1000,
+    tolerance: float = 1e-4,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find patterns over units whose courses are statistically independent.
+
+    scikit-learn's FastICA (parallel) on the centred recording, reduced to its `rank` leading principal components.
+
+    Parameters
+    ----------
+    recording
+        Any recording without missing values; every dim but `unit` is a sample dim.
+    rank
+        Number of components, at most the smaller of the numbers of samples less one and of units.
+    contrast
+        Contrast function: `"logcosh"`, `"exp"` (strongly peaked sources) or `"cube"` (kurtosis).
+    max_iter
+        Most iterations.
+    tolerance
+        Stop once no row of the unmixing matrix turns by more than this (1 - cosine).
+    seed
+        Seed of the start.
+
+    Returns
+    -------
+    xarray.Dataset
+        - `features(component, unit)`: the mixing patterns, in the units of the recording, by descending share of the
+          variance; the largest loading of each is positive.
+        - `coefficients(<sample dims>, component)`: courses of mean 0 and variance 1, dimensionless.
+        - `unmixing(component, unit)`: `coefficients = (recording - mean) unmixing'`.
+        - `mean(unit)`: what was subtracted.
+        - `relative_error` (of the recording itself), `explained_variance` (1 - SSE / sum of squares about the means),
+          `iterations`, and `stop_reason`: `"tolerance"`, or `"max_iter"` where it did not converge.
+
+    Raises
+    ------
+    AnalysisError
+        When values are missing, `rank` exceeds the dimensions that vary, or an argument is out of range.
+
+    References
+    ----------
+    Hyvärinen, Oja (2000), Independent component analysis: algorithms and applications, Neural Networks 13:411.
+    Order, signs and units are ours.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import factorization
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.laplace(size=(2000, 2)) @ np.array([[2.0, 1.0, 0.0], [0.0, -0.5, 1.0]])
+    >>> rec = ni.recording(values, modality="eeg", units="V", sampling_rate=100.0)
+    >>> res = factorization.ica(rec, 2)
+    >>> (res.features / abs(res.features).max("unit")).round(1).values + 0.0
+    array([[ 1. ,  0.5,  0. ],
+           [ 0. , -0.5,  1. ]])
+    """
+    stacked = matrix.stack(recording)
+    matrix.require_complete(recording, NAME)
+    if contrast not in CONTRASTS:
+        raise AnalysisError(f"{NAME}: contrast is {contrast!r}; one of {', '.join(CONTRASTS)} is needed")
+    X = stacked.values.astype(np.float64)
+    most = min(X.shape[0] - 1, X.shape[1])
+    rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
+    max_iter = require_count(max_iter, "max_iter", NAME)
+    peak = float(np.abs(X).max(initial=0.0))
+    scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
+    with threadpool_limits(1 if X.size * rank < 2e8 else None):
+        mixing, unmixing, mean, iterations, converged = _fit(X / scale, rank, contrast, max_iter, tolerance, seed)
+    return result.result(
+        _variables(stacked, X / scale, mixing, unmixing, mean, scale, recording.attrs["units"])
+        | {
+            "iterations": xr.DataArray(iterations),
+            "stop_reason": xr.DataArray(np.array("tolerance" if converged else "max_iter", dtype=object)),
+        },
+        analysis=NAME,
+        recording=recording,
+        parameters={"rank": rank, "contrast": contrast, "max_iter": max_iter, "tolerance": tolerance},
+        seed=seed,
+    )
+
+
+def _fit(
+    X: np.ndarray, rank: int, contrast: str, max_iter: int, tolerance: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
+    """Give mixing (component, unit), unmixing (component, unit), mean, iterations and whether it converged."""
+    from sklearn.decomposition import FastICA
+    from sklearn.exceptions import ConvergenceWarning
+
+    spread = np.linalg.matrix_rank(X - X.mean(axis=0))
+    if rank > spread:
+        raise AnalysisError(
+            f"{NAME}: rank is {rank}, but the recording varies along {spread} dimensions only (a common reference or "
+            "interpolated units take some away)"
+        )
+    model = FastICA(
+        rank, fun=contrast, max_iter=max_iter, tol=tolerance, random_state=seed, whiten="unit-variance",
+        whiten_solver="eigh" if X.shape[0] > 50 * X.shape[1] else "svd",
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    mixing, unmixing = model.mixing_.T, model.components_
+    order = np.argsort(-np.linalg.norm(mixing, axis=1), kind="stable")
+    largest = np.take_along_axis(mixing, np.abs(mixing).argmax(axis=1)[:, None], axis=1)
+    signs = np.where(largest < 0, -1.0, 1.0)
+    return (mixing * signs)[order], (unmixing * signs)[order], model.mean_, int(model.n_iter_), model.n_iter_ < max_iter
+
+
+def _variables(
+    stacked: matrix.Stacked, X: np.ndarray, mixing: np.ndarray, unmixing: np.ndarray, mean: np.ndarray, scale: float,
+    units: str,
+) -> dict[str, Any]:  # fmt: skip
+    on = {"component": np.arange(len(mixing)), **stacked.unit_coords}
+    courses = (X - mean) @ unmixing.T
+    rest = X - mean - courses @ mixing
+    error = float((rest**2).sum())
+    dims = ("component", "unit")
+    return {
+        "features": xr.DataArray(mixing * scale, dims=dims, coords=on, attrs={"units": units}),
+        "coefficients": stacked.unstack(courses, "component").assign_attrs(units="1"),
+        "unmixing": xr.DataArray(unmixing / scale, dims=dims, coords=on),
+        "mean": xr.DataArray(mean * scale, dims="unit", coords=stacked.unit_coords, attrs={"units": units}),
+        "relative_error": xr.DataArray((error / float((X**2).sum())) ** 0.5),
+        "explained_variance": xr.DataArray(1 - error / float(((X - mean) ** 2).sum())),
+    }

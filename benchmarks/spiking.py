@@ -1,0 +1,119 @@
+"""Spiking networks beside Brian2 (cython): 1,000 integrate-and-fire neurons, 10% synapses, 10 s; one thread each.
+
+    python benchmarks/spiking.py --brian2 PYTHON            # PYTHON has Brian2: see tests/core/data/brian2
+    python benchmarks/spiking.py --brian2 PYTHON --repeats 5
+
+Targets (ratios): 5x at steps of 1 ms, 20x at 0.1 ms. Timed is the run of a network that is already laid out, compiled
+and warm, on both sides; "whole call" also lays it out and builds the session, for which Brian2 has no counterpart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZE, SECONDS, STEPS = 1000, 10.0, (1e-3, 1e-4)
+
+PEER = """
+import sys, time, json
+import numpy as np, brian2 as b
+net, step, repeats = np.load(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+b.prefs.codegen.target = "cython"
+b.defaultclock.dt = step * b.second
+cells = b.NeuronGroup(len(net["weights"]), "dv/dt = (drive - v) / (20*ms) : 1\\ndrive : 1", threshold="v >= 1",
+                      reset="v = 0", method="exact")
+cells.v, cells.drive = net["initial"], net["current"]
+pre, post = np.nonzero(net["weights"])
+wires = b.Synapses(cells, cells, "w : 1", on_pre="v_post += w")
+wires.connect(i=pre, j=post)
+wires.w = net["weights"][pre, post]
+monitor = b.SpikeMonitor(cells)
+whole = b.Network(cells, wires, monitor)
+whole.store()
+whole.run(20 * step * b.second)
+found = []
+for _ in range(repeats):
+    whole.restore()
+    start = time.perf_counter()
+    whole.run(float(sys.argv[4]) * b.second)
+    found.append(time.perf_counter() - start)
+print(json.dumps([found, int(monitor.num_spikes)]))
+"""
+
+
+def numbers() -> dict[str, np.ndarray]:
+    """Draw the network of the rig: a fifth inhibitory and five times as strong, without dimension."""
+    rng = np.random.default_rng(0)
+    weights = np.abs((rng.random((SIZE, SIZE)) < 0.1) * rng.normal(0, 1, (SIZE, SIZE)) * 0.02)
+    weights[int(0.8 * SIZE) :] *= -5
+    np.fill_diagonal(weights, 0)
+    current = np.random.default_rng(1).uniform(0.9, 1.3, SIZE)
+    return {"weights": weights, "current": current, "initial": np.random.default_rng(2).random(SIZE)}
+
+
+def ours(net: dict[str, np.ndarray], step: float, dtype: str, repeats: int) -> tuple[list[float], list[float], int]:
+    """Time the kernel alone and the whole call."""
+    from neurointerp.models import spiking
+    from neurointerp.models.spiking import simulation
+
+    cells = spiking.LIF(SIZE, tau=0.02, rest=0.0, threshold=1.0, reset=0.0, initial=net["initial"])
+    network = spiking.Network(
+        {"n": cells}, [spiking.Synapses("n", "n", net["weights"])], [spiking.Current("n", net["current"])], units="1"
+    )
+    spiking.simulate(network, 0.1, step=step, dtype=dtype)
+    laid, none = simulation.plan(network, step, dtype), np.zeros(0, dtype=np.int64)
+    length = round(SECONDS / step)
+    kernel, whole, spikes = [], [], 0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found: Any = simulation._compiled(laid, length, 0, length, none, none)
+        kernel.append(time.perf_counter() - start)
+        spikes = found[0][0].size
+        start = time.perf_counter()
+        spiking.simulate(network, SECONDS, step=step, dtype=dtype)
+        whole.append(time.perf_counter() - start)
+    return kernel, whole, spikes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--brian2", help="a Python that has Brian2; left out, ours alone is timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    net = numbers()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.npz"
+        np.savez(path, **net)
+        for step in STEPS:
+            peer = None
+            if options.brian2:
+                command = [options.brian2, "-c", PEER, str(path), str(step), str(options.repeats), str(SECONDS)]
+                out = subprocess.run(command, capture_output=True, text=True, check=True)
+                times, spikes = json.loads(out.stdout.splitlines()[-1])
+                peer = statistics.median(times)
+                print(
+                    f"step {step * 1e3:g} ms  Brian2 cython          {peer:8.3f} s           {spikes} spikes",
+                    flush=True,
+                )
+            for dtype in ("float64", "float32"):
+                kernel, whole, spikes = ours(net, step, dtype, options.repeats)
+                for name, found in (("kernel", kernel), ("whole call", whole)):
+                    seconds = statistics.median(found)
+                    ratio = f"{peer / seconds:6.1f}x" if peer else ""
+                    label = f"{name} {dtype}"
+                    print(
+                        f"step {step * 1e3:g} ms  {label:22s} {seconds:8.3f} s  {ratio:8s} {spikes} spikes", flush=True
+                    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What a trained ELM neuron reaches against its baselines, on a teacher whose branches are known. Minutes each."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from neurointerp.models import elm
+
+pytestmark = pytest.mark.slow
+STEPS = {"steps": 1600, "batch_size": 16, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[xr.DataTree, xr.DataTree]:
+    whole = elm.two_stage_neuron(trials=144)
+    return whole.isel(trial=slice(128)), whole.isel(trial=slice(128, None))
+
+
+@pytest.fixture(scope="module")
+def routing(data) -> np.ndarray:
+    branch = data[0]["truth/branch"].values
+    return np.stack([np.flatnonzero(branch == number) for number in range(8)])
+
+
+def trained(model: torch.nn.Module, data: tuple[xr.DataTree, xr.DataTree]) -> xr.Dataset:
+    elm.fit(model, data[0], **STEPS)
+    return elm.evaluate(model, data[1])
+
+
+@pytest.fixture(scope="module")
+def neuron(data, routing) -> xr.Dataset:
+    return trained(elm.ELM(elm.Config(inputs=128, activation="silu"), routing=routing), data)
+
+
+def wrong(score: xr.Dataset) -> float:
+    return 1 - float(score.auc)
+
+
+def unexplained(score: xr.Dataset) -> float:
+    return 1 - float(score.explained_variance)
+
+
+def test_it_halves_what_a_linear_model_leaves_open(neuron, data):
+    linear = elm.evaluate(elm.fit_glm(data[0]), data[1])
+    assert wrong(neuron) / wrong(linear) <= 0.5
+    assert unexplained(neuron) / unexplained(linear) <= 0.5
+
+
+def test_it_is_at_least_as_good_as_an_lstm_with_as_many_parameters(neuron, data):
+    rival, size = (
+        elm.LSTM(128, 4),
+        elm.ELM(elm.Config(inputs=128), routing=np.arange(128).reshape(8, 16)).parameter_count,
+    )
+    assert abs(sum(p.numel() for p in rival.parameters()) / size - 1) <= 0.05
+    assert wrong(neuron) / wrong(trained(rival, data)) <= 1.0
+
+
+def test_one_memory_leaves_at_least_twice_as_much_unexplained_as_twenty(neuron, data, routing):
+    single = trained(elm.ELM(elm.Config(inputs=128, memories=1, activation="silu"), routing=routing), data)
+    assert unexplained(single) / unexplained(neuron) >= 2
+
+
+def test_inputs_on_their_own_branches_help(neuron, data):
+    shuffled = np.random.default_rng(1).permutation(128).reshape(8, 16)
+    scattered = trained(elm.ELM(elm.Config(inputs=128, activation="silu"), routing=shuffled), data)
+    assert wrong(neuron) / wrong(scattered) <= 0.8
+
+
+def test_it_adds_digits_that_are_spelled_in_spikes():
+    train, test = elm.spike_adding(trials=6000, seed=1), elm.spike_adding(trials=1000, seed=2)
+    cell = elm.ELM(elm.Config(inputs=140, outputs=19, memories=50, dt=10.0, tau_max=500.0))
+    rival = elm.LSTM(140, 35, outputs=19)
+    assert abs(sum(p.numel() for p in rival.parameters()) / cell.parameter_count - 1) <= 0.05
+    for model in (cell, rival):
+        elm.train_adding(model, train, steps=1500)
+    right, rivals = (elm.adding_accuracy(model, test) for model in (cell, rival))
+    assert right >= 0.8
+    assert (1 - right) / (1 - rivals) <= 0.7
