@@ -77,7 +77,7 @@ print(f"probability of the right animal {intact:.2f}")
 # The attention patterns of all heads: how much does the last word of a prompt look at the animal, which is its second?
 
 rec = activations.record(model, prompts, tokenizer=model.tokenizer, sites=["attn.pattern", "attn.z", "resid.post"])
-print(rec.sizes, rec.attrs["system"])
+print(dict(rec.sizes), rec.attrs["system"])
 last = rec.isel(time=(rec["position"] == ids.shape[1] - 1).values)
 looks = last.isel(unit=((rec["site"] == "attn.pattern") & (rec["key"] == 1)).values).mean("time")
 
