@@ -62,7 +62,7 @@ def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
     mean = ones @ values / samples
     in_numpy = isinstance(values, np.ndarray)
     square = (np.einsum("tu,tu->u", values, values) if in_numpy else xp.sum(values * values, axis=0)) / samples
-    if bool(xp.all(mean * mean <= square / 4)):
+    if bool(xp.all(mean * mean <= square / 400)):
         return values, mean, 0 * mean
     z = values - mean
     return z, ones @ z / samples, (100 * float(xp.finfo(values.dtype).eps) * mean) ** 2

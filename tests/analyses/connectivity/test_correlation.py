@@ -27,7 +27,7 @@ def test_equals_numpy_in_float64(offset):
     np.testing.assert_allclose(found.values, np.corrcoef(values.T), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize("offset", [0.0, 0.04, 0.5, 100.0])
 def test_float32_stays_and_is_within_its_stated_error(offset):
     values = np.random.default_rng(1).standard_normal((100_000, 12))
     values = (values @ (np.eye(12) + 0.2 * values[:12]) + offset).astype(np.float32)
