@@ -178,18 +178,19 @@ def _logistic(
     """Solve the penalised logistic regression by Newton's method, a step halved where it went too far."""
     from scipy.special import expit
 
-    weights, step = np.zeros(len(penalty)), np.zeros(len(penalty))
+    weights: NDArray[Any] = np.zeros(len(penalty))
+    step: NDArray[Any] = np.zeros(len(penalty))
     rate = np.mean([spikes.mean() for _, spikes in blocks])
     weights[-1] = np.log(rate / (1 - rate))
     best = -np.inf
     for _ in range(iterations):
-        likelihood = -weights @ penalty @ weights / 2
+        likelihood = float(-weights @ penalty @ weights / 2)
         curvature, slope = penalty.copy(), -penalty @ weights
         for inputs, spikes in blocks:
             design, truth = _filtered(inputs), spikes.ravel()
             logit = design @ weights
             chance = expit(logit)
-            likelihood += (truth * logit - np.logaddexp(0, logit)).sum()
+            likelihood += float((truth * logit - np.logaddexp(0, logit)).sum())
             slope += design.T @ (truth - chance)
             thinned = design[::_THINNED]
             curvature += _THINNED * thinned.T @ (thinned * (chance * (1 - chance))[::_THINNED, None])
