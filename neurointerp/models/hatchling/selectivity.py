@@ -164,7 +164,9 @@ def _separation(truth: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArra
     inside, outside = values[truth], values[~truth]
     spread = inside.std(0) + outside.std(0)
     gap = inside.mean(0) - outside.mean(0)
-    return np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 1e-6)
+    out = np.zeros_like(gap)
+    np.divide(gap, spread, out=out, where=spread > 1e-6)
+    return out
 
 
 def _auroc(truth: NDArray[np.bool_], score: NDArray[np.float32]) -> float:
