@@ -166,7 +166,8 @@ def _separation(truth: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArra
     gap = inside.mean(0) - outside.mean(0)
     out = np.zeros_like(gap)
     np.divide(gap, spread, out=out, where=spread > 1e-6)
-    return out
+    apart: NDArray[np.float32] = out
+    return apart
 
 
 def _auroc(truth: NDArray[np.bool_], score: NDArray[np.float32]) -> float:
