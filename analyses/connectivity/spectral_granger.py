@@ -31,7 +31,9 @@ def spectral_granger(
     .. math:: f_{x \to y}(f) = \ln \frac{S_{yy}}{S_{yy} - (\Sigma_{xx} - \Sigma_{xy}^2 / \Sigma_{yy})\, |H_{yx}|^2}
 
     Its mean over frequencies is the causality that `granger` estimates in time. Conditional on all others
-    :math:`z`, the power of the innovations of :math:`y` in the model without :math:`x` stands for :math:`S_{yy}`.
+    :math:`z`, the power of the innovations of :math:`y` in the model without :math:`x` stands for :math:`S_{yy}`, and
+    what the innovations of :math:`y` in the model of all (and what others share with them) put into it for the
+    denominator.
 
     Parameters
     ----------
@@ -166,10 +168,9 @@ def _conditional(gram: np.ndarray, order: int, frequency: np.ndarray) -> np.ndar
     for source in range(units):
         rest = np.delete(np.arange(units), source)
         whiten, reduced = _without(weights, noise, rest, frequency)
-        link = np.linalg.solve(noise[np.ix_(rest, rest)], noise[rest, source])
-        own = noise[source, source] - noise[source, rest] @ link
-        share = own * np.abs(np.einsum("fij,fj->fi", whiten, transfer[:, rest, source])) ** 2 / np.diag(reduced)
-        out[source, rest] = -np.log1p(-share.T)
+        response = whiten @ transfer[:, rest]  # of the innovations without the source to those with all
+        own = np.abs(np.einsum("fij,ji->fi", response, noise[:, rest])) ** 2 / np.diag(noise)[rest]
+        out[source, rest] = np.maximum(np.log(np.diag(reduced) / own), 0.0).T
     return out
 
 

@@ -84,11 +84,40 @@ def test_the_model_without_a_source_is_that_of_theory():
     np.testing.assert_allclose(found, np.log(power / (1 / np.abs(1 - c * z) ** 2)), rtol=1e-9)
 
 
-def _stationary_gram(weights):
+def test_the_conditional_mean_over_frequencies_is_exact_where_innovations_share_something():
+    """Of three units whose innovations correlate: ln of the variance without the source over that with it."""
+    weights = np.array([[0.5, 0.0, 0.0], [0.4, 0.5, 0.0], [0.3, 0.4, 0.4]])
+    noise = np.array([[1.0, 0.3, 0.2], [0.3, 1.0, 0.1], [0.2, 0.1, 1.0]])
+    frequency = np.linspace(0, 0.5, 1025)
+    weight = np.ones(1025)
+    weight[[0, -1]] = 0.5
+    mean = np.average(_conditional(_stationary_gram(weights, noise), 1, frequency), axis=-1, weights=weight)
+    for source in range(3):
+        rest = np.delete(np.arange(3), source)
+        reduced = _long_regression(weights, noise, rest)
+        np.testing.assert_allclose(mean[source, rest], np.log(reduced / np.diag(noise)[rest]), atol=1e-9)
+    assert mean[0, 2] > 0.05
+
+
+def _long_regression(weights, noise, rest, order=60):
+    """Give the variances of units that a long past of these alone leaves."""
     from scipy.linalg import solve_discrete_lyapunov
 
-    now = solve_discrete_lyapunov(weights, np.eye(2))
-    gram = np.empty((2, 2, 2, 2))
+    lags = [solve_discrete_lyapunov(weights, noise)]
+    for _ in range(order):
+        lags.append(weights @ lags[-1])
+    lags = [lag[np.ix_(rest, rest)] for lag in lags]
+    past = np.block([[lags[b - a] if b >= a else lags[a - b].T for b in range(order)] for a in range(order)])
+    cross = np.concatenate(lags[1:], axis=1)
+    return np.diag(lags[0] - cross @ np.linalg.solve(past, cross.T))
+
+
+def _stationary_gram(weights, noise=None):
+    from scipy.linalg import solve_discrete_lyapunov
+
+    units = len(weights)
+    now = solve_discrete_lyapunov(weights, np.eye(units) if noise is None else noise)
+    gram = np.empty((2, units, 2, units))
     gram[0, :, 0], gram[1, :, 1] = now, now
     gram[0, :, 1] = weights @ now
     gram[1, :, 0] = gram[0, :, 1].T
