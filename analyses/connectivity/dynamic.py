@@ -19,6 +19,8 @@ _ANALYSIS = "connectivity.dynamic"
 METHODS = ("sliding", "tapered", "phase")
 RESET = 64
 """After this many windows the running sums are taken anew, so that rounding does not add up."""
+SMALL = 1e-5
+"""A variance below this part of the running sums has been drowned by their rounding (an artefact has passed)."""
 
 
 def dynamic(
@@ -73,7 +75,8 @@ def dynamic(
     Notes
     -----
     Sliding correlations come from running sums of products: samples that enter are added, those that leave
-    subtracted, in float64, from the start again every 64 windows. They differ from numpy's by less than 1e-9.
+    subtracted, in float64, from the start again every 64 windows, and without running sums where an artefact or a drift
+    leaves too few digits. They differ from numpy's by less than 1e-9.
 
     References
     ----------
@@ -160,19 +163,26 @@ def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
     span = np.ptp(values, axis=0)
     z = (values - values.mean(axis=0)) / np.where(span > 0, span, 1.0)
     varies = _varying(values, run)
-    gram, sums = np.empty((0, 0)), np.empty(0)
+    gram, sums, peak = np.empty((0, 0)), np.empty(0), np.empty(0)
     sign = np.repeat([-1.0, 1.0], step)[:, None]  # samples that leave, samples that enter
     for w in range(run.count):
         start = w * step
+        inside = z[start : start + size]
         if w % RESET == 0 or step >= size:
-            inside = z[start : start + size]
             gram, sums = inside.T @ inside, inside.sum(axis=0)
+            peak = np.diag(gram).copy()
         else:
             both = np.concatenate([z[start - step : start], z[start + size - step : start + size]])
             signed = both * sign
             gram += signed.T @ both
             sums += signed.sum(axis=0)
-        write_correlation(gram, sums, varies[w], size, out[w])
+            np.maximum(peak, np.diag(gram), out=peak)
+        power = np.diag(gram) - sums**2 / size
+        if (varies[w] & (power < SMALL * peak)).any():
+            centred = inside - inside.mean(axis=0)
+            write_correlation(centred.T @ centred, np.zeros_like(sums), varies[w], size, out[w])
+        else:
+            write_correlation(gram, sums, varies[w], size, out[w])
 
 
 def _varying(values: NDArray[np.float64], run: _Run) -> NDArray[np.bool_]:

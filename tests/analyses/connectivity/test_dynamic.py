@@ -40,6 +40,17 @@ def test_rounding_does_not_add_up():
     np.testing.assert_allclose(found[-1], np.corrcoef(values[-100:], rowvar=False), atol=1e-9)
 
 
+def test_an_artefact_and_a_jump_leave_later_windows_exact():
+    """Both are so large that running sums would keep a few digits of what comes after."""
+    values = np.random.default_rng(0).standard_normal((600, 3))
+    values[:, 1] += values[:, 0]
+    values[50, 0] = 1e6
+    values[300:, 2] += 1e5
+    found = connectivity.dynamic(rec_of(values), window=40, step=1).connectivity.values
+    expected = np.stack([np.corrcoef(values[s : s + 40], rowvar=False) for s in range(561)])
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_tapers_weigh_samples():
     """Compare with numpy's weighted covariance."""
     from scipy.ndimage import gaussian_filter1d
