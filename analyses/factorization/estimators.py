@@ -21,7 +21,7 @@ from neurointerp.analyses.factorization.semi_nmf import factor as factor_semi_nm
 from neurointerp.analyses.factorization.semi_nmf import kept_units
 from neurointerp.errors import AnalysisError
 
-TRANSFORM_PASSES, TRANSFORM_TOLERANCE = 100, 1e-6
+TRANSFORM_PASSES, TRANSFORM_TOLERANCE = 30, 1e-9
 """Most rounds of coordinate descent for the coefficients of new samples, and the relative change that ends them."""
 
 
@@ -90,9 +90,9 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             new = descended(G, P, Q, 10)
             moved = float(xp.max(xp.abs(new - G))) if G.shape[0] else 0.0
             G = new
-            if moved <= TRANSFORM_TOLERANCE * float(xp.max(xp.abs(G))):
+            if moved <= max(TRANSFORM_TOLERANCE, 10 * float(xp.finfo(X.dtype).eps)) * float(xp.max(xp.abs(G))):
                 break
-        return G
+        return _exact(G, X, F)
 
     def inverse_transform(self, G: Any) -> Any:
         """Give samples from coefficients: `G components_`."""
@@ -235,3 +235,27 @@ class NMF(_Factorization):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
+
+
+def _exact(G: Any, X: Any, F: Any) -> Any:
+    """Solve, sample by sample, what coordinate descent left short of the optimum: components nearly dependent, holes.
+
+    A sample is there when no coefficient would rise, nor a positive one fall: by their gradients.
+    """
+    from scipy.optimize import nnls
+
+    xp = backend.namespace(X)
+    least = TRANSFORM_TOLERANCE if X.dtype == xp.float64 else 1e-5
+    g, x, components = (xp.astype(array, xp.float64) for array in (G, X, F))
+    holes, zero = xp.isnan(x), xp.zeros_like(x)
+    pull = xp.where(holes, zero, x - g @ components) @ components.T
+    size = xp.linalg.vector_norm(xp.where(holes, zero, x), axis=1)[:, None]
+    limit = least * size * xp.linalg.vector_norm(components, axis=1)
+    short = np.flatnonzero(backend.to_numpy(xp.any((pull > limit) | ((g > 0) & (pull < -limit)), axis=1)))
+    if not short.size:
+        return G
+    out, rows, patterns = backend.to_numpy(g).copy(), backend.to_numpy(x), backend.to_numpy(components).T
+    for row in short:
+        there = ~np.isnan(rows[row])
+        out[row] = nnls(patterns[there], rows[row, there], maxiter=100 * patterns.shape[1])[0]
+    return backend.like(out, G)
