@@ -119,7 +119,7 @@ def _fit(
         )
     model = FastICA(
         rank, fun=contrast, max_iter=max_iter, tol=tolerance, random_state=seed, whiten="unit-variance",
-        whiten_solver="eigh" if X.shape[0] > 50 * X.shape[1] else "svd",
+        whiten_solver="eigh" if X.shape[0] > 50 * X.shape[1] and spread == X.shape[1] else "svd",
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

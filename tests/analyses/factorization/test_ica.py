@@ -34,6 +34,17 @@ def test_planted_sources_are_found(contrast):
     assert res.features.attrs["units"] == "V"
 
 
+def test_sensors_that_depend_on_each_other_raise_no_warning():
+    """So few dimensions of so many samples are what a common reference leaves."""
+    sources = np.random.default_rng(0).laplace(size=(5000, 3))
+    rec = ni.recording(
+        sources @ np.random.default_rng(1).standard_normal((3, 5)), modality="eeg", units="V", sampling_rate=1.0
+    )
+    courses = factorization.ica(rec, 3).coefficients.values
+    r = np.abs(np.corrcoef(courses.T, sources.T)[:3, 3:])
+    assert (r.max(axis=0) > 0.99).all()
+
+
 def test_it_is_what_it_says():
     rec, _, _ = planted()
     res = factorization.ica(rec, 3)
