@@ -121,11 +121,22 @@ def held_at(model: torch.nn.Module, inputs: Any, sites: Sequence[Site]) -> tuple
 
     taps = [(one, partial(keep, site)) for site, one in whole.items()]
     with evaluating(model), torch.enable_grad(), tapped(model, taps):
-        out = call(model, inputs)
+        out = call(model, _aliases(inputs))
     for site in sites:
         if site not in held:
             raise ModelError(f"site {site.path!r} was not run")
     return held, out
+
+
+def _aliases(inputs: Any) -> Any:
+    """Give inputs on the same memory: where a site holds one of them, not the caller's is marked for gradients."""
+    import torch
+
+    if isinstance(inputs, torch.Tensor):
+        return inputs if inputs.requires_grad else inputs.detach()
+    if isinstance(inputs, Mapping):
+        return {name: _aliases(value) for name, value in inputs.items()}
+    return tuple(map(_aliases, inputs)) if isinstance(inputs, tuple) else inputs
 
 
 def call(model: torch.nn.Module, inputs: Any) -> Any:

@@ -143,6 +143,7 @@ def test_gradients_and_vector_jacobian_products_of_linear_maps_are_products_of_w
     pulled = models.vjp(chain, x, vector, source=["a", "a:input"], target="b")
     torch.testing.assert_close(pulled["a"], vector @ b)
     torch.testing.assert_close(pulled["a:input"], vector @ b @ a)
+    assert not x.requires_grad
     assert all(parameter.grad is None for parameter in chain.parameters())
     for parameter in chain.parameters():
         parameter.requires_grad_(False)
