@@ -86,7 +86,7 @@ def record(
     cues
         Number of cues.
     test_fraction
-        Fraction of the realisations, at least one, that no readout is trained on.
+        Fraction of the realisations of a cue, at least one and not all, that no readout is trained on.
     seed
         Seed of the network and the noise.
 
@@ -120,7 +120,7 @@ def record(
         for cue in range(cues)
     ]
     counts: list[Any] = [tree["recordings/spikes/recording"] for tree in trees]
-    first, tests = counts[0], max(1, round(count * test_fraction))
+    first, tests = counts[0], min(max(1, round(count * test_fraction)), count - 1)
     rec = recording(
         np.concatenate([_filtered(one.values) for one in counts]),
         modality="spikes",

@@ -1,0 +1,56 @@
+"""Fixtures that the tests of models share: one small transformer, a chain of linear maps, and how to look inside."""
+
+import pytest
+
+from neurointerp import models
+from neurointerp.models.taps import tapped
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture(scope="module")
+def gpt2(small_model):
+    return small_model("gpt2")
+
+
+@pytest.fixture(scope="module")
+def ids(torch):
+    return torch.randint(3, 40, (2, 7), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def chain(torch):
+    """Give three linear maps in double precision, with names."""
+    torch.manual_seed(1)
+    parts = {"a": torch.nn.Linear(4, 5), "b": torch.nn.Linear(5, 6), "c": torch.nn.Linear(6, 3)}
+    model = torch.nn.Sequential()
+    for name, part in parts.items():
+        model.add_module(name, part)
+    return model.double()
+
+
+@pytest.fixture
+def logits(torch):
+    """Give a function that gives the logits of a model."""
+
+    def run(model, given):
+        with torch.no_grad():
+            return model(given).logits
+
+    return run
+
+
+@pytest.fixture
+def held(torch):
+    """Give a function that gives what a model holds at a site."""
+
+    def run(model, site, given):
+        found = []
+        with torch.no_grad(), tapped(model, [(models.sites_of(model, site)[0], lambda t: found.append(t.clone()))]):
+            model(given)
+        return found[0]
+
+    return run
