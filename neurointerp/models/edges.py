@@ -76,7 +76,7 @@ def edge(
     Parameters
     ----------
     sender
-        `embed`, `L2.attn.out` or `L2.mlp.out`.
+        `embed` (all that the first block is given, positions too), `L2.attn.out` or `L2.mlp.out`.
     receiver
         `L3.attn`, `L3.mlp` or `logits`, behind the sender.
     value
@@ -114,6 +114,8 @@ def edge(
 def _source(model: torch.nn.Module, one: Edge) -> tuple[Site, torch.Tensor | None]:
     """Give where to look for what the writer adds, and the weight behind it where it is a part of a writer."""
     layer, _, part = one.sender.partition(".")
+    if one.sender == "embed":  # not by name: a module called so may leave the positions out
+        return Site(blocks_in(model).paths[0], "input", "embed", None, True), None
     if one.heads is None and one.units is None:
         return sites_of(model, one.sender)[0], None
     inner, name = PARTS[part]

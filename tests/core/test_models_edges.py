@@ -21,6 +21,20 @@ def test_an_edge_is_what_one_reader_gets_from_one_writer(gpt2, ids, torch, held)
     torch.testing.assert_close(post, stream + mlp)
 
 
+def test_the_edge_from_the_embedding_holds_the_positions_too(torch):
+    model = models.gpt.GPT(models.gpt.Config(layers=2, width=8, heads=2)).double().eval()
+    given = torch.arange(6)[None]
+    with torch.no_grad():
+        start = model.embed(given) + model.position(torch.arange(6))
+        allowed = torch.ones(6, 6, dtype=torch.bool).tril()[None, None]
+        stream = model.blocks[0](start, allowed)
+        block = model.blocks[1]
+        stream = stream + block.attn(block.norm_attn(stream - start), allowed)
+        stream = stream + block.mlp(block.norm_mlp(stream))
+        with models.intervene(model, [models.edge("embed", "L1.attn")]):
+            torch.testing.assert_close(model(given), model.unembed(model.norm(stream)))
+
+
 def test_cutting_all_edges_of_a_writer_equals_cutting_the_writer(gpt2, ids, torch, logits):
     readers = [f"L{layer}.{part}" for layer in (1, 2) for part in ("attn", "mlp")]
     edges = [models.edge("L0.mlp.out", reader) for reader in (*readers, "logits")]
