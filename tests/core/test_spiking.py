@@ -279,6 +279,10 @@ def test_wiring_is_drawn_as_asked_for():
         (lambda: Network({"n": Izhikevich(2)}, units="1"), "Izhikevich neurons are in mV"),
         (lambda: Synapses("a", "b", np.ones((2, 2)), reversal=0.0), "a reversal potential but no tau"),
         (lambda: Synapses("a", "b", -np.ones((2, 2)), tau=0.01, reversal=0.0), "must not be negative"),
+        (
+            lambda: Network({"n": LIF(2)}, inputs=[PoissonInput("n", 10.0, -0.1, tau=0.01, reversal=0.0)]),
+            "weight of the Poisson input of 'n' must not be negative",
+        ),
         (lambda: Current("n", 1.0, waveform=[1.0]), "a waveform needs hold"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.10005), "duration must be a whole number of steps of 0.0001 s"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.001), "longer than the simulation"),

@@ -97,7 +97,8 @@ class Network:
             _checks.not_negative(drive.deviation, size, "deviation")
         elif isinstance(drive, PoissonInput):
             _checks.not_negative(drive.rate, size, "rate")
-            _checks.per_unit(drive.weight, size, "weight")
+            check = _checks.per_unit if drive.reversal is None else _checks.not_negative
+            check(drive.weight, size, f"weight of the Poisson input of {drive.target!r}")
             if drive.tau is not None:
                 _checks.positive(drive.tau, size, "tau of the Poisson input")
 
