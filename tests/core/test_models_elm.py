@@ -266,6 +266,8 @@ def test_bad_input_is_refused(teacher):
         elm.Config(inputs=3, tau_min=200.0)
     with pytest.raises(ni.ModelError, match="cannot be learnt between 5"):
         elm.Config(inputs=3, tau_min=5.0, tau_max=5.0, learn_memory_tau=True)
+    with pytest.raises(ni.ModelError, match="ignored is 10; a network warms up for 150 steps"):
+        elm.evaluate(elm.ELM(elm.Config(inputs=128)), teacher, ignored=10)
     with pytest.raises(ni.ModelError, match="128 afferents for a neuron with 3 inputs"):
         elm.record(elm.ELM(elm.Config(inputs=3)), teacher)
     with pytest.raises(ni.ModelError, match="for a neuron with steps of 10"):

@@ -1,11 +1,14 @@
 """The digest that is computed beside an analysis: that of the values at the call, never of an earlier one."""
 
+import threading
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
+from neurointerp.errors import AnalysisError
 from neurointerp.result import THREADED_BYTES, pending, result
 
 
@@ -25,6 +28,15 @@ def test_the_digest_is_that_of_the_recording_and_follows_a_change_in_place(sampl
     rec.values[0, 0] += 1.0
     second = connectivity.correlation(rec).attrs["recording"]
     assert first == out.attrs["recording"] != second == ni.digest(rec)
+
+
+def test_an_analysis_that_fails_says_why_and_its_thread_ends():
+    before = set(threading.enumerate())
+    with pytest.raises(AnalysisError, match="are no counts"):
+        connectivity.transfer_entropy(_recording(4000))
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
 
 
 def test_what_is_not_in_memory_is_left_to_the_result(tmp_path):

@@ -138,7 +138,7 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
     data
         A session as for `fit`, of other trials.
     ignored
-        Steps at the start of each trial that are not scored.
+        Steps at the start of each trial that are not scored; of a network at least the 150 in which it warms up.
     seed
         Kept in the result; nothing here is random.
 
@@ -153,7 +153,7 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
     Raises
     ------
     ModelError
-        When the session is not one, or no spike is left to score.
+        When the session is not one, no spike is left to score, or `ignored` is too small.
 
     References
     ----------
@@ -169,6 +169,8 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
+    if isinstance(model, nn.Module) and ignored < BURN_IN:
+        raise ModelError(f"elm.evaluate: ignored is {ignored}; a network warms up for {BURN_IN} steps: ignore these")
     inputs, spikes, soma = arrays(data)
     chance, potential = predict(model, inputs) if isinstance(model, nn.Module) else model(inputs)
     truth, score = spikes[:, ignored:].ravel() > 0, chance[:, ignored:].ravel()
