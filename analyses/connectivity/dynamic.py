@@ -65,7 +65,7 @@ def dynamic(
         `connectivity (window, source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal, in the dtype
         of the recording. `time` (on `window`) is the mean of a window's clock; `stretch` numbers the segments of
         trials and subjects that windows lie in, and `trial`, `subject` and `segment` are kept where there are such.
-        A unit constant in a window is NaN there.
+        A unit constant in a window (with `phase`, in its stretch) is NaN there.
 
     Raises
     ------

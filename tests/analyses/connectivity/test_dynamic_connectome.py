@@ -99,6 +99,7 @@ def figures(rec):
 
 @pytest.mark.slow
 def test_d_circular_shift():
+    """Blocks are counted of what several animals carry: of noise, what a single one shows often has some."""
     fall, narrow, one_block, marked = [], [], 0, 0
     for seed in range(10):
         rec, _ = planted(seed)
