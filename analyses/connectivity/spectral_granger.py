@@ -31,8 +31,8 @@ def spectral_granger(
     .. math:: f_{x \to y}(f) = \ln \frac{S_{yy}}{S_{yy} - (\Sigma_{xx} - \Sigma_{xy}^2 / \Sigma_{yy})\, |H_{yx}|^2}
 
     Its mean over frequencies is the causality that `granger` estimates in time. Conditional on all others
-    :math:`z`, the numerator is the power of the innovations of :math:`y` in the model without :math:`x`; the denominator
-    is what the innovations of :math:`y` in the model of all, with what others share with them, contribute to it.
+    :math:`z`, the numerator is the power of the innovations of :math:`y` in the model without :math:`x`; the
+    denominator is what the innovations of :math:`y` in the model of all, with what others share with them, put into it.
 
     Parameters
     ----------
