@@ -152,7 +152,7 @@ def _dense(samples: Samples, G: Any, search: Search, rng: np.random.Generator) -
     begun = list[float]()
     few = G.shape[1] + max(G.shape[1] // 2, ROOM)
     if not samples.missing and samples.shape[1] > WIDE * few and search.max_iter > 1:
-        limits = {**ROUGH, "max_iter": min(ROUGH_ITERATIONS, search.max_iter - 1)}
+        limits: dict[str, Any] = {**ROUGH, "max_iter": min(ROUGH_ITERATIONS, search.max_iter - 1)}
         rough = alternate(compressed(samples, few, rng), G, None, _least_squares, _exact, **limits)
         G, begun = rough.coefficients, rough.losses
     rest = {**search.limits, "max_iter": search.max_iter - len(begun)}
