@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -180,6 +181,16 @@ def test_generation_that_cannot_be_followed_is_refused(small_model):
         generate = partial(model.generate, **options, **extra)
         with pytest.raises(ni.LoaderError, match=message):
             activations.record(model, PROMPTS[:1], sites=sites, during=generate, **more)
+
+
+def test_a_prompt_of_which_no_token_is_kept_is_passed_over(small_model):
+    model = small_model("gpt2")
+    model.generation_config.eos_token_id = None
+    options = {"sites": ["embed"], "tokenizer": SimpleNamespace(bos_token_id=1)}
+    one = partial(model.generate, max_new_tokens=1, do_sample=False, pad_token_id=0)
+    rec = activations.record(model, [[1], [1, 12, 13], [1], [1, 30]], during=one, **options)
+    assert rec.token_id.values.tolist() == [12, 13, 30]
+    assert (rec.sequence.values.tolist(), rec.segment.values.tolist()) == ([1, 1, 3], [0, 0, 1])
 
 
 # --- training ----------------------------------------------------------------------------------------------------
