@@ -105,7 +105,7 @@ def _run(path: files.PathLike, run: int | None, subject: str | None) -> tuple[in
         named = re.match(r"(S\d{3})R(\d{2})", Path(path).name)
         if named is None:
             raise LoaderError(f"{path}: the name does not say person and run (S###R##); pass subject= and run=")
-        run, subject = run or int(named[2]), subject or named[1]
+        run, subject = int(named[2]) if run is None else run, named[1] if subject is None else subject
     if run not in range(1, 15):
         raise LoaderError(f"{path}: run is {run!r}: the database has runs 1 to 14")
     return run, subject
