@@ -124,6 +124,12 @@ def test_bad_input_is_one_line_exit_one_and_leaves_nothing(tmp_path, arguments, 
     assert sorted(path.name for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
 
 
+def test_a_manifest_without_datasets_lists_none(tmp_path):
+    (tmp_path / "empty.yaml").write_text("datasets: []\n")
+    assert run("datasets", "--manifest", tmp_path / "empty.yaml")[0].strip() == "none"
+    assert json.loads(run("datasets", "--manifest", tmp_path / "empty.yaml", "--json")[0]) == []
+
+
 def test_a_manifest_with_a_wrong_hash_is_one_line_and_leaves_nothing(tmp_path):
     (tmp_path / "rois.txt").write_text("1 2 3\n4 5 6\n")
     entry = {
