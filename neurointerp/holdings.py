@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,8 @@ def adopt(
         for path in sorted(path for path in root.rglob(pattern) if not path.name.startswith(".")):
             sources = list(_sources(listed, path, pattern))
             for name, options, rec in _recordings(listed, path, sources):
-                label = f"{name}-{len(items)}" if name in items else name
+                free = (f"{name}-{number}" for number in itertools.count(len(items)))
+                label = next(label for label in free if label not in items) if name in items else name
                 shown = [{key: value for key, value in source.items() if key != "path"} for source in sources]
                 items[label] = {"sources": shown, "options": options, "expected": _measured(rec)}
     if not items:

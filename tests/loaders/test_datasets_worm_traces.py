@@ -1,4 +1,4 @@
-"""Worms on the common order and clock: names, resampling (check D), round trip and stacking (check E)."""
+"""Worms on the common order and clock: names, resampling, round trip and stacking."""
 
 import json
 
@@ -71,7 +71,7 @@ def jittered(step, span=240.0):
 class TestResampling:
     @pytest.mark.parametrize("step", [0.25, 0.4, 0.6, 0.7])
     def test_slow_signals_survive(self, step):
-        """Check D: within 5 % of the signal, and at least twice as near as the nearest neighbour."""
+        """Within 5 % of the signal, and at least twice as near as the nearest neighbour."""
         time = jittered(step)
         clock, values = worm_traces.resampled(waves(time), time, 1 / 3)
         truth = waves(clock)
@@ -186,7 +186,7 @@ def write(path, labels, seed, step=0.6, frames=300):
 
 
 def test_two_worms_round_trip_and_stack(tmp_path):
-    """Check E: labelled values identical, NaN pattern exact, unlabelled traces never on a name."""
+    """Labelled values identical, NaN pattern exact, unlabelled traces never on a name."""
     labels = {"a": {0: "AVAL", 2: "VB02", 4: "SIA?L", 5: "AVAL"}, "b": {1: "AVAL", 3: "AVAR", 0: "RMED/RID"}}
     planted = {"a": {"AVAL": 0, "VB2": 2}, "b": {"AVAL": 1, "AVAR": 3}}
     stacked = {}

@@ -197,6 +197,13 @@ class TestLin:
         with pytest.raises(ni.LoaderError, match=r"holds no \*\.nwb"):
             nejatbakhsh2020.load_all(tmp_path)
 
+    def test_no_run_of_a_folder_takes_the_name_of_another(self, tmp_path, adopted):
+        for place, name in enumerate(("a-2", "a", "a")):
+            (tmp_path / str(place)).mkdir()
+            scipy.io.savemat(tmp_path / str(place) / f"{name}_prfrd_data.mat", self.held())
+        assert list(lin2023.load_all(tmp_path)) == ["a-2", "a", "a-3"]
+        assert list(adopted("lin2023", tmp_path)) == ["a-2", "a", "a-3"]
+
     def test_malformed(self, tmp_path, path):
         file = tmp_path / "w.mat"
         scipy.io.savemat(file, self.held(use_flag=np.zeros((5, 1))))

@@ -72,6 +72,25 @@ def test_a_rate_is_a_positive_number(tmp_path, rate):
         raw.load(tmp_path / "regions.csv", modality="fmri")
 
 
+def test_units_that_would_have_no_effect_are_refused(tmp_path, study, mirror):
+    told = r"units 'percent' were given; fmri is read as '1': leave the units out \(--units\)"
+    with pytest.raises(ni.LoaderError, match=told):
+        raw.load(_bold(tmp_path / "run.nii.gz"), units="percent")
+    with pytest.raises(ni.LoaderError, match=told):
+        raw.load(study, units="percent", entities={"subject": "02", "task": "face"})
+    assert raw.load(tmp_path / "run.nii.gz", units="1").attrs["units"] == "1"
+    with pytest.raises(ni.LoaderError, match="units= is for plain matrices"):
+        raw.load(mirror / "calcium/suite2p_pynapple/suite2p", sampling_rate=30.0, units="percent")
+
+
+def test_a_modality_is_one_that_there_is(tmp_path):
+    path = _bold(tmp_path / "run.nii.gz")
+    with pytest.raises(ni.LoaderError, match=r"modality 'brain': one of activations, .* is needed \(--modality\)"):
+        raw.load(path, modality="brain")
+    with pytest.raises(ni.LoaderError, match="no loader reads a file of stimulus; make a recording of its values"):
+        raw.load(path, modality="stimulus")
+
+
 def test_what_tr_overrides_is_in_history_of_surfaces_too(tmp_path):
     axes = cifti2.SeriesAxis(0, 0.72, 5), cifti2.BrainModelAxis.from_mask(np.ones(4, dtype=bool), name="cortex_left")
     image = cifti2.Cifti2Image(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32), axes)
