@@ -105,6 +105,7 @@ def test_from_raw_array_to_result(tmp_path):
         (["analyze", "factorization.pca", "demo-eeg"], "options are given as --option name=value"),
         (["analyze", "factorization.pca", "demo-eeg", "-o", "rank"], "name=value is needed"),
         (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--rate", "5"], "its units; pass it (--units)"),
+        (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--modality", "meg"], "2 --modality for one source"),
         (["convert", "mine.xyz", "x.zarr"], "its name does not tell what it holds; pass the modality"),
         (["compare", "demo-eeg", "--out", "mine.npy/out"], "cannot write to mine.npy/out"),
         (["compare", "demo-eeg", "--out", "mine.npy"], "it is a file, not a folder"),
