@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= logical
 BIN := $(VENV)/bin
+# one worker per core, one thread per worker: two pools of threads on the same cores wait for each other
+PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 OUT ?= compare
 MIRROR ?=
 REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
@@ -14,10 +16,10 @@ compare: $(BIN)/.installed
 	@echo "open $(OUT)/report.html"
 
 test: $(BIN)/.dev
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(PYTEST)
 
 verify: $(BIN)/.dev
-	$(BIN)/python -m pytest -q -m "" -n $(WORKERS) --dist worksteal
+	$(PYTEST) -m ""
 
 lint: $(BIN)/.dev
 	$(BIN)/ruff check .
