@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import neurointerp as ni
+from neurointerp import models
 from neurointerp.loaders import _streams, activations
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +140,37 @@ def test_the_log_tells_how_far_it_is_and_how_long_it_takes(recorder, monkeypatch
     assert len(lines) == 5
     assert all(f"of {total} tokens" in line and "left" in line for line in lines)
     assert lines[-1].startswith(f"{total} of {total} tokens (100%), about 0 s left")
+
+
+def test_a_run_with_another_intervention_is_not_taken_up(torch, tmp_path, monkeypatch):
+    """Both have as many hooks; only what they do to the values tells them apart."""
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", 256)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(40, 4), torch.nn.Linear(4, 8))
+    passes = []
+
+    def fail(*_):
+        passes.append(0)
+        if len(passes) > 15:
+            raise RuntimeError("killed")
+
+    def record(factor, watch, out):
+        hook = model[1].register_forward_hook(watch)
+        try:
+            with models.intervene(model, [models.scale("0", factor)]):
+                return activations.record(model, [[1, 2, 3]] * 40, sites={"o": "1"}, batch_size=2, out=out)
+        finally:
+            hook.remove()
+
+    expected = record(5.0, lambda *_: None, None)
+    for before, most in ((0.0, 20), (5.0, 10)):  # passes that the second run makes
+        path, counted = tmp_path / f"{before}.zarr", []
+        passes.clear()
+        with pytest.raises(RuntimeError, match="killed"):
+            record(before, fail, path)
+        np.testing.assert_array_equal(record(5.0, lambda *_, seen=counted: seen.append(0), path), expected)
+        assert len(counted) <= most
+        assert (len(counted) == 20) == (before != 5.0)
 
 
 # --- generation --------------------------------------------------------------------------------------------------
