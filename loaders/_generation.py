@@ -49,8 +49,10 @@ def record_generation(
                 continue
             values, read = _generated(capture, one.ids[0], during)
             spoken = Prompts([read], [np.concatenate([one.keeps[0], np.ones(len(read) - len(one.ids[0]), bool)])])
-            labels = spoken.labels(tokenizer, stimulus[number : number + 1], before=(number, segments))
             kept = spoken.keeps[0]
+            if not kept.any():
+                continue
+            labels = spoken.labels(tokenizer, stimulus[number : number + 1], before=(number, segments))
             labels["generated"] = ("time", (np.arange(len(read)) >= len(one.ids[0]))[kept])
             block = _block(capture, values[kept], labels, tokens, attrs)
             tokens, segments = tokens + block.sizes["time"], int(block["segment"].values[-1]) + 1

@@ -37,7 +37,6 @@ class Rows:
     """
 
     def __init__(self, inputs: Any, config: Any, *, pool: str | None, special_tokens: bool) -> None:
-
         if pool not in POOLS:
             raise LoaderError(f"pool is {pool!r}: one of None, 'mean', 'first' is needed")
         self.named = isinstance(inputs, Mapping)

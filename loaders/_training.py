@@ -129,7 +129,8 @@ class Watch:
         -------
         xarray.DataArray
             `(trial, time, unit)`: `time` counts training steps (units `step`), a trial is a token kept (with
-            `sequence`, `position`, `token_id`, ...) or a row of the tensor. Lazy where a store was written.
+            `sequence`, `position`, `token_id`, ...) or a row of the tensor. Even steps state a `sampling_rate`. Lazy
+            where a store was written, which states none: its steps were not known when it was begun.
 
         Raises
         ------

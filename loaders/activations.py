@@ -100,7 +100,8 @@ def record(
     out
         Path of a store to stream to, through one thread beside the model, in bounded memory. A run that was killed
         goes on after the last whole chunk when it is started again with the same arguments (not with `during`) and,
-        where there were any, the same interventions. The log tells progress and time left.
+        where there were any, the same interventions; those that change the first batch otherwise begin anew. The log
+        tells progress and time left.
     overwrite
         Replace the store that is there.
 
@@ -151,7 +152,8 @@ def record(
             rows = Rows(inputs, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
             label = partial(_row_labels, rows, capture, spelled, stimulus, known)
             parts, what = rows.parts(capture, batch_size), "rows"
-            made_of = [to_numpy(tensor).tobytes() for tensor in rows.tensors.values()] if out else []
+            given = rows.tensors.items() if out else ()
+            made_of = [repr((name, t.dtype, t.shape)).encode() + to_numpy(t).tobytes() for name, t in given]
         else:
             prompts = read_prompts(inputs, tokenizer, special_tokens=special_tokens)
             check_prompts(prompts, getattr(model, "config", None))
@@ -164,11 +166,13 @@ def record(
             label = partial(_token_labels, prompts, capture, spelled, tokenizer, stimuli, known)
             parts, what = _prompt_parts(capture, prompts, batch_size, padding), "tokens"
             made_of = [ids.tobytes() for ids in prompts.ids] if out else []
-        key = "" if out is None else _key(model, made_of, found, run, batch_size, padding, pool)
 
         def begin(first: np.ndarray) -> Sink:
             like = label(first)
-            return Memory(like) if out is None else Stored(out, like, key, overwrite=overwrite)
+            if out is None:
+                return Memory(like)
+            key = _key(model, made_of, found, run, first, batch_size, padding, pool)
+            return Stored(out, like, key, overwrite=overwrite)
 
         return collect(parts, begin, what)
 
@@ -336,12 +340,23 @@ def _objects(values: Any) -> np.ndarray:
 
 
 def _key(
-    model: torch.nn.Module, made_of: list[bytes], sites: Sequence[Site], run: Run, size: int, padding: str, pool: Any
+    model: torch.nn.Module,
+    made_of: list[bytes],
+    sites: Sequence[Site],
+    run: Run,
+    first: np.ndarray,
+    size: int,
+    padding: str,
+    pool: Any,
 ) -> str:
-    """Tell this run from others: the same weights, inputs and settings give the same values."""
+    """Tell this run from others: the same weights, inputs and settings give the same values.
+
+    What hooks (interventions) do cannot be read off them: where there are any, what they made of the first rows tells.
+    """
     inputs = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in made_of)).hexdigest()
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-    return repr([fingerprint(model), hooks, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
+    made = hashlib.sha256(first.tobytes()).hexdigest() if hooks else ""
+    return repr([fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
 
 
 def _from_arrays(

@@ -12,6 +12,7 @@ import xarray as xr
 from neurointerp import fetch, recordings, store
 from neurointerp.errors import LoaderError
 from neurointerp.loaders import calcium, eeg, files, fmri, spikes
+from neurointerp.schema import MODALITIES
 
 STORES = (".zarr", ".zarr.zip")
 BY_SUFFIX = {
@@ -47,11 +48,11 @@ def load(
     modality
         Needed where the file's suffix does not tell: one of `neurointerp.schema.MODALITIES`.
     units
-        Units of the values, for `.npy` and for files that do not state them.
+        Units of the values, for `.npy` and for files of EEG or calcium that do not state them.
     sampling_rate
         Samples per second, for files that do not state it (`.npy`, suite2p, tables of regions, images without a
-        usable TR); of spike times in samples (phy folders without `params.py`). An image that states another is an
-        error.
+        usable TR); of spike times in samples (phy folders without `params.py`). An image or a file of EEG that
+        states another is an error.
     bin_width
         Width of the bins (s) that spike times are counted in.
     entities
@@ -68,6 +69,8 @@ def load(
         When the file is missing, its kind is unknown, or something it does not state was not given.
     """
     path = files.existing(source)
+    if sampling_rate is not None and not 0 < sampling_rate < np.inf:
+        raise LoaderError(f"{path}: the rate given is {sampling_rate!r}: a positive number of Hz is needed (--rate)")
     if entities or (path / "dataset_description.json").is_file():
         rec = _bids(path, modality, units, sampling_rate, dict(entities or {}))
     else:
@@ -91,10 +94,14 @@ def _read(
             raise LoaderError(f"{path} holds a {type(opened).__name__}, not one recording")
         return opened
     kind = modality or _by_suffix(path)
+    if kind is not None and kind not in MODALITIES:
+        raise LoaderError(f"{path}: modality {kind!r}: one of {', '.join(MODALITIES)} is needed (--modality)")
     if path.suffix == ".npy":
         return _array(path, kind, units, rate)
     if kind in ("eeg", "meg", "ieeg"):
-        return eeg.load(path, modality=modality, units=units)
+        return _agreeing(eeg.load(path, modality=modality, units=units), path, rate)
+    if kind in ("fmri", "spikes"):
+        _refuse_units(units, path, kind)
     if kind == "fmri":
         return _fmri(path, rate, None)
     if kind == "calcium":
@@ -102,6 +109,8 @@ def _read(
     if kind == "spikes":
         width = _given("bin width (s)", bin_width, path, "--bin-width")
         return spikes.load(path, bin_width=width, sampling_rate=rate)
+    if kind is not None:
+        raise LoaderError(f"{path}: no loader reads a file of {kind}; make a recording of its values in Python")
     raise LoaderError(f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)")
 
 
@@ -113,9 +122,24 @@ def _bids(
         raise LoaderError(f"{root}: entities choose a recording of a BIDS root; this is a file")
     kind = modality or _only_datatype(root, entities)
     if kind == "fmri":
+        _refuse_units(units, root, kind)
         return _fmri(root, rate, entities)
     datatype = {} if modality is None else {"datatype": kind}
-    return eeg.load(root, modality=modality, units=units, entities=entities | datatype)
+    return _agreeing(eeg.load(root, modality=modality, units=units, entities=entities | datatype), root, rate)
+
+
+def _agreeing(rec: xr.DataArray, path: Path, rate: float | None) -> xr.DataArray:
+    """Refuse a rate that is not the one of the file: all files that MNE reads state theirs."""
+    stated = rec.attrs.get("sampling_rate")
+    if rate is not None and (stated is None or abs(stated - rate) > 1e-3 * stated):
+        told = "no regular clock" if stated is None else f"{stated:g} Hz"
+        raise LoaderError(f"{path}: it states {told}, the rate given is {rate:g} Hz; leave the rate out (--rate)")
+    return rec
+
+
+def _refuse_units(units: str | None, path: Path, kind: str) -> None:
+    if units not in (None, "1"):
+        raise LoaderError(f"{path}: units {units!r} were given; {kind} is read as '1': leave the units out (--units)")
 
 
 def _only_datatype(root: Path, entities: dict[str, str]) -> str:
@@ -133,7 +157,9 @@ def _fmri(path: Path, rate: float | None, entities: Mapping[str, str] | None) ->
     """Read an image or a table; the rate given is for those without a usable one of their own."""
     try:
         rec = fmri.load(path, entities=entities)
-    except LoaderError:
+    except LoaderError as error:
+        if rate is None and "pass tr=" in str(error):
+            raise LoaderError(f"{error}, or the rate, 1 / TR in Hz (--rate)") from error
         if rate is None:
             raise
         return fmri.load(path, tr=1.0 / rate, entities=entities)

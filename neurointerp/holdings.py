@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def adopt(
     Raises
     ------
     ManifestError
-        When the dataset is not known or is not of this kind, no file fits, or `out` exists.
+        When the dataset is not known or is not of this kind, no file fits, or `out` exists or cannot be written.
     LoaderError
         When a file cannot be read.
 
@@ -68,10 +69,11 @@ def adopt(
         raise ManifestError(f"{target} exists already; choose another name for the manifest")
     items: dict[str, dict[str, Any]] = {}
     for pattern in listed.files:
-        for path in sorted(root.rglob(pattern)):
+        for path in sorted(path for path in root.rglob(pattern) if not path.name.startswith(".")):
             sources = list(_sources(listed, path, pattern))
             for name, options, rec in _recordings(listed, path, sources):
-                label = f"{name}-{len(items)}" if name in items else name
+                free = (f"{name}-{number}" for number in itertools.count(len(items)))
+                label = next(label for label in free if label not in items) if name in items else name
                 shown = [{key: value for key, value in source.items() if key != "path"} for source in sources]
                 items[label] = {"sources": shown, "options": options, "expected": _measured(rec)}
     if not items:
@@ -79,9 +81,14 @@ def adopt(
     about = listed.model_dump(mode="json", exclude_defaults=True, exclude={"files", "beside", "each", "items"})
     text = yaml.safe_dump({"datasets": [about | {"items": items}]}, sort_keys=False, allow_unicode=True)
     part = target.with_name(f".{target.name}.partial")
-    part.write_text(text, "utf-8")
-    datasets(part)
-    return part.replace(target)
+    try:
+        part.write_text(text, "utf-8")
+        datasets(part)
+        return part.replace(target)
+    except OSError as error:
+        raise ManifestError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _sources(listed: Entry, path: Path, pattern: str) -> Iterator[dict[str, Any]]:

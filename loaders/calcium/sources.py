@@ -91,6 +91,7 @@ def load(
     path = _path(source)
     is_matrix = path is not None and path.suffix.lower() in _matrix.SUFFIXES and not _caiman.is_caiman(path)
     mapping = {"time": time, "unit": unit, "columns": columns, "transpose": transpose or None}
+    mapping["units"] = None if units == "1" else units
     if not is_matrix and (given := [name for name, value in mapping.items() if value is not None]):
         raise LoaderError(f"{path or 'NWBFile'}: {given[0]}= is for plain matrices; this format states its own")
     if path is not None and path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,11 @@ def chosen(worms: Mapping[str, Worm], path: files.PathLike, worm: str | None) ->
 
 
 def unique(names: Iterable[str]) -> list[str]:
-    """Number the names that stand twice, by their place."""
+    """Number the names that stand twice, by their place or the next number that is free."""
     out: list[str] = []
     for place, name in enumerate(names):
-        out.append(f"{name}-{place}" if name in out else name)
+        free = (f"{name}-{number}" for number in itertools.count(place))
+        out.append(next(label for label in free if label not in out) if name in out else name)
     return out
 
 

@@ -60,7 +60,8 @@ def load(path: files.PathLike, *, run: int | None = None, subject: str | None = 
     Raises
     ------
     LoaderError
-        When the file cannot be read, the run is not known, or a channel is none of the 64.
+        When the file cannot be read, the run is not known, a channel is none of the 64 or stands twice, or
+        there are no annotations.
 
     References
     ----------
@@ -105,7 +106,7 @@ def _run(path: files.PathLike, run: int | None, subject: str | None) -> tuple[in
         named = re.match(r"(S\d{3})R(\d{2})", Path(path).name)
         if named is None:
             raise LoaderError(f"{path}: the name does not say person and run (S###R##); pass subject= and run=")
-        run, subject = run or int(named[2]), subject or named[1]
+        run, subject = int(named[2]) if run is None else run, named[1] if subject is None else subject
     if run not in range(1, 15):
         raise LoaderError(f"{path}: run is {run!r}: the database has runs 1 to 14")
     return run, subject
@@ -118,6 +119,9 @@ def _homogenised(original: xr.DataArray, run: int, subject: str) -> xr.DataArray
     rec = original.isel(time=slice(0, len(values) - padding))
     rec = rec if rec.attrs["sampling_rate"] == RATE else resample(rec, RATE)
     names = [_canonical(str(unit), rec) for unit in rec["unit"].values]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise LoaderError(f"{rec.attrs['source']}: two channels are the place {twice[0]}: leave one out of the file")
     rec = rec.drop_vars([str(name) for name in rec.coords if name != "time"]).assign_coords(
         unit=np.array(names, dtype=object)
     )
@@ -157,7 +161,9 @@ def _imagined(run: int) -> bool:
 
 
 def _events(original: xr.DataArray, run: int) -> dict[str, Any]:
-    held = original.attrs["annotations"]
+    held = original.attrs.get("annotations", [])
+    if not held:
+        raise LoaderError(f"{original.attrs['source']}: has no annotations; a run of this database marks T0, T1, T2")
     names = [str(entry["description"]) for entry in held]
     meaning = {"T0": BASELINE[run]} if run in BASELINE else FISTS if run % 4 in (3, 0) else BOTH
     strange = sorted(set(names) - set(meaning))

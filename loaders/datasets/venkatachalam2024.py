@@ -137,8 +137,10 @@ def _frames(table: Any, path: Path) -> tuple[list[Any], np.ndarray]:
     """Give the columns that are frames, and their numbers."""
     columns = [name for name in table.columns if _is_number(name)]
     numbers = np.array([float(name) for name in columns])
-    if len(columns) < 2 or not (np.diff(numbers) > 0).all():
-        raise LoaderError(f"{path}: {len(columns)} columns are named by a frame number, and they must increase")
+    if len(columns) < 2 or not (np.diff(numbers) > 0).all() or (numbers % 1).any():
+        raise LoaderError(
+            f"{path}: {len(columns)} columns are named by a frame number; whole ones that increase are needed"
+        )
     return columns, numbers
 
 
@@ -181,5 +183,8 @@ def _events(table: Any, first_stamp: float, frame: float, path: Path) -> dict[st
     with files.reading(path, "stimuli [(frame, name), ...]"):
         rows = [(float(onset), str(name)) for onset, name in ast.literal_eval(table["stimulus"].iloc[0])]
     _, numbers = _frames(table, path)
+    beyond = [name for onset, name in rows if not 0 <= onset <= len(numbers) - 1]
+    if beyond:
+        raise LoaderError(f"{path}: stimulus {beyond[0]!r} is outside of the table's {len(numbers)} frames")
     onsets = np.interp([onset for onset, _ in rows], np.arange(len(numbers)), numbers) * frame - first_stamp
     return {"onset": onsets, "duration": np.full(len(rows), np.nan), "trial_type": [name for _, name in rows]}

@@ -295,6 +295,9 @@ def _rows_of(path: files.PathLike, worm: str | None) -> Rows:
 def _recordings(rows: Rows, path: files.PathLike) -> dict[str, xr.DataArray]:
     """Put the rows of one worm on the common order, one recording per kind of trace."""
     neurons, named = [str(neuron) for neuron in rows["neuron"]], [bool(each) for each in rows["is_labeled_neuron"]]
+    empty = [neuron for neuron, trace in zip(neurons, rows["calcium_data"], strict=True) if trace is None]
+    if empty:
+        raise LoaderError(f"{path}: calcium_data of neuron {empty[0]} of worm {rows['worm'][0]} is empty: leave it out")
     notes = [str(note or "") for note in rows.get("label", [None] * len(neurons))]
     labels = [name if sure else note for name, sure, note in zip(neurons, named, notes, strict=True)]
     units, column, coords = worm_traces.slots(labels, named=named)

@@ -22,7 +22,7 @@ def described(rec: xr.DataArray) -> list[tuple[str, str]]:
     """Give (what, value) of a recording, the coordinates of each dim under the dim."""
     sizes = " x ".join(f"{dim} {size}" for dim, size in rec.sizes.items())
     rows = [
-        ("name", str(rec.name)), ("modality", str(rec.attrs["modality"])), ("sizes", sizes),
+        *([("name", str(rec.name))] if rec.name else []), ("modality", str(rec.attrs["modality"])), ("sizes", sizes),
         ("values", f"{rec.dtype}, {_bytes(rec.nbytes)}, in {rec.attrs['units']}"), *_clock(rec),
     ]  # fmt: skip
     for dim in rec.dims:

@@ -30,6 +30,8 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...] 
     if as_json:
         echo(json.dumps(rows))
         return
+    if not rows:
+        return echo("none")
     from rich.console import Console
     from rich.table import Column, Table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,13 @@ def source_of(
     return raw.load(
         text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width, entities=entities
     )  # fmt: skip
+
+
+def only(modality: list[str] | None) -> str | None:
+    """Give the modality of the one source of a command."""
+    if modality and len(modality) > 1:
+        raise LoaderError(f"{len(modality)} --modality for one source: give one")
+    return modality[0] if modality else None
 
 
 def entities_of(
@@ -61,8 +69,8 @@ def several(
     out: dict[str, xr.DataArray] = {}
     for text in ids:
         rec = source_of(text, mirror=mirror, modality=kinds.get(text), units=units, rate=rate, bin_width=bin_width)
-        name = str(rec.name)
-        out[name if name not in out else f"{name}-{len(out)}"] = rec
+        free = itertools.chain([str(rec.name)], (f"{rec.name}-{number}" for number in itertools.count(len(out))))
+        out[next(name for name in free if name not in out)] = rec
     return out
 
 

@@ -23,7 +23,7 @@ from neurointerp.cli._options import (
     Visit,
 )  # fmt: skip
 from neurointerp.cli._printing import echo, print_description, print_rows
-from neurointerp.cli._sources import dataset_of, entities_of, source_of
+from neurointerp.cli._sources import dataset_of, entities_of, only, source_of
 from neurointerp.errors import ManifestError
 
 
@@ -119,7 +119,7 @@ def convert(
     from neurointerp.loaders import raw
 
     rec = raw.load(
-        source, modality=modality[0] if modality else None, units=units, sampling_rate=rate, bin_width=bin_width,
+        source, modality=only(modality), units=units, sampling_rate=rate, bin_width=bin_width,
         entities=entities_of(subject, session, task, run, entity),
     )  # fmt: skip
     with followed(rec) as watched:
@@ -143,7 +143,7 @@ def info(
     from neurointerp import store
     from neurointerp.history import provenance
 
-    kind, entities = modality[0] if modality else None, entities_of(subject, session, task, run, entity)
+    kind, entities = only(modality), entities_of(subject, session, task, run, entity)
     stored = source.endswith((".zarr", ".zarr.zip")) and Path(source).exists()
     if history and stored:
         found = store.open(source)

@@ -46,7 +46,7 @@ def record(
     rec = activations.record(
         network,
         _prompts(lines, window, tokenizer) if window else [line for line in lines.splitlines() if line.strip()],
-        sites=[one for several in sites for one in several.split(",")],
+        sites=[one.strip() for several in sites for one in several.split(",")],
         tokenizer=tokenizer,
         batch_size=batch_size,
         dtype=dtype,

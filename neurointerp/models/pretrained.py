@@ -54,6 +54,8 @@ def open_model(
     ([72, 105], 'sha256:')
     """
     folder = Path(source)
+    if not folder.exists() and (folder.is_absolute() or len(folder.parts) > 2 or str(source).startswith(".")):
+        raise ModelError(f"{source} cannot be read as a model: no such folder")  # names on the hub have two parts
     settings = _settings(folder)
     if folder.is_dir() and not settings.get("model_type"):
         from neurointerp.models import gpt

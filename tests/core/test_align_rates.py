@@ -161,7 +161,7 @@ def worm_clock(median, rng, samples=700):
 @pytest.mark.parametrize("target", [0.2, 1 / 3, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize("median", [0.25, 0.45, 0.7])
 def test_jittered_clocks_are_put_on_a_regular_one(median, target):
-    """Check D of the homogenised worm data: error, twice better than the nearest sample, and the clock."""
+    """What homogenised worms need: the error, twice better than the nearest sample, and the clock."""
     rng = np.random.default_rng(7)
     time = worm_clock(median, rng)
     frequency, phase = rng.uniform(0.01, 0.1, (8, 5)), rng.uniform(0, 6, (8, 5))

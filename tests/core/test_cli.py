@@ -105,6 +105,7 @@ def test_from_raw_array_to_result(tmp_path):
         (["analyze", "factorization.pca", "demo-eeg"], "options are given as --option name=value"),
         (["analyze", "factorization.pca", "demo-eeg", "-o", "rank"], "name=value is needed"),
         (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--rate", "5"], "its units; pass it (--units)"),
+        (["convert", "mine.npy", "x.zarr", "--modality", "eeg", "--modality", "meg"], "2 --modality for one source"),
         (["convert", "mine.xyz", "x.zarr"], "its name does not tell what it holds; pass the modality"),
         (["compare", "demo-eeg", "--out", "mine.npy/out"], "cannot write to mine.npy/out"),
         (["compare", "demo-eeg", "--out", "mine.npy"], "it is a file, not a folder"),
@@ -122,6 +123,12 @@ def test_bad_input_is_one_line_exit_one_and_leaves_nothing(tmp_path, arguments, 
     _, stderr = run(*arguments, check=1, cwd=tmp_path)
     assert message in one_line(stderr)
     assert sorted(path.name for path in tmp_path.rglob("*") if "cache" not in path.parts) == before
+
+
+def test_a_manifest_without_datasets_lists_none(tmp_path):
+    (tmp_path / "empty.yaml").write_text("datasets: []\n")
+    assert run("datasets", "--manifest", tmp_path / "empty.yaml")[0].strip() == "none"
+    assert json.loads(run("datasets", "--manifest", tmp_path / "empty.yaml", "--json")[0]) == []
 
 
 def test_a_manifest_with_a_wrong_hash_is_one_line_and_leaves_nothing(tmp_path):

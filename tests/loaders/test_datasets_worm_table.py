@@ -132,6 +132,11 @@ def test_malformed(worms, tmp_path):
     table.to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ni.LoaderError, match="calcium_data of neuron VB2 has another length or clock than the first"):
         worm_table.load(tmp_path / "t.parquet", worm="Made2024/worm0")
+    table = pd.read_parquet(path)
+    table.at[1, "calcium_data"] = None
+    table.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ni.LoaderError, match="calcium_data of neuron VB2 of worm worm0 is empty: leave it out"):
+        worm_table.load(tmp_path / "t.parquet", worm="Made2024/worm0")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(ni.LoaderError, match="cannot be read as parquet"):
         worm_table.load(tmp_path / "t.parquet")

@@ -1,31 +1,15 @@
-"""The four sources without files at hand, read from raw files made in the layout that their authors' code writes."""
+"""Three sources without files at hand, read from raw files made in the layout that their authors' code writes."""
 
 import json
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.io
 
 import neurointerp as ni
-from neurointerp import holdings
-from neurointerp.loaders.datasets import lin2023, nejatbakhsh2020, venkatachalam2024, worm_neurons, yemini2021
-
-
-def adopted(dataset, folder):
-    """Load every worm of a folder by the dataset's id, from `file://` sources with the sha256 that they have."""
-    mine = holdings.adopt(dataset, folder, folder / "mine.yaml")
-    entry = ni.datasets(mine)[dataset]
-    assert all(s.url.startswith("file://") and s.sha256 for item in entry.all_items().values() for s in item.sources)
-    worms = ni.load_all(dataset, manifest=mine)
-    for rec in worms.values():
-        ni.check(rec)
-        assert rec.attrs["citation"] == entry.citation
-    return worms
-
+from neurointerp.loaders.datasets import lin2023, nejatbakhsh2020, yemini2021
 
 SESSION = ["calcium", "residual", "calcium_smooth", "residual_smooth", "original"]
 
@@ -72,7 +56,7 @@ class TestYemini:
         scipy.io.savemat(tmp_path / "Head_Activity_OH16230.mat", self.held(planted))
         return tmp_path / "Head_Activity_OH16230.mat"
 
-    def test_every_trace_finds_its_worm_and_side(self, path, planted):
+    def test_every_trace_finds_its_worm_and_side(self, path, planted, adopted):
         worms = yemini2021.load_all(path)
         assert list(worms) == ["20190924_01_head", "20190924_02_head", "20190924_03_head"]
         for place, rec in enumerate(worms.values()):
@@ -205,13 +189,20 @@ class TestLin:
         assert tree.attrs["left_out"] == ["positions", "tracked_IDs"]
         assert list(tree["recordings"]) == SESSION
 
-    def test_a_folder_of_runs(self, tmp_path, path):
+    def test_a_folder_of_runs(self, tmp_path, path, adopted):
         (tmp_path / "A2").mkdir()
         scipy.io.savemat(tmp_path / "A2" / "run101_prfrd_data.mat", self.held())
         assert list(lin2023.load_all(tmp_path)) == ["run101", "run101-1"]
         assert list(adopted("lin2023", tmp_path)) == ["run101", "run101-1"]
         with pytest.raises(ni.LoaderError, match=r"holds no \*\.nwb"):
             nejatbakhsh2020.load_all(tmp_path)
+
+    def test_no_run_of_a_folder_takes_the_name_of_another(self, tmp_path, adopted):
+        for place, name in enumerate(("a-2", "a", "a")):
+            (tmp_path / str(place)).mkdir()
+            scipy.io.savemat(tmp_path / str(place) / f"{name}_prfrd_data.mat", self.held())
+        assert list(lin2023.load_all(tmp_path)) == ["a-2", "a", "a-3"]
+        assert list(adopted("lin2023", tmp_path)) == ["a-2", "a", "a-3"]
 
     def test_malformed(self, tmp_path, path):
         file = tmp_path / "w.mat"
@@ -313,7 +304,7 @@ class TestNejatbakhsh:
         demixed = nejatbakhsh2020.load(path, signal="dNMFCalciumImResponseSeries")
         np.testing.assert_array_equal(demixed.values, 2 * values)
 
-    def test_session_and_common_order(self, worm):
+    def test_session_and_common_order(self, worm, adopted):
         path, _ = worm
         tree = nejatbakhsh2020.load_session(path, homogenised=True)
         assert list(tree["recordings"]) == SESSION
@@ -336,69 +327,3 @@ class TestNejatbakhsh:
         other = mirror / "calcium/nwb_ophys/sub-worm_ses-2022-07-26-38_ophys.nwb"
         with pytest.raises(ni.LoaderError, match="no series 'SignalCalciumImResponseSeries'; pass signal="):
             nejatbakhsh2020.load(other)
-
-
-class TestVenkatachalam:
-    def table(self, neurons=("ADAL", "SIAD", "ASEL", "AVAL"), frames=50, blank=7):
-        rng = np.random.default_rng(3)
-        values = rng.normal(size=(len(neurons), frames))
-        values[:, :blank] = np.nan
-        values[1] = np.nan
-        values[2, 20] = np.nan
-        about = pd.DataFrame({"id": range(len(neurons)), "neuron": neurons, "neuron_group": "x", "conf": 1.0})
-        about["stimulus"] = "[(17, '100mM NaCl'), ('30.0', 'Control')]"
-        traces = pd.DataFrame(values, columns=[str(frame) for frame in range(frames)])
-        return pd.concat([about, traces, pd.DataFrame({"key": ["20220327_herm_2"] * len(neurons)})], axis=1), values
-
-    @pytest.fixture
-    def path(self, tmp_path):
-        table, _ = self.table()
-        table.to_csv(tmp_path / "20220327_herm_2.csv", index=False)
-        with zipfile.ZipFile(tmp_path / "20220327_herm_2.zip", "w") as archive:
-            archive.write(tmp_path / "20220327_herm_2.csv", "20220327_herm_2.csv")
-        (tmp_path / "20220327_herm_2.csv").unlink()
-        return tmp_path / "20220327_herm_2.zip"
-
-    def test_traces_clock_and_names(self, path):
-        _, values = self.table()
-        rec = venkatachalam2024.load(path)
-        np.testing.assert_allclose(rec.values, values[[0, 2, 3], 7:].T, rtol=1e-15)
-        np.testing.assert_allclose(rec.time, np.arange(43) * 0.375)
-        assert list(rec.unit.values) == ["ADAL", "ASEL", "AVAL"]
-        steps = rec.attrs["history"]
-        assert steps[-2]["parameters"]["first_stamp"] == 7 * 0.375
-        assert steps[-1]["parameters"]["blank_frames"] == [7, 0]
-        assert steps[-1]["parameters"]["empty_neurons"] == ["SIAD"]
-        assert venkatachalam2024.load(path, frame=0.5).time[-1] == 21
-
-    def test_stimuli_are_on_the_clock_of_the_recording(self, path):
-        events = venkatachalam2024.load_session(path)["events"].to_dataset()
-        np.testing.assert_allclose(events.onset, [10 * 0.375, 23 * 0.375])
-        assert events.duration.isnull().all()
-        assert list(events.trial_type.values) == ["100mM NaCl", "Control"]
-
-    def test_on_the_common_order(self, path):
-        out = venkatachalam2024.load_session(path, homogenised=True)["recordings/calcium/recording"]
-        assert set(out.unit.values[out.notnull().any("time")]) == {"ADAL", "ASEL", "AVAL"}
-        assert tuple(out.unit.values) == worm_neurons.order(300)
-        assert list(venkatachalam2024.load_all(path.parent, homogenised=True)) == ["20220327_herm_2"]
-        assert list(adopted("venkatachalam2024", path.parent)) == ["20220327_herm_2"]
-
-    def test_malformed(self, tmp_path):
-        file = tmp_path / "w.csv"
-        table, _ = self.table()
-        table.rename(columns={"neuron": "cell"}).to_csv(file, index=False)
-        with pytest.raises(ni.LoaderError, match="no column neuron; a table of the Venkatachalam lab is needed"):
-            venkatachalam2024.load(file)
-        table[["neuron", "key"]].to_csv(file, index=False)
-        with pytest.raises(ni.LoaderError, match="0 columns are named by a frame number"):
-            venkatachalam2024.load(file)
-        table.loc[:, "0":"49"] = np.nan
-        table.to_csv(file, index=False)
-        with pytest.raises(ni.LoaderError, match="no neuron has a value in any of 50 frames"):
-            venkatachalam2024.load(file)
-        with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
-            archive.writestr("a.csv", "neuron,0,1")
-            archive.writestr("b.csv", "neuron,0,1")
-        with pytest.raises(ni.LoaderError, match=r"one \.csv of at most .* is needed, found a\.csv \(10 bytes\), b"):
-            venkatachalam2024.load(tmp_path / "w.zip")

@@ -1,4 +1,4 @@
-"""Masks, atlases, affines and clocks: what must agree does, what is asked for is in history, images come back."""
+"""Masks, atlases and affines: what must agree does, what is asked for is in history, images come back."""
 
 import json
 import pickle
@@ -272,65 +272,6 @@ def test_nan_voxels_stay_missing(tmp_path):
     np.testing.assert_array_equal(fmri.load(tmp_path / "nan.nii", mask="all").values, values.reshape(-1, 8).T)
 
 
-def test_header_and_sidecar_must_state_one_tr(tmp_path):
-    path, beside = tmp_path / "run.nii.gz", tmp_path / "run.json"
-    _image(tr=1500.0, unit="msec").to_filename(path)
-    beside.write_text(json.dumps({"RepetitionTime": 1.5}))
-    assert fmri.load(path).attrs["sampling_rate"] == 1 / 1.5
-    beside.write_text(json.dumps({"RepetitionTime": 2}))
-    with pytest.raises(ni.LoaderError) as caught:
-        fmri.load(path)
-    assert str(caught.value) == (
-        f"{path}: the header says TR = 1.5 s, its sidecar run.json 2 s; one of them is wrong: pass tr= in seconds"
-    )
-    assert fmri.load(path, tr=1.5).attrs["sampling_rate"] == 1 / 1.5
-    _image(unit="unknown").to_filename(path)
-    assert fmri.load(path).attrs["sampling_rate"] == 0.5
-    beside.write_text(json.dumps({"RepetitionTime": "2 s"}))
-    with pytest.raises(ni.LoaderError, match=r"RepetitionTime of run\.json is '2 s'; a number of seconds is needed"):
-        fmri.load(path)
-    beside.write_text("{")
-    with pytest.raises(ni.LoaderError, match=r"run\.json: cannot be read as a JSON sidecar"):
-        fmri.load(path)
-
-
-def test_sparse_volumes_have_their_own_times(tmp_path):
-    _image().to_filename(tmp_path / "run.nii.gz")
-    times = [0.0, 2.0, 10.0, 12.0, 20.0, 22.0, 30.0, 32.0]
-    (tmp_path / "run.json").write_text(json.dumps({"VolumeTiming": times}))
-    rec = fmri.load(tmp_path / "run.nii.gz")
-    np.testing.assert_array_equal(rec.time, times)
-    assert "sampling_rate" not in rec.attrs
-
-
-def test_slice_times_from_sidecar_and_header(tmp_path):
-    path, beside = tmp_path / "run.nii.gz", tmp_path / "run.json"
-    image = _image()
-    image.to_filename(path)
-    assert "slice_time" not in fmri.load(path).coords
-    fields = {"RepetitionTime": 2.0, "SliceTiming": [0.0, 1.2, 0.6]}
-    beside.write_text(json.dumps(fields))
-    rec = fmri.load(path, mask="all")
-    np.testing.assert_array_equal(rec.slice_time, np.array([0.0, 1.2, 0.6])[rec.k])
-    assert rec.slice_time.attrs["units"] == "s"
-    beside.write_text(json.dumps({**fields, "SliceEncodingDirection": "k-"}))
-    np.testing.assert_array_equal(fmri.load(path, mask="all").slice_time, np.array([0.6, 1.2, 0.0])[rec.k])
-    beside.write_text(json.dumps({**fields, "SliceTimingCorrected": True}))
-    assert "slice_time" not in fmri.load(path).coords
-    beside.write_text(json.dumps({**fields, "SliceEncodingDirection": "j"}))
-    with pytest.raises(ni.LoaderError, match="SliceTiming has 3 times, the image 5 slices along j"):
-        fmri.load(path)
-    beside.write_text(json.dumps({**fields, "SliceTiming": [0, 600, 1200]}))
-    with pytest.raises(ni.LoaderError, match="SliceTiming goes to 1200, beyond the TR of 2 s; it must be in seconds"):
-        fmri.load(path)
-    image.header.set_xyzt_units("mm", "msec")
-    image.header.set_zooms((*image.header.get_zooms()[:3], 2000.0))
-    image.header.set_dim_info(slice=2)
-    image.header.set_slice_duration(500.0)
-    image.header["slice_code"] = 2  # sequential decreasing
-    np.testing.assert_allclose(fmri.load(image, mask="all").slice_time, np.array([1.0, 0.5, 0.0])[rec.k])
-
-
 def test_lazy_recordings_survive_the_store(tmp_path):
     _image().to_filename(tmp_path / "run.nii.gz")
     (tmp_path / "run.json").write_text(json.dumps({"SliceTiming": [0.0, 1.2, 0.6]}))
@@ -378,13 +319,6 @@ def test_one_volume_has_no_clock_for_events():
         fmri.load_session(volume, events=pd.DataFrame({"onset": [1.0]}))
     with pytest.raises(ni.LoaderError, match="runs of one volume each have no clock to join on; load them apart"):
         fmri.load([volume, volume])
-
-
-def test_a_resampled_image_has_no_slices(tmp_path):
-    path = tmp_path / "sub-01_task-rest_space-MNI_bold.nii.gz"
-    _image().to_filename(path)
-    path.with_name("sub-01_task-rest_space-MNI_bold.json").write_text(json.dumps({"SliceTiming": [0.0, 1.2, 0.6]}))
-    assert "slice_time" not in fmri.load(path).coords
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,43 @@ def test_a_rate_settles_what_the_file_does_not(tmp_path, header, sidecar, told):
     assert {key: value for key, value in step.items() if key.startswith("tr_of")} == told
 
 
+def test_the_rate_of_eeg_is_not_overridden(tmp_path):
+    _eeg(tmp_path / "run_raw.fif")
+    assert raw.load(tmp_path / "run_raw.fif", sampling_rate=100.0).attrs["sampling_rate"] == 100.0
+    with pytest.raises(
+        ni.LoaderError, match=r"it states 100 Hz, the rate given is 160 Hz; leave the rate out \(--rate\)"
+    ):
+        raw.load(tmp_path / "run_raw.fif", sampling_rate=160.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, -2.0, float("nan"), float("inf")])
+def test_a_rate_is_a_positive_number(tmp_path, rate):
+    (tmp_path / "regions.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
+    with pytest.raises(ni.LoaderError, match=r"regions\.csv: the rate given is .*: a positive number of Hz is needed"):
+        raw.load(tmp_path / "regions.csv", modality="fmri", sampling_rate=rate)
+    with pytest.raises(ni.LoaderError, match=r"pass tr= in seconds, or the rate, 1 / TR in Hz \(--rate\)"):
+        raw.load(tmp_path / "regions.csv", modality="fmri")
+
+
+def test_units_that_would_have_no_effect_are_refused(tmp_path, study, mirror):
+    told = r"units 'percent' were given; fmri is read as '1': leave the units out \(--units\)"
+    with pytest.raises(ni.LoaderError, match=told):
+        raw.load(_bold(tmp_path / "run.nii.gz"), units="percent")
+    with pytest.raises(ni.LoaderError, match=told):
+        raw.load(study, units="percent", entities={"subject": "02", "task": "face"})
+    assert raw.load(tmp_path / "run.nii.gz", units="1").attrs["units"] == "1"
+    with pytest.raises(ni.LoaderError, match="units= is for plain matrices"):
+        raw.load(mirror / "calcium/suite2p_pynapple/suite2p", sampling_rate=30.0, units="percent")
+
+
+def test_a_modality_is_one_that_there_is(tmp_path):
+    path = _bold(tmp_path / "run.nii.gz")
+    with pytest.raises(ni.LoaderError, match=r"modality 'brain': one of activations, .* is needed \(--modality\)"):
+        raw.load(path, modality="brain")
+    with pytest.raises(ni.LoaderError, match="no loader reads a file of stimulus; make a recording of its values"):
+        raw.load(path, modality="stimulus")
+
+
 def test_what_tr_overrides_is_in_history_of_surfaces_too(tmp_path):
     axes = cifti2.SeriesAxis(0, 0.72, 5), cifti2.BrainModelAxis.from_mask(np.ones(4, dtype=bool), name="cortex_left")
     image = cifti2.Cifti2Image(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32), axes)

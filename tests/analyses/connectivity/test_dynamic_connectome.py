@@ -25,7 +25,7 @@ def matched(score):
 
 
 def scores(seed, kernel="geomean"):
-    """Give pair AUROC, its error over that of the best static rival, time cosine and subject AUROC (check A)."""
+    """Give pair AUROC, its error over that of the best static rival, time cosine and subject AUROC."""
     rec, truth = planted(seed)
     affinity = connectivity.affinity(rec, kernel=kernel, bin_size=BIN)
     found = tensor.nonnegative_cp(affinity, 5, restarts=3)
@@ -64,7 +64,7 @@ def test_planted_motifs_of_one_seed_beat_what_is_static():
 
 
 def overlap(seed, gain):
-    """Give NMI of blocks and planted membership, by component and on the time average (check B)."""
+    """Give NMI of blocks and planted membership, by component and on the time average."""
     rec, truth = planted(seed, shared=0.5, gain=gain)
     found = connectivity.dynamic_connectome(rec, 5, restarts=5, starts=5)
     member = truth.member.values
