@@ -106,7 +106,7 @@ class ELM(nn.Module):
     constant for all that is the same too, and the versions differ in the step of the memories alone. The published
     results on NeuronIO, SHD and the Long Range Arena were not repeated here: the data are not at hand. On the simulated
     teacher one check was missed: memories cut from 150 to 10 ms left 1.47 times as much variance of the soma
-    unexplained; 1.5 was asked.
+    unexplained; we had set out for 1.5.
 
     Examples
     --------
