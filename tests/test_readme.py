@@ -43,7 +43,7 @@ def test_the_blocks_of_a_guide_run_in_order(page, tmp_path, monkeypatch):
 
 
 def test_the_guides_with_code_are_found():
-    assert {page.stem for page in GUIDES} >= {"getting_started", "contract", "add_loader", "add_analysis"}
+    assert {page.stem for page in GUIDES} >= {"getting_started", "contract", "add-a-loader", "add-an-analysis"}
 
 
 @pytest.mark.parametrize(

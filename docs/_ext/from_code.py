@@ -84,11 +84,11 @@ def write(app) -> None:
     for name in public():
         if name not in listed:
             log.warning("api.md does not list %s", name)
-    fields = (Path(app.srcdir) / "add_dataset.md").read_text("utf-8")
+    fields = (Path(app.srcdir) / "add-a-dataset.md").read_text("utf-8")
     for model in (manifest.Entry, manifest.Item, manifest.Source, manifest.Expected):
         for field in model.model_fields:
             if f"`{field}`" not in fields:
-                log.warning("add_dataset.md does not explain %s.%s", model.__name__, field)
+                log.warning("add-a-dataset.md does not explain %s.%s", model.__name__, field)
 
 
 def public() -> Iterator[str]:

@@ -1,6 +1,6 @@
 """EEG while fists and feet move or are imagined to move: PhysioNet's eegmmidb (Schalk et al. 2004), `S###R##.edf`.
 
-109 people, 14 runs each, come to one order of channels and one clock; see `docs/add_dataset.md` for how.
+109 people, 14 runs each, come to one order of channels and one clock; see `docs/add-a-dataset.md` for how.
 """
 
 from __future__ import annotations
