@@ -90,7 +90,8 @@ class BDH(nn.Module):
     losses, its modularity and its synapse statistics were not verified.
     Trained small and briefly, it stayed behind a Transformer of its size (2.5 times its excess loss on text of known
     entropy; the aim was 1.1), and a non-negative factorization of its products found planted concepts hardly better
-    than one of the Transformer's MLP (1.05 times; the aim was 1.2). What was met and what was not is in `docs/systems.md`.
+    than one of the Transformer's MLP (1.05 times; the aim was 1.2). What was met and
+    what was not is in `docs/systems.md`.
 
     Examples
     --------
