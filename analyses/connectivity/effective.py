@@ -26,7 +26,7 @@ def effective(
 ) -> xr.Dataset:
     r"""Weigh how much the past of each unit drives each other unit when the past of all is known.
 
-    .. math:: \min_W \sum_t \Big( y_t - \sum_{x, \ell} W_{xy\ell}\, x_{t - \ell} \Big)^2 + \alpha n \sum W_{xy\ell}^2
+    .. math:: \min_W \sum_t \left( y_t - \sum_{x, \ell} W_{xy\ell}\, x_{t - \ell} \right)^2 + \alpha n \sum W_{xy\ell}^2
 
     for each target :math:`y`, with all units in standard units and :math:`n` samples.
 
