@@ -35,7 +35,7 @@ def block_model(
     :math:`k_i`, the degree-corrected model has
 
     .. math:: \ln P(A, k | e, b) = \sum_{r<s} \ln e_{rs}! + \sum_r \ln e_{rr}!! - \sum_r \ln e_r! + \sum_i \ln k_i!
-        - \sum_r \ln {n_r + e_r - 1 \choose e_r}
+        - \sum_r \ln \binom{n_r + e_r - 1}{e_r}
 
     and the plain one :math:`\ln P(A | e, b) = \sum_{r<s} \ln e_{rs}! + \sum_r \ln e_{rr}!! - \sum_r e_r \ln n_r`. The
     counts e are themselves a multigraph of blocks, described by blocks of blocks, up to one. Weights between two

@@ -82,7 +82,7 @@ class ELM(nn.Module):
     Per step, with :math:`\kappa = e^{-\Delta t/\tau}` and :math:`\lambda` = 5 (version 1):
 
     .. math::
-        s_t &= \kappa_s s_{t-1} + w_s x_t, \qquad b_t = \textstyle\sum_{branch} s_t \\
+        s_t &= \kappa_s s_{t-1} + w_s x_t, \qquad b_t = \sum_{branch} s_t \\
         D_t &= 1.7159 \tanh(\tfrac23 \mathrm{MLP}([b_t, \kappa_m m_{t-1}])) \\
         m_t &= \kappa_m m_{t-1} + \lambda (1 - \kappa_m) D_t, \qquad y_t = W_y m_t + b_y
 

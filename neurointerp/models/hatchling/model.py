@@ -69,7 +69,7 @@ class BDH(nn.Module):
     :math:`D` (head x neuron, channel):
 
     .. math::
-        x_t &= relu(v_t E), \qquad a_t = \textstyle\sum_{s<t} \langle R_t x_t, R_s x_s \rangle v_s \\
+        x_t &= relu(v_t E), \qquad a_t = \sum_{s<t} \langle R_t x_t, R_s x_s \rangle v_s \\
         y_t &= relu(LN(a_t) E_v), \qquad v_t \leftarrow LN(v_t + LN((x_t y_t) D))
 
     :math:`R_t` turns adjacent pairs of neurons by :math:`t / \theta^{2 \lfloor k/2 \rfloor / N}` with
