@@ -216,6 +216,10 @@ def _labels(
         if len(given) != sizes["unit"]:
             raise RecordingError(f"unit has {len(given)} labels for {sizes['unit']} units")
         names = [str(label) if isinstance(label, str | int | np.integer) else label for label in given]
+        try:
+            "".join(name for name in names if isinstance(name, str)).encode()
+        except UnicodeEncodeError as error:
+            raise RecordingError(f"unit has a label that is no Unicode text: {error}") from error
         labels["unit"] = ("unit", _objects(names))
     return labels
 

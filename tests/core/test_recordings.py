@@ -136,3 +136,8 @@ def test_session_refuses_bad_names_and_events_without_onset():
         ni.session({"a/b": build()})
     with pytest.raises(ni.RecordingError, match="no column 'onset'"):
         ni.session({"a": build()}, events={"time": [1.0]})
+
+
+def test_labels_that_are_no_text_are_refused():
+    with pytest.raises(ni.RecordingError, match="unit has a label that is no Unicode text"):
+        ni.recording(np.zeros((1, 1)), modality="eeg", units="V", sampling_rate=1.0, unit=["\ud800"])

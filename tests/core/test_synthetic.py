@@ -9,11 +9,12 @@ from sklearn.metrics import r2_score
 import neurointerp as ni
 from neurointerp import align, schema, synthetic
 
-SIMULATORS = tuple(synthetic.__all__)
+SIMULATORS = tuple(name for name in synthetic.__all__ if name != "weighted_lfr")  # a graph, without a recording
 MODALITY = {
     "activation_features": {"activation_features": "activations"},
     "bold_networks": {"bold_networks": "fmri"},
     "calcium_ensembles": {"calcium_ensembles": "calcium"},
+    "dynamic_motifs": {"dynamic_motifs": "calcium"},
     "eeg_sources": {"eeg_sources": "eeg"},
     "linear_responses": {"features": "stimulus", "responses": "fmri"},
     "spiking_network": {"spiking_network": "spikes"},

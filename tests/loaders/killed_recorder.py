@@ -9,7 +9,6 @@ from neurointerp.loaders import activations
 from neurointerp.models import gpt
 from neurointerp.store import chunks
 
-chunks.CHUNK_BYTES = 2**13
 SITES = ["mlp.post", "resid.post"]
 
 
@@ -41,5 +40,6 @@ class Slow(torch.nn.Module):
 
 
 if __name__ == "__main__":
+    chunks.CHUNK_BYTES = 2**13
     activations.record(Slow(model()), prompts(), sites=SITES, batch_size=4, out=sys.argv[1])
     sys.stdout.write("done\n")
