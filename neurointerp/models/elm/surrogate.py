@@ -147,8 +147,8 @@ def evaluate(model: Any, data: xr.DataTree, *, ignored: int = IGNORED, seed: int
     xarray.Dataset
         `auc`, of the probability of a spike per step of the clock; `true_positive_rate (false_positive_rate)`;
         of the soma cut at -55 mV: `explained_variance` (1 - SSE / sum of squares about the mean), `rmse` and `mae`
-        in mV. For an `ELM` also `usage (output, memory)`: share of the readout that each memory carries, absolute weight x
-        standard deviation, with `tau_ms`.
+        in mV. For an `ELM` also `usage (output, memory)`: share of the readout that each memory carries, absolute
+        weight x standard deviation, with `tau_ms`.
 
     Raises
     ------
