@@ -178,30 +178,6 @@ def _require_seen(bare: np.ndarray, empty: int, missing: int, analysis: str, uni
         )
 
 
-def compressed(samples: Samples, size: int, rng: np.random.Generator) -> Samples:
-    """Give the samples in an orthonormal basis `V` of about their `size` leading directions, by random projection.
-
-    With `F = H V'` the error of `G F` on `X` is that of `G H` on `X V` and what of `X` lies outside `V`: the loss of a
-    pass over the few columns of `X V` is the true one.
-
-    References
-    ----------
-    Halko, Martinsson, Tropp (2011), SIAM Review 53:217, algorithm 4.4 with one power iteration.
-    """
-    like = next(samples.source())
-    xp = backend.namespace(like)
-    basis = backend.like(rng.standard_normal((samples.shape[1], size)), like)
-    for _ in range(2):
-        image = 0.0
-        for _, block in samples.blocks():
-            image = image + block.T @ (block @ basis)
-        basis = xp.linalg.qr(image)[0]
-    joined = [block @ basis for _, block in samples.blocks()]
-    few = xp.concat(joined, axis=0) if len(joined) > 1 else joined[0]
-    mean = samples.mean @ xp.astype(basis, samples.mean.dtype)
-    return Samples(lambda: iter([few]), (samples.shape[0], size), samples.scale, samples.power, mean, 0)
-
-
 def sum_of_squares(X: Any) -> float:
     """Give the sum of squares in float64."""
     xp = backend.namespace(X)

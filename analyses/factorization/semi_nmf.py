@@ -13,17 +13,13 @@ from neurointerp import backend, matrix, result
 from neurointerp.analyses.factorization._alternate import Fit, Patience, alternate, ordered
 from neurointerp.analyses.factorization._checks import Search, require_count, search_of
 from neurointerp.analyses.factorization._labelled import variables
-from neurointerp.analyses.factorization._samples import Samples, compressed, gram, of_recording
+from neurointerp.analyses.factorization._samples import Samples, gram, of_recording
 from neurointerp.analyses.factorization._starts import require_start, start
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.semi_nmf"
 FLOOR = 1e-6
 """Ridge of the least squares, and (times the mean square) floor of a divisor."""
-ROOM, WIDE = 20, 4
-"""Directions beyond the rank for a rough start, half of it or this many; units per direction from which it pays."""
-ROUGH, ROUGH_ITERATIONS = {"tolerance": 3e-5, "patience": 2}, 200
-"""When the rough start ends."""
 SERIAL = 2e8
 """An iteration of fewer flops than this runs on one thread: waking others costs more than they bring."""
 
@@ -142,28 +138,11 @@ def factor(samples: Samples, rank: int, kept: int, init: str, search: Search, se
 
     def run(rng: np.random.Generator) -> Fit:
         G = start(samples, rank, init, rng, like)
-        return _sparse(samples, G, kept, search) if kept < samples.shape[1] else _dense(samples, G, search, rng)
+        if kept < samples.shape[1]:
+            return _sparse(samples, G, kept, search)
+        return alternate(samples, G, None, _least_squares, lambda new, old, step: new, **search.limits)
 
     return min((run(rng) for rng in search.generators(seed)), key=lambda fit: fit.losses[fit.best])
-
-
-def _dense(samples: Samples, G: Any, search: Search, rng: np.random.Generator) -> Fit:
-    """Iterate without winner-take-all; of many units, first along few directions, which is nearly free."""
-    begun = list[float]()
-    few = G.shape[1] + max(G.shape[1] // 2, ROOM)
-    if not samples.missing and samples.shape[1] > WIDE * few and search.max_iter > 1:
-        limits: dict[str, Any] = {**ROUGH, "max_iter": min(ROUGH_ITERATIONS, search.max_iter - 1)}
-        rough = alternate(compressed(samples, few, rng), G, None, _least_squares, _exact, **limits)
-        G, begun = rough.coefficients, rough.losses
-    rest = {**search.limits, "max_iter": search.max_iter - len(begun)}
-    fit = alternate(samples, G, None, _least_squares, _exact, **rest)
-    losses = [*begun, *fit.losses]
-    return Fit(fit.features, fit.coefficients, losses, int(np.argmin(losses)), fit.stop_reason)
-
-
-def _exact(new: Any, old: Any, step: float) -> Any:
-    """Start from the features themselves: they are the best for the coefficients beyond."""
-    return new
 
 
 def _sparse(samples: Samples, G: Any, kept: int, search: Search) -> Fit:

@@ -186,25 +186,11 @@ def test_the_dense_problem_is_solved_sooner_than_by_the_published_update(small):
     G = np.random.default_rng(5).random((200, 4)) + 0.01
     theirs = ding_li_jordan(X, G, 60)[1]
     limits = {"max_iter": 30, "tolerance": 0.0, "patience": 100}
-    ours = alternate.alternate(samples.of_array(X, "test"), G, None, kernel._least_squares, kernel._exact, **limits)
+    ours = alternate.alternate(
+        samples.of_array(X, "test"), G, None, kernel._least_squares, lambda new, old, step: new, **limits
+    )
     assert ours.losses[-1] <= theirs[-1]
     assert (np.diff(ours.losses) <= 0).all()
-
-
-def test_many_units_begin_in_few_directions_and_end_where_the_plain_way_does():
-    rng = np.random.default_rng(3)
-    values = rng.gamma(0.5, size=(300, 6)) @ rng.standard_normal((6, 500)) + rng.standard_normal((300, 500))
-    rec = ni.recording(values, modality="activations", units="1", time=np.arange(300))
-    res = factorization.semi_nmf(rec, 6)
-    X = values / np.linalg.norm(values)
-    left = X - res["coefficients"].values @ res["features"].values / np.linalg.norm(values)
-    assert float(res["loss"].min()) == pytest.approx((left**2).sum(), rel=1e-6)
-    assert (np.diff(res["loss"]) <= 1e-12).all()
-    limits = {"max_iter": 2000, "tolerance": 1e-7, "patience": 100}
-    G = rng.random((300, 6))
-    plain = alternate.alternate(samples.of_array(X, "test"), G, None, kernel._least_squares, kernel._exact, **limits)
-    assert float(res["loss"].min()) <= plain.losses[-1] * 1.001
-    assert factorization.semi_nmf(rec, 6, max_iter=3)["loss"].size == 3
 
 
 def test_not_worse_than_the_transcription_from_its_own_starts(small):
