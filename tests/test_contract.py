@@ -41,9 +41,32 @@ def run(family, method, rec, seed=0):
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
+    if family == "geometry":
+        return geometry(call, method, rec, seed)
     if family == "comparison":
         return call({"one": rec}, nulls=2, seed=seed)
     return call(rec, seed=seed, **options)
+
+
+def geometry(call, method, rec, seed):
+    """Compare `rec` with a bent copy of it, or take what else the method asks for."""
+    by = "stimulus" if "stimulus" in rec.coords else "time"
+    dim = rec[by].dims[0]
+    rec = rec.assign_coords(half=(dim, np.arange(rec.sizes[dim]) % 2))
+    recs = {"one": rec, "two": rec.copy(data=np.sin(rec.values))}
+    if method in ("feature_variance", "audit"):
+        given = (rec, ["half"]) if method == "feature_variance" else (run("geometry", "cka", rec), recs, ["half"])
+        return call(*given, seed=seed)
+    if method == "rdm":
+        return call(rec, by=by, seed=seed)
+    if method == "drift":
+        return call({**recs, "three": rec}, by=by, seed=seed, permutations=5)
+    if method == "aligned":
+        return call(importlib.import_module("neurointerp.analyses.geometry").hyperalignment(recs, 2, by=by), recs, by=by)
+    options = {"permutations": 5} if "permutations" in inspect.signature(call).parameters else {}
+    options |= {"debiased": False} if method == "cka" else {"penalty": 1.0} if method == "cca" else {}
+    rank = (2,) if "rank" in inspect.signature(call).parameters else ()
+    return call(recs, *rank, by=by, seed=seed, **options)
 
 
 def wiring(rec):
@@ -77,6 +100,7 @@ def test_every_family_is_found():
         "connectivity",
         "encoding",
         "comparison",
+        "geometry",
         "graphs",
     }
     assert len(METHODS) >= 8
@@ -92,7 +116,8 @@ def test_analysis_keeps_the_contract(family, method, modality, recordings, tmp_p
     assert ni.digest(run(family, method, rec)) == ni.digest(out), "the same seed gave other bytes"
     if isinstance(out, xr.Dataset):
         check_result(out)
-        assert out.attrs["analysis"] == f"{family}.{method}"
+        made_by = "cka" if method == "audit" else method  # an audit adds to a result
+        assert out.attrs["analysis"] == f"{family}.{made_by}"
         assert out.attrs["seed"] == 0
         if "unit" in out.dims:
             assert set(out["unit"].values) <= set(rec["unit"].values)

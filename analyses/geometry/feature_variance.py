@@ -1,0 +1,253 @@
+"""How much of a representation's variance each feature holds, beside how well it can be read out: the bias audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations, permutations
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import matrix, split
+from neurointerp.errors import AnalysisError
+from neurointerp.result import pending, result
+
+_ANALYSIS = "geometry.feature_variance"
+DEPENDENCE = 0.01
+"""Largest difference between the joint share of features and the sum of their shares that passes as independent."""
+EQUAL_DECODABILITY, UNEQUAL_SHARES, NOTHING = 0.05, 1.5, 0.005
+
+
+def feature_variance(
+    recording: xr.DataArray, features: Sequence[str], *, folds: int = 5, components: int = 10, seed: int = 0
+) -> xr.Dataset:
+    r"""Give the share of a representation's variance that each known feature of the input accounts for.
+
+    For a feature :math:`f`, one-hot coded, :math:`R^2_f = 1 - \sum_{test} \|W_f f(x) - \phi(x)\|^2 / \sum_{test}
+    \|\phi(x)\|^2`, where :math:`\phi` is centred on the training fold and :math:`W_f` the least-squares prediction of
+    the representation *from* the feature, fitted there (pooled over samples and units, and over folds). Shares of
+    independent features add up; features that are not independent are refused, because their shares have no meaning
+    one by one.
+
+    Beside it stands how well the feature can be read out. Where two features are read out equally well and their
+    shares differ, an order of importance by variance (PCA, RSA, CKA, encoding) tells of the representation, not
+    of the computation: `bias_ratio` and the attr `warning` say so.
+
+    Parameters
+    ----------
+    recording
+        (trial, unit) or (time, unit) with the `features` as sample coordinates of few distinct values each.
+    features
+        Names of sample coordinates, one or more.
+    folds
+        Of held-out samples (interleaved with a fixed random order).
+    components
+        Leading principal components whose variance is divided among the features too.
+    seed
+        Seed of the folds.
+
+    Returns
+    -------
+    xarray.Dataset
+        `r2 (feature)`, share of the total variance on held-out samples; `r2_joint`, of all features together;
+        `r2_components (feature, component)`; `r2_units (feature, unit)`; `gini (feature)` of the latter, its
+        sparsity; `decodability (feature)`, balanced accuracy of a logistic regression on held-out samples, and
+        `chance (feature)`; `bias_ratio (feature, feature2)` = r2 of the one over that of the other, NaN below 0.005.
+
+    Raises
+    ------
+    AnalysisError
+        When a feature is no coordinate of samples, has one value or as many as samples, values are missing (their
+        count), or features are not independent: their shares miss the joint one by more than 0.01.
+
+    References
+    ----------
+    Lampinen, Chan, Hermann (2024), TMLR, arXiv:2405.05847. The pooled form of R2 is taken; whether the paper pools or
+    averages per sample is not verified.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import geometry
+    >>> rng = np.random.default_rng(0)
+    >>> easy, hard = rng.integers(0, 2, (2, 2000))
+    >>> values = np.outer(2 * easy - 1, [3.0, 0.0]) + np.outer(2 * hard - 1, [0.0, 1.0])
+    >>> rec = ni.recording(values, modality="activations", units="1", dims=("trial", "unit"),
+    ...                    coords={"easy": ("trial", easy), "hard": ("trial", hard)})
+    >>> found = geometry.feature_variance(rec, ["easy", "hard"])
+    >>> found.r2.values.round(2).tolist(), found.decodability.values.tolist()
+    ([0.9, 0.1], [1.0, 1.0])
+    """
+    stacked = matrix.stack(recording)
+    matrix.require_complete(recording, _ANALYSIS)
+    values = stacked.values.astype(np.float64)
+    codes = {name: _coded(recording, name) for name in features}
+    if not codes or folds < 2 or components < 1:
+        raise AnalysisError(
+            f"{_ANALYSIS}: {len(codes)} features, {folds} folds and {components} components: one, two and one or more "
+            "are needed"
+        )
+    if not (np.ptp(values, axis=0) > 0).any():
+        raise AnalysisError(f"{_ANALYSIS}: no unit of the recording varies")
+    analysed = pending(recording)
+    fold = np.random.default_rng(seed).permutation(len(values)) % folds
+    shares = {name: _share(one, values, fold) for name, one in codes.items()}
+    explained, total = _share(np.hstack(list(codes.values())), values, fold)
+    joint = float(explained.sum() / total.sum())
+    r2 = {name: float(explained.sum() / total.sum()) for name, (explained, total) in shares.items()}
+    if abs(joint - sum(r2.values())) > DEPENDENCE:
+        raise AnalysisError(
+            f"{_ANALYSIS}: {_dependent(codes)}: the shares add up to {sum(r2.values()):.3f} and all together hold "
+            f"{joint:.3f}; balance the samples, so that no feature tells of another"
+        )
+    axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2][:components].T
+    in_axes = {name: _share(one, (values - values.mean(axis=0)) @ axes, fold) for name, one in codes.items()}
+    decodable = {name: _decodability(values, one.argmax(axis=1), fold) for name, one in codes.items()}
+    named = {"feature": np.array(list(codes), dtype=object)}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = np.stack([np.where(total > 0, explained / total, np.nan) for explained, total in shares.values()])
+        in_components = np.stack([explained / total for explained, total in in_axes.values()])
+    share = np.array(list(r2.values()))
+    held = np.where(share > NOTHING, share, np.nan)
+    ratio = held[:, None] / held
+    variables = {
+        "r2": xr.DataArray(share, dims="feature", coords=named),
+        "r2_joint": xr.DataArray(joint),
+        "r2_components": xr.DataArray(in_components, dims=("feature", "component"), coords=named),
+        "r2_units": xr.DataArray(units, dims=("feature", "unit"), coords={**named, **stacked.unit_coords}),
+        "gini": xr.DataArray([_gini(np.maximum(np.nan_to_num(row), 0)) for row in units], dims="feature", coords=named),
+        "decodability": xr.DataArray(list(decodable.values()), dims="feature", coords=named),
+        "chance": xr.DataArray([1 / one.shape[1] for one in codes.values()], dims="feature", coords=named),
+        "bias_ratio": xr.DataArray(ratio, dims=("feature", "feature2"), coords={**named, "feature2": named["feature"]}),
+    }
+    out = result(
+        variables, analysis=_ANALYSIS, recording=analysed, seed=seed,
+        parameters={"features": list(codes), "folds": folds, "components": components},
+    )  # fmt: skip
+    return out.assign_attrs(warning=_warning(out))
+
+
+def audit(
+    found: xr.Dataset, recordings: Mapping[str, xr.DataArray], features: Sequence[str], *, seed: int = 0
+) -> xr.Dataset:
+    """Attach to a result how far it may be owed to variance instead of computation.
+
+    Parameters
+    ----------
+    found
+        Any result that reads importance or likeness from variance: of geometry, encoding or factorization.
+    recordings
+        Name -> what it was computed from, with the `features` as sample coordinates.
+    features
+        As in `feature_variance`.
+    seed
+        As there.
+
+    Returns
+    -------
+    xarray.Dataset
+        `found` with `feature_share (audited, feature)`, `feature_decodability (audited, feature)` and the attr
+        `bias_warning`, empty where no recording gives cause.
+
+    Raises
+    ------
+    AnalysisError
+        As `feature_variance`.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import geometry
+    >>> rng = np.random.default_rng(0)
+    >>> easy, hard = rng.integers(0, 2, (2, 400))
+    >>> values = np.outer(2 * easy - 1, [3.0, 0.0]) + np.outer(2 * hard - 1, [0.0, 1.0]) + rng.normal(0, 0.1, (400, 2))
+    >>> rec = ni.recording(values, modality="activations", units="1", dims=("trial", "unit"),
+    ...     coords={"easy": ("trial", easy), "hard": ("trial", hard), "stimulus": ("trial", np.arange(400))})
+    >>> likeness = geometry.cka({"a": rec, "b": rec}, permutations=0)
+    >>> geometry.audit(likeness, {"a": rec}, ["easy", "hard"]).attrs["bias_warning"][:9]
+    "a: 'easy'"
+    """
+    audits = {name: feature_variance(rec, features, seed=seed) for name, rec in recordings.items()}
+    if not audits:
+        raise AnalysisError("geometry.audit: no recordings to audit")
+    name = xr.Variable("audited", np.array(list(audits), dtype=object))
+    share, decodable = (xr.concat([one[kind] for one in audits.values()], name) for kind in ("r2", "decodability"))
+    out = found.assign(feature_share=share, feature_decodability=decodable)
+    warnings = [f"{name}: {one.attrs['warning']}" for name, one in audits.items() if one.attrs["warning"]]
+    return out.assign_attrs(found.attrs, bias_warning="; ".join(warnings))
+
+
+def _coded(recording: xr.DataArray, name: str) -> np.ndarray:
+    """Give the one-hot code (sample, level) of a feature."""
+    number = split.groups(recording, name)
+    levels = int(number.max()) + 1
+    if levels < 2 or levels > max(2, len(number) // 4):
+        raise AnalysisError(
+            f"{_ANALYSIS}: {name!r} has {levels} values in {len(number)} samples; two or more, and at most one in four "
+            "samples, are needed: bin it first"
+        )
+    return np.eye(levels)[number]
+
+
+def _share(code: np.ndarray, values: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give, per unit, the held-out sum of squares that the code explains, and the whole."""
+    explained, total = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for k in range(int(fold.max()) + 1):
+        train, test = fold != k, fold == k
+        mean, centre = values[train].mean(axis=0), code[train].mean(axis=0)
+        weights = np.linalg.lstsq(code[train] - centre, values[train] - mean, rcond=1e-10)[0]
+        phi = values[test] - mean
+        whole = (phi**2).sum(axis=0)
+        total += whole
+        explained += whole - ((phi - (code[test] - centre) @ weights) ** 2).sum(axis=0)
+    return explained, total
+
+
+def _dependent(codes: Mapping[str, np.ndarray]) -> str:
+    """Name the two features that tell most of each other."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    if len(codes) < 2:
+        return "the feature"
+    one, other = max(
+        combinations(codes, 2),
+        key=lambda pair: normalized_mutual_info_score(*(codes[name].argmax(axis=1) for name in pair)),
+    )
+    return f"{one!r} and {other!r} are not independent"
+
+
+def _decodability(values: np.ndarray, level: np.ndarray, fold: np.ndarray) -> float:
+    """Give the balanced accuracy of a logistic regression on held-out samples."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    guess = np.empty_like(level)
+    for k in range(int(fold.max()) + 1):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        guess[fold == k] = model.fit(values[fold != k], level[fold != k]).predict(values[fold == k])
+    return float(balanced_accuracy_score(level, guess))
+
+
+def _gini(values: np.ndarray) -> float:
+    order = np.sort(values)
+    n = len(order)
+    return float(((2 * np.arange(1, n + 1) - n - 1) @ order) / (n * order.sum())) if order.sum() > 0 else float("nan")
+
+
+def _warning(found: xr.Dataset) -> str:
+    """Name the pair of features that are read out equally well and held most unequally."""
+    share, decodable, names = (found[name].values for name in ("r2", "decodability", "feature"))
+    readable = decodable > found["chance"].values + 0.1
+    worst, said = UNEQUAL_SHARES, ""
+    for i, j in permutations(np.flatnonzero(readable), 2):
+        ratio = share[i] / max(share[j], 1e-3)
+        if decodable[i] - decodable[j] <= EQUAL_DECODABILITY and ratio > worst:
+            worst = ratio
+            said = (
+                f"{names[i]!r} holds {share[i]:.3f} of the variance and {names[j]!r} {share[j]:.3f}, though both are "
+                f"read out about equally well ({decodable[i]:.2f}, {decodable[j]:.2f}): do not read importance from "
+                "variance without a causal measure"
+            )
+    return said

@@ -1,0 +1,80 @@
+"""The audit of representation bias: planted shares, and a network that computes an easy and a hard feature."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neurointerp as ni
+from neurointerp.analyses import geometry
+from neurointerp.result import result
+
+SHARES = {"shape": 0.5, "colour": 0.2, "size": 0.05}
+
+
+def planted(rng, samples=4096, units=64, shares=SHARES, absent="texture"):
+    """Give a representation whose balanced, independent features hold known shares of the variance."""
+    directions = np.linalg.qr(rng.standard_normal((units, len(shares))))[0].T
+    levels = {name: rng.permutation(np.arange(samples) % 2) for name in (*shares, absent)}
+    values = sum(
+        np.sqrt(v) * np.outer(2 * levels[name] - 1, d) for (name, v), d in zip(shares.items(), directions, strict=True)
+    )
+    values = values + np.sqrt((1 - sum(shares.values())) / units) * rng.standard_normal((samples, units))
+    return representation(values, **levels)
+
+
+def representation(values, **levels):
+    return ni.recording(
+        values, modality="activations", units="1", dims=("trial", "unit"),
+        coords={"stimulus": ("trial", np.arange(len(values))), **{n: ("trial", v) for n, v in levels.items()}},
+    )  # fmt: skip
+
+
+def test_known_shares_are_found_and_an_absent_feature_has_none(rng):
+    found = geometry.feature_variance(planted(rng), [*SHARES, "texture"])
+    for name, share in SHARES.items():
+        assert float(found.r2.sel(feature=name)) == pytest.approx(share, abs=0.01)
+    assert abs(float(found.r2.sel(feature="texture"))) <= 0.005
+    assert float(found.r2_joint) == pytest.approx(sum(SHARES.values()), abs=0.015)
+    assert float(found.bias_ratio.sel(feature="shape", feature2="size")) == pytest.approx(10, rel=0.1)
+    assert np.isnan(found.bias_ratio.sel(feature="shape", feature2="texture"))
+    assert float(found.r2_components.sel(feature="shape")[0]) > 0.9
+    assert float(found.decodability.sel(feature="texture")) == pytest.approx(0.5, abs=0.05)
+    units = found.r2_units.sel(feature="shape").values
+    values = planted(np.random.default_rng(0))
+    expected = [np.corrcoef(values["shape"].values, values.values[:, u])[0, 1] ** 2 for u in range(64)]
+    np.testing.assert_allclose(units, expected, atol=0.01)
+
+
+def test_features_that_tell_of_each_other_are_refused(rng):
+    rec = planted(rng)
+    colour = np.where(rng.random(4096) < 0.8, rec["shape"].values, rec["colour"].values)
+    with pytest.raises(ni.AnalysisError, match=r"'shape' and 'colour' are not independent.*balance"):
+        geometry.feature_variance(rec.assign_coords(colour=("trial", colour)), list(SHARES))
+
+
+def test_a_result_carries_its_warning_only_where_there_is_cause(rng):
+    uneven, even = planted(rng), planted(rng, shares={"shape": 0.3, "colour": 0.3, "size": 0.3})
+    recs = {"one": uneven[:200], "two": even[:200]}
+    likeness = geometry.cka(recs, permutations=0)
+    audited = geometry.audit(likeness, {"one": uneven, "two": even}, ["shape", "colour"])
+    assert audited.attrs["bias_warning"].startswith("one: 'shape' holds 0.")
+    assert "two" not in audited.attrs["bias_warning"]
+    assert audited.feature_share.dims == ("audited", "feature")
+    xr.testing.assert_equal(audited[list(likeness)], likeness)
+    assert geometry.audit(likeness, {"two": even}, ["shape", "colour"]).attrs["bias_warning"] == ""
+    other = result({"x": xr.DataArray(1.0)}, analysis="factorization.pca", recording=uneven, parameters={}, seed=0)
+    assert "shape" in geometry.audit(other, {"one": uneven}, ["shape", "colour"]).attrs["bias_warning"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": ["weight"]}, "no groups 'weight'"),
+        ({"features": ["stimulus"]}, "4096 values in 4096 samples"),
+        ({"features": []}, "0 features"),
+        ({"features": ["shape"], "folds": 1}, "1 folds"),
+    ],
+)
+def test_bad_input_is_named(rng, change, message):
+    with pytest.raises(ni.AnalysisError, match=message):
+        geometry.feature_variance(planted(rng), change.pop("features"), **change)
