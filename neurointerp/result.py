@@ -77,6 +77,9 @@ def result(
     digests, modalities, origins = ([one[i] for one in about] for i in range(3))
     names = [f"recording {i}" for i in range(len(origins))] if several else ["recording"]
     ds = xr.Dataset(dict(variables))
+    # Labels that a user assigned to a recording may be fixed-width, which would cut later ones.
+    fixed = {name: coord.astype(object) for name, coord in ds.coords.items() if coord.dtype.kind in "UT"}
+    ds = ds.assign_coords(fixed) if fixed else ds
     ds.attrs = {
         "analysis": analysis,
         "parameters": plain(dict(parameters)),

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import neurointerp as ni
-from neurointerp import analyses
+from neurointerp import analyses, matrix
 from neurointerp.result import check_result
 
 MODALITIES = ("activations", "behavior", "calcium", "eeg", "fmri", "ieeg", "meg", "spikes", "stimulus")
@@ -39,6 +39,8 @@ def run(family, method, rec, seed=0):
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
     if method == "nmf":
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
+    if method in ("readout", "attention_encoder", "layer_ensemble"):
+        return read_out(call, method, rec, seed)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "geometry":
@@ -62,11 +64,30 @@ def geometry(call, method, rec, seed):
     if method == "drift":
         return call({**recs, "three": rec}, by=by, seed=seed, permutations=5)
     if method == "aligned":
-        return call(importlib.import_module("neurointerp.analyses.geometry").hyperalignment(recs, 2, by=by), recs, by=by)
+        space = importlib.import_module("neurointerp.analyses.geometry").hyperalignment(recs, 2, by=by)
+        return call(space, recs, by=by)
     options = {"permutations": 5} if "permutations" in inspect.signature(call).parameters else {}
     options |= {"debiased": False} if method == "cka" else {"penalty": 1.0} if method == "cca" else {}
     rank = (2,) if "rank" in inspect.signature(call).parameters else ()
     return call(recs, *rank, by=by, seed=seed, **options)
+
+
+def read_out(call, method, rec, seed):
+    """Read single samples of `rec` out of maps that hold them twice."""
+    from neurointerp.models.readouts import Training
+
+    samples = matrix.stack(rec).values[:60]
+    about = {"modality": rec.attrs["modality"], "units": rec.attrs["units"], "unit": list(rec["unit"].values)}
+    responses = ni.recording(samples, dims=("trial", "unit"), **about)
+    twice = np.stack([samples, -samples], axis=1)[:, :, None]
+    maps = ni.recording(twice, dims=("trial", "row", "col", "unit"), **about)
+    responses = responses.assign_coords(region=("unit", ["a"] * responses.sizes["unit"]))
+    options = {"cv": 2, "seed": seed, "training": Training(epochs=1)}
+    if method == "readout":
+        return call(maps, responses, **options)
+    encoder = importlib.import_module("neurointerp.analyses.encoding").attention_encoder
+    found = encoder(maps, responses, width=8, heads=2, hidden=8, **options)
+    return found if method == "attention_encoder" else call({"layer": found}, seed=seed)
 
 
 def wiring(rec):

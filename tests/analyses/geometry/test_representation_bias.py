@@ -1,5 +1,7 @@
 """Equal computation, unequal representation: small networks trained on an easy and a hard feature."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -29,9 +31,7 @@ def train(seed, tasks, *, stages=None, labelled=None, most=6000):
     """Train a 32-256-128-64 network with one output per task until it masters all, and as long again twice."""
     torch.manual_seed(seed)
     widths = (BITS, 256, 128, 64)
-    layers = [
-        part for a, b in zip(widths, widths[1:], strict=False) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())
-    ]
+    layers = [part for a, b in pairwise(widths) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
     body, head = torch.nn.Sequential(*layers), torch.nn.Linear(64, len(tasks))
     x = bits(seed)
     y = np.stack([task(x) for task in tasks], axis=1)
@@ -188,7 +188,6 @@ def test_a_code_of_few_components_keeps_the_easy_feature_and_loses_the_hard_one(
             ]
             if scores[0] >= 0.95:
                 break
-        print(f"{method}: {k} components keep easy at {scores[0]:.2f} and hard at {scores[1]:.2f}")
         assert scores[0] >= 0.95, method
         assert scores[1] <= 0.75, (method, k, scores)
 

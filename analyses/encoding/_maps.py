@@ -1,0 +1,163 @@
+"""Feature maps and responses as plain arrays of the same trials, and the folds that they are scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import score, split
+from neurointerp.errors import AlignmentError, AnalysisError
+from neurointerp.matrix import require_complete
+from neurointerp.schema import check
+from neurointerp.split import Fold
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What a readout is fitted on.
+
+    Attributes
+    ----------
+    responses
+        (trial, unit) recording, NaN where a unit was not seen.
+    place
+        (trial) row of `maps` that each trial saw.
+    maps
+        (stimulus, ...) what is read.
+    group
+        (trial) number of the stimulus, for folds that do not leak.
+    """
+
+    responses: xr.DataArray
+    place: np.ndarray
+    maps: xr.DataArray
+    group: np.ndarray
+
+    def seen(self, values: np.ndarray) -> np.ndarray:
+        """Give what each trial saw."""
+        return values[self.place]
+
+    def folds(self, cv: int | Iterable[tuple[Any, Any]], analysis: str) -> list[Fold]:
+        """Give folds of whole stimuli, or those that are given, which may not share one."""
+        if isinstance(cv, int | np.integer):
+            label = split.group_labels(self.group, int(cv), "stimulus")
+            return split.pairs(label, [slice(i, i + 1) for i in range(len(label))])
+        folds = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        for number, (train, test) in enumerate(folds):
+            shared = np.intersect1d(self.group[train], self.group[test]).size
+            if shared or not train.size or not test.size:
+                raise AnalysisError(
+                    f"{analysis}: fold {number} leaks: {shared} stimuli are in both train ({train.size} trials) and "
+                    f"test ({test.size})"
+                )
+        if not folds:
+            raise AnalysisError(f"{analysis}: cv holds no folds")
+        return folds
+
+    def validation(self, train: np.ndarray, share: float, rng: np.random.Generator, analysis: str) -> np.ndarray:
+        """Draw whole stimuli of a training fold; give the positions within it of their trials."""
+        stimuli = np.unique(self.group[train])
+        count = round(share * len(stimuli))
+        if not 0 < count < len(stimuli):
+            raise AnalysisError(f"{analysis}: {share!r} of {len(stimuli)} training stimuli leaves none on one side")
+        chosen = rng.choice(stimuli, count, replace=False)
+        return np.flatnonzero(np.isin(self.group[train], chosen))
+
+
+def trials_of(features: xr.DataArray, responses: xr.DataArray, analysis: str) -> Trials:
+    """Match maps with the trials that saw them: by `stimulus` where both name it, else by `trial`."""
+    for recording in (features, responses):
+        check(recording)
+    require_complete(features, analysis)
+    if responses.dims != ("trial", "unit") or features.dims[0] != "trial":
+        raise AnalysisError(
+            f"{analysis}: responses (trial, unit) and features (trial, ..., unit) are needed; found {responses.dims} "
+            f"and {features.dims}"
+        )
+    named = ["stimulus" in one.coords and one["stimulus"].dims == ("trial",) for one in (features, responses)]
+    if not all(named):
+        if any(named):
+            raise AlignmentError(
+                f"{analysis}: only one of features and responses names its 'stimulus'; both or none must"
+            )
+        one, other = (rec["trial"].values if "trial" in rec.coords else None for rec in (features, responses))
+        same = features.sizes["trial"] == responses.sizes["trial"] and np.array_equal(one, other)
+        if not same:
+            raise AlignmentError(
+                f"{analysis}: features hold {features.sizes['trial']} trials and responses {responses.sizes['trial']}, "
+                "or under other labels; give both a 'stimulus', or the same trials"
+            )
+        every = np.arange(responses.sizes["trial"])
+        return Trials(responses, every, features, every)
+    shown = [str(label) for label in features["stimulus"].values]
+    place = {label: row for row, label in enumerate(shown)}
+    if len(place) != len(shown):
+        double = next(label for label in place if shown.count(label) > 1)
+        raise AlignmentError(f"{analysis}: features hold stimulus {double!r} more than once; keep one map of each")
+    wanted = [str(label) for label in responses["stimulus"].values]
+    missing = sorted(set(wanted) - set(place))
+    if missing:
+        raise AlignmentError(
+            f"{analysis}: features lack {len(missing)} of {len(set(wanted))} stimuli of the responses, such as "
+            f"{missing[0]!r}"
+        )
+    rows = np.array([place[label] for label in wanted])
+    group = np.unique(wanted, return_inverse=True)[1]  # whatever the order of the maps
+    return Trials(responses, rows, features, group)
+
+
+def grid_of(maps: xr.DataArray, analysis: str) -> np.ndarray:
+    """Give (stimulus, channel, row, col) of a feature map, or of tokens whose `row` and `col` fill a grid."""
+    if maps.dims == ("trial", "row", "col", "unit"):
+        return np.asarray(maps.transpose("trial", "unit", "row", "col").values, dtype=np.float32)
+    if maps.dims == ("trial", "token", "unit") and {"row", "col"} <= set(maps.coords):
+        rows, cols = (np.unique(maps[name].values, return_inverse=True) for name in ("row", "col"))
+        number = rows[1] * len(cols[0]) + cols[1]
+        if len(np.unique(number)) != maps.sizes["token"] or maps.sizes["token"] != len(rows[0]) * len(cols[0]):
+            raise AnalysisError(
+                f"{analysis}: {maps.sizes['token']} tokens do not fill the grid of {len(rows[0])} rows and "
+                f"{len(cols[0])} columns"
+            )
+        ordered = np.asarray(maps.values, dtype=np.float32)[:, np.argsort(number)]
+        return ordered.transpose(0, 2, 1).reshape(len(ordered), -1, len(rows[0]), len(cols[0]))
+    raise AnalysisError(
+        f"{analysis}: features (trial, row, col, unit), or (trial, token, unit) with row and col, are needed; found "
+        f"{maps.dims}"
+    )
+
+
+def scored(trials: Trials, folds: Sequence[Fold], predictions: Sequence[np.ndarray]) -> dict[str, xr.DataArray]:
+    """Give held-out predictions, r2 and correlation by fold, and what the noise ceiling makes of them."""
+    observed = np.asarray(trials.responses.values, dtype=np.float64)
+    total, times = np.zeros_like(observed), np.zeros((len(observed), 1))
+    r2, correlation = (np.full((len(folds), observed.shape[1]), np.nan) for _ in range(2))
+    for number, ((_, test), predicted) in enumerate(zip(folds, predictions, strict=True)):
+        total[test] += predicted
+        times[test] += 1
+        for unit in range(observed.shape[1]):
+            seen = ~np.isnan(observed[test, unit])
+            if seen.sum() > 1:
+                pair = observed[test][seen, unit : unit + 1], predicted[seen, unit : unit + 1].astype(np.float64)
+                r2[number, unit], correlation[number, unit] = score.r2(*pair)[0], score.correlation(*pair)[0]
+    units = {name: c for name, c in trials.responses.coords.items() if c.dims == ("unit",)}
+    sample = {name: c for name, c in trials.responses.coords.items() if c.dims == ("trial",)}
+    by_fold = {"fold": np.arange(len(folds)), **units}
+    mean = np.where(times > 0, total / np.maximum(times, 1), np.nan)
+    out = {
+        "score": xr.DataArray(r2, dims=("fold", "unit"), coords=by_fold, attrs={"units": "1"}),
+        "correlation": xr.DataArray(correlation, dims=("fold", "unit"), coords=by_fold, attrs={"units": "1"}),
+        "prediction": xr.DataArray(
+            mean, dims=("trial", "unit"), coords={**sample, **units}, attrs={"units": trials.responses.attrs["units"]}
+        ),
+    }
+    if "noise_ceiling" in units:
+        ceiling = np.asarray(units["noise_ceiling"].values, dtype=np.float64)
+        mean_r = np.nanmean(correlation, axis=0)
+        usable = np.where(ceiling > 0, ceiling, np.nan)
+        explained = np.where(mean_r > 0, np.minimum(mean_r**2 / usable, 1.0), np.where(np.isnan(usable), np.nan, 0.0))
+        out["score_of_ceiling"] = xr.DataArray(explained, dims="unit", coords=units, attrs={"units": "1"})
+    return out
