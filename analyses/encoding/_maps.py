@@ -39,7 +39,8 @@ class Trials:
 
     def seen(self, values: np.ndarray) -> np.ndarray:
         """Give what each trial saw."""
-        return values[self.place]
+        seen: np.ndarray = values[self.place]
+        return seen
 
     def folds(self, cv: int | Iterable[tuple[Any, Any]], analysis: str) -> list[Fold]:
         """Give folds of whole stimuli, or those that are given, which may not share one."""
@@ -84,9 +85,8 @@ def trials_of(features: xr.DataArray, responses: xr.DataArray, analysis: str) ->
             raise AlignmentError(
                 f"{analysis}: only one of features and responses names its 'stimulus'; both or none must"
             )
-        one, other = (rec["trial"].values if "trial" in rec.coords else None for rec in (features, responses))
-        same = features.sizes["trial"] == responses.sizes["trial"] and np.array_equal(one, other)
-        if not same:
+        one, other = (rec["trial"].values.tolist() if "trial" in rec.coords else None for rec in (features, responses))
+        if features.sizes["trial"] != responses.sizes["trial"] or one != other:
             raise AlignmentError(
                 f"{analysis}: features hold {features.sizes['trial']} trials and responses {responses.sizes['trial']}, "
                 "or under other labels; give both a 'stimulus', or the same trials"

@@ -180,10 +180,11 @@ def layer_ensemble(results: Mapping[str, xr.Dataset], *, sharpness: float = 40.0
         )
     except ValueError as error:
         raise AnalysisError(f"encoding.layer_ensemble: results of different trials or units: {error}") from error
-    raw = np.exp(sharpness * (r.fillna(-1.0) - r.fillna(-1.0).max("layer")))
-    weight = raw / raw.sum("layer")
+    r = r.fillna(-1.0)
+    raw = xr.apply_ufunc(np.exp, sharpness * (r - r.max(dim="layer")))
+    weight = raw / raw.sum(dim="layer")
     return result(
-        {"prediction": (weight * predicted).sum("layer"), "weight": weight},
+        {"prediction": (weight * predicted).sum(dim="layer"), "weight": weight},
         analysis="encoding.layer_ensemble",
         recording=list(results.values()),
         parameters={"sharpness": sharpness},

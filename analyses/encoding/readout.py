@@ -188,9 +188,7 @@ def _made(
             raise AnalysisError(f"{_ANALYSIS}: options of {kind!r}: {error}") from error
 
 
-def _parts(
-    model: nn.Module, maps: np.ndarray, condition: np.ndarray | None, core: nn.Module | None
-) -> dict[str, np.ndarray]:
+def _parts(model: Any, maps: np.ndarray, condition: np.ndarray | None, core: nn.Module | None) -> dict[str, np.ndarray]:
     """Give what a fitted readout has to show of itself."""
     import torch
 
@@ -205,8 +203,8 @@ def _parts(
             found["feature_weight"] = model.features
         if hasattr(model, "centre"):
             size = torch.tensor([given.shape[3], given.shape[2]], device=device)
-            found["rf_centre"] = (((model.centre.clamp(-1, 1) + 1) * size - 1) / 2).flip(-1)  # type: ignore[operator]
-            root = torch.as_tensor(model.root).tril() if hasattr(model, "mask") else torch.as_tensor(model.root)
+            found["rf_centre"] = (((model.centre.clamp(-1, 1) + 1) * size - 1) / 2).flip(-1)
+            root = model.root.tril() if hasattr(model, "mask") else model.root
             found["rf_sigma"] = (torch.linalg.det(root).abs() * size.prod() / 4).sqrt()
         if hasattr(model, "attention"):
             found["attention"] = model.attention(given)

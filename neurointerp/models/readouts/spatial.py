@@ -72,7 +72,8 @@ class FactorizedReadout(nn.Module):
     def mask(self) -> Tensor:
         """Give (unit, row, col), non-negative, of norm 1."""
         positive = self.spatial.abs()
-        return positive / (positive.flatten(1).norm(dim=1)[:, None, None] + 1e-6)
+        mask: Tensor = positive / (positive.flatten(1).norm(dim=1)[:, None, None] + 1e-6)
+        return mask
 
     def penalty(self) -> Tensor:
         """Give sum_o |s_o|_1 |f_o|_1."""
@@ -127,7 +128,8 @@ class GaussianReadout(nn.Module):
         root = root + torch.diag_embed(1e-3 * torch.sign(root.diagonal(dim1=1, dim2=2) + 1e-12))
         away = self.get_buffer("places") - self.centre.clamp(-1, 1)[:, None]
         scaled = torch.linalg.solve_triangular(root, away.transpose(1, 2), upper=False)
-        return torch.softmax(-0.5 * (scaled**2).sum(1), dim=1).unflatten(1, self.size)
+        mask: Tensor = torch.softmax(-0.5 * (scaled**2).sum(1), dim=1)
+        return mask.reshape(-1, *self.size)
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
         """Give (sample, unit)."""
@@ -206,7 +208,8 @@ class AttentionReadout(nn.Module):
         """Give (sample, row, col), of sum 1."""
         blur = self.get_buffer("blur")
         score = nn.functional.conv2d(self.score(maps), blur, padding=2)
-        return torch.softmax(score.flatten(1), dim=1).unflatten(1, maps.shape[2:])
+        weights: Tensor = torch.softmax(score.flatten(1), dim=1)
+        return weights.reshape(len(maps), *maps.shape[2:])
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
         """Give (sample, unit)."""

@@ -166,7 +166,7 @@ def _descended(
 
     for epoch in range(how.epochs):
         both.train()
-        for rows in train[torch.randperm(len(train)).to(train.device)].split(how.batch):
+        for rows in torch.split(train[torch.randperm(len(train)).to(train.device)], how.batch):
             loss = _loss(answer(rows), y[rows], how.concordance)
             if how.sparsity and hasattr(readout, "penalty"):
                 loss = loss + how.sparsity * readout.penalty()  # type: ignore[operator]
@@ -176,7 +176,7 @@ def _descended(
             optimiser.step()
         both.eval()
         with torch.no_grad():
-            found = _correlation(torch.cat([answer(rows) for rows in held.split(256)]), y[held])
+            found = _correlation(torch.cat([answer(rows) for rows in torch.split(held, 256)]), y[held])
         history.validation.append(found)
         if found > max([-2.0, *history.validation[:-1]]):
             best, history.kept, since = copy.deepcopy(both.state_dict()), epoch, 0

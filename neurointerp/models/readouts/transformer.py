@@ -83,11 +83,12 @@ class SpatialTransformerReadout(FactorizedReadout):
             maps = _sampled(maps, theta[:, self.units :])
         mask = _sampled(self.mask().expand(len(maps), -1, -1, -1), theta[:, : self.units])
         pooled = torch.einsum("nop,ncp->noc", mask.flatten(2), maps.flatten(2))
-        return (pooled * self.features).sum(-1) + self.bias
+        out: Tensor = (pooled * self.features).sum(-1) + self.bias
+        return out
 
     def _warps(self, condition: Tensor) -> Tensor:
-        raw = self.head(self.trunk(condition)).unflatten(1, (self.warps, 7))
-        theta, angle = raw[..., :6].unflatten(-1, (2, 3)), raw[..., 6]
+        raw: Tensor = self.head(self.trunk(condition)).reshape(len(condition), self.warps, 7)
+        theta, angle = raw[..., :6].reshape(len(raw), self.warps, 2, 3), raw[..., 6]
         keep = torch.zeros(2, 3, device=raw.device)
         keep[:, 2] = "translation" in self.modes
         keep[0, 0] = keep[1, 1] = "scale" in self.modes
@@ -104,4 +105,5 @@ def _sampled(images: Tensor, theta: Tensor) -> Tensor:
     """Sample each (row, col) of images (sample, k, row, col) on its own affine grid (sample, k, 2, 3)."""
     flat = images.reshape(-1, 1, *images.shape[2:])
     grid = nn.functional.affine_grid(theta.reshape(-1, 2, 3), list(flat.shape), align_corners=False)
-    return nn.functional.grid_sample(flat, grid, align_corners=False).reshape(images.shape)
+    out: Tensor = nn.functional.grid_sample(flat, grid, align_corners=False).reshape(images.shape)
+    return out
