@@ -6,7 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparison": ["figure_strips"],
+        "geometry": ["dissimilarities", "embedding", "similarity_matrix"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
+        "readouts": ["attention_overlay", "receptive_fields"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
     },
