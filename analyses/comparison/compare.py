@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-import zlib
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp import store, surrogate
-from neurointerp.analyses.comparison._figures import FIGURES, figures
+from neurointerp import store
+from neurointerp.analyses.comparison._analysed import analysed
+from neurointerp.analyses.comparison._figures import FIGURES
+from neurointerp.analyses.comparison._groups import group_tests
 from neurointerp.analyses.comparison._matched import matched
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
 
 log = logging.getLogger("neurointerp")
-NO_SPREAD = "no z-score: all draws of the null are the same"
 
 
 def compare(
@@ -27,6 +29,8 @@ def compare(
     units: int | None = None,
     samples: int | None = None,
     nulls: int = 20,
+    groups: Mapping[str, str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> xr.DataTree:
     """Compare recordings of any modality on the same figures, each beside its circular-shift null.
@@ -44,6 +48,12 @@ def compare(
         The matched numbers; by default the smallest there is, at most 64 units and 1,000 samples.
     nulls
         Surrogates per recording, at least 2.
+    groups
+        Name of each recording -> its group, two recordings or more in each: every figure is tested between groups.
+    cache
+        Folder where what was computed of each recording is kept and found again: by its matched values and labels, its
+        name, `nulls`, `seed` and the version. State `units` and `samples` with it: where they are left to the smallest
+        recording, adding one may change all others.
     seed
         Seeds the draws, the solvers and the surrogates.
 
@@ -54,13 +64,15 @@ def compare(
         `z_score` (recording, metric), `null_draws(recording, metric, draw)`, `status` ("ok", or why a figure or its
         z-score is missing). Coordinates `modality`, `system`, `kind` (real, simulated, not stated) and `clock` on
         recording; `family`, `unit_of_metric`, `definition` on metric. The attr `provenance` tells where each
-        came from. `/matched/<recording>` holds what was analysed (variable `matched`), and
+        came from. With `groups`: `group (recording)`, `group_mean (group_name, metric)` and on metric `group_statistic`
+        (the difference of the two means, or the F ratio of more groups), `group_p` by permutation of the groups and
+        `group_q` over all figures. `/matched/<recording>` holds what was analysed (variable `matched`), and
         `/<family>/<recording>/<method>` each result.
 
     Raises
     ------
     AnalysisError
-        When a recording has missing values, too few units or samples, or names repeat.
+        When a recording has missing values, too few units or samples, or names repeat; or groups do not fit.
 
     Examples
     --------
@@ -83,16 +95,15 @@ def compare(
     nodes: dict[str, xr.Dataset] = {}
     for row, (name, rec) in enumerate(cut.items()):
         log.info("comparing %s (%d of %d)", name, row + 1, len(cut))
-        values, failures, results = figures(rec, seed)
-        data[row] = _in_order(values)
-        status[row] = [failures.get(figure.name, "ok") for figure in FIGURES]
+        one = analysed(name, rec, nulls=nulls, seed=seed, cache=None if cache is None else Path(cache))
+        data[row], draws[row], status[row] = (one[key].values for key in ("data", "draws", "status"))
         nodes[f"/matched/{name}"] = rec.to_dataset(name="matched")
-        nodes |= {_result_node(key, name): result for key, result in results.items()}
-        for draw in range(nulls):
-            shifted = surrogate.circular_shift(rec, seed=_null_seed(name, seed, draw))
-            draws[row, :, draw] = _in_order(figures(shifted, seed)[0])
-    status[np.isfinite(data) & (draws.max(axis=-1) == draws.min(axis=-1)) & (data != draws[..., 0])] = NO_SPREAD
+        nodes |= {
+            _result_node(part.path, name): part.to_dataset(inherit=False) for part in one.leaves if part.path != "/"
+        }
     nodes["/"] = _summary(named, data, draws, status)
+    if groups is not None:
+        nodes["/"] = group_tests(nodes["/"], groups, seed)
     nodes["/"].attrs = _attrs(named, cut, nulls, seed)
     return xr.DataTree.from_dict(nodes)
 
@@ -110,17 +121,9 @@ def _named(recordings: Mapping[str, xr.DataArray] | Sequence[xr.DataArray]) -> d
     return dict(recordings)
 
 
-def _result_node(key: str, name: str) -> str:
-    family, method = key.split("/")
+def _result_node(path: str, name: str) -> str:
+    family, method = path.strip("/").split("/")
     return f"/{family}/{name}/{method}"
-
-
-def _in_order(values: Mapping[str, float]) -> list[float]:
-    return [values.get(figure.name, np.nan) for figure in FIGURES]
-
-
-def _null_seed(name: str, seed: int, draw: int) -> int:
-    return int(np.random.default_rng([seed, zlib.crc32(name.encode()), draw]).integers(2**31))
 
 
 def z_score(data: np.ndarray, draws: np.ndarray) -> np.ndarray:

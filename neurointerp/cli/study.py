@@ -50,7 +50,7 @@ def analyze(
 
 def compare(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Datasets or paths; the embedded five by default.")
+        list[str] | None, typer.Argument(help="Datasets or paths, or one study.yaml; the embedded five by default.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for report.html, summary.csv and results.zarr.")] = Path("compare"),
     mirror: Mirror = None,
@@ -61,19 +61,32 @@ def compare(
     max_units: Annotated[int | None, typer.Option(help="Match to at most this many units.")] = None,
     max_samples: Annotated[int | None, typer.Option(help="Match to at most this many samples.")] = None,
     nulls: Annotated[int, typer.Option(help="Circular-shift surrogates per recording.")] = 20,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what was computed (of a study: the cache)."),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Set recordings side by side on the same figures, with their nulls, and write one report."""
-    from neurointerp import manifest, report, store
+    from neurointerp import fetch, manifest, report, store
     from neurointerp.analyses import comparison
+    from neurointerp.cli._study_file import is_study, read_study, recordings_of
 
     report.require_libraries()  # before the work, not after it
     stage = staging_folder(out)
     try:
-        ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
-        recs = several(ids, mirror, modality or [], units, rate, bin_width)
-        tree = comparison.compare(recs, units=max_units, samples=max_samples, nulls=nulls, seed=seed)
+        if sources and is_study(sources):
+            study = read_study(sources[0])
+            recs = recordings_of(study, Path(sources[0]).parent, mirror)
+            tree = comparison.compare(
+                recs, units=study.units, samples=study.samples, nulls=study.nulls, groups=study.groups(),
+                cache=cache or fetch.cache_folder() / "comparisons", seed=study.seed,
+            )  # fmt: skip
+        else:
+            ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
+            recs = several(ids, mirror, modality or [], units, rate, bin_width)
+            tree = comparison.compare(recs, units=max_units, samples=max_samples, nulls=nulls, cache=cache, seed=seed)
         rows = report.table(tree)
         rows.to_csv(stage / "summary.csv", index=False, lineterminator="\n", float_format="%.6g")
         report.write(tree, stage / "report.html", command=shlex.join(["neurointerp", *sys.argv[1:]]))

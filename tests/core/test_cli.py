@@ -165,6 +165,36 @@ def test_compare_writes_three_files_and_a_second_run_the_same_table(tmp_path):
     run(*arguments, "--out", tmp_path / "a")  # over an earlier run
 
 
+def test_a_study_file_is_run_again_for_what_is_new_alone(tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).standard_normal((300, 10)))
+    study = """
+recordings:
+  scalp: {source: demo-eeg, group: outside}
+  sparks: {source: demo-spikes, group: inside}
+  own: {source: own.npy, modality: ieeg, units: uV, rate: 200, group: inside}
+  image: {source: demo-fmri, group: outside}
+units: 8
+samples: 100
+nulls: 2
+"""
+    (tmp_path / "study.yaml").write_text(study)
+    arguments = ("compare", tmp_path / "study.yaml", "--cache", tmp_path / "kept", "--json")
+    rows = json.loads(run(*arguments, "--out", tmp_path / "a")[0])
+    assert {row["recording"] for row in rows} == {"scalp", "sparks", "own", "image"}
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert len(kept) == 4
+    run(*arguments, "--out", tmp_path / "b")
+    assert (tmp_path / "a" / "summary.csv").read_bytes() == (tmp_path / "b" / "summary.csv").read_bytes()
+    assert sorted((tmp_path / "kept").iterdir()) == kept
+    tree = ni.open(tmp_path / "b" / "results.zarr")
+    assert tree["group"].values.tolist() == ["outside", "inside", "inside", "outside"]
+    (tmp_path / "study.yaml").write_text(study.replace("nulls: 2", "nulls: 1\ncolour: red"))
+    assert "nulls: Input should be greater" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
+    (tmp_path / "study.yaml").write_text(study.replace(", group: inside", "", 1))
+    assert "'sparks' has no group" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_users_own_files_of_four_kinds(mirror, tmp_path):
     edf = mirror / "eeg/physionet_eegmmidb/S001R03.edf"
     nifti = mirror / "fmri/pymvpa_bold/bold.nii.gz"

@@ -7,7 +7,20 @@ from scipy.stats import ortho_group
 
 import neurointerp as ni
 from neurointerp.analyses import geometry
-from tests.analyses.geometry.conftest import responses
+
+
+def responses(values, stimulus=None, **coords):
+    """Give a (trial, unit) recording whose trials name their stimulus."""
+    labels = [f"s{i}" for i in range(len(values))] if stimulus is None else list(stimulus)
+    on_trial = {name: ("trial", np.asarray(one)) for name, one in coords.items()}
+    return ni.recording(
+        np.asarray(values),
+        modality="fmri",
+        units="1",
+        dims=("trial", "unit"),
+        coords={"stimulus": ("trial", labels), **on_trial},
+    )
+
 
 SIMILARITIES = {
     "cka": lambda recs: geometry.cka(recs, permutations=0),

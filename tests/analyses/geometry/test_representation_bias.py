@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+import neurointerp as ni
 from neurointerp.analyses import factorization, geometry
-from tests.analyses.geometry.test_feature_variance import representation
 
 pytestmark = pytest.mark.slow
 SEEDS = range(5)
 BITS, SAMPLES, BATCH = 32, 16384, 256
+
+
+def representation(values, **levels):
+    return ni.recording(
+        values, modality="activations", units="1", dims=("trial", "unit"),
+        coords={"stimulus": ("trial", np.arange(len(values))), **{n: ("trial", v) for n, v in levels.items()}},
+    )  # fmt: skip
 
 
 def bits(seed, samples=SAMPLES):

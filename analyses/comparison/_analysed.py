@@ -1,0 +1,72 @@
+"""One matched recording put through the families and its nulls, or taken from where that was kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from neurointerp import store, surrogate
+from neurointerp.analyses.comparison._figures import FIGURES, figures
+from neurointerp.errors import StoreError
+from neurointerp.recordings import version
+
+log = logging.getLogger("neurointerp")
+NO_SPREAD = "no z-score: all draws of the null are the same"
+
+
+def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: Path | None) -> xr.DataTree:
+    """Give figures, null draws and results of one recording.
+
+    Returns
+    -------
+    xarray.DataTree
+        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result.
+    """
+    if cache is None:
+        return _computed(name, matched, nulls, seed)
+    path = cache / f"{_key(name, matched, nulls, seed)}.zarr"
+    if path.exists():
+        try:
+            kept = store.open(path, verify=True)
+            log.info("%s: taken from %s", name, path)
+            return kept
+        except StoreError as error:
+            log.warning("%s: what was kept cannot be used and is made again: %s", name, error)
+    cache.mkdir(parents=True, exist_ok=True)
+    made = _computed(name, matched, nulls, seed)
+    store.save(made, path, overwrite=True)
+    return made
+
+
+def _key(name: str, matched: xr.DataArray, nulls: int, seed: int) -> str:
+    """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
+    about = [name, store.digest(matched), nulls, seed, version(), [[f.name, f.definition] for f in FIGURES]]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _computed(name: str, matched: xr.DataArray, nulls: int, seed: int) -> xr.DataTree:
+    values, failures, results = figures(matched, seed)
+    data = np.array(_in_order(values))
+    draws = np.full((len(FIGURES), nulls), np.nan)
+    status = np.array([failures.get(figure.name, "ok") for figure in FIGURES], dtype=object)
+    for draw in range(nulls):
+        shifted = surrogate.circular_shift(matched, seed=_null_seed(name, seed, draw))
+        draws[:, draw] = _in_order(figures(shifted, seed)[0])
+    status[np.isfinite(data) & (draws.max(axis=-1) == draws.min(axis=-1)) & (data != draws[..., 0])] = NO_SPREAD
+    root = xr.Dataset({"data": ("metric", data), "draws": (("metric", "draw"), draws), "status": ("metric", status)})
+    return xr.DataTree.from_dict({"/": root, **{f"/{key}": one for key, one in results.items()}})
+
+
+def _in_order(values: Mapping[str, float]) -> list[float]:
+    return [values.get(figure.name, np.nan) for figure in FIGURES]
+
+
+def _null_seed(name: str, seed: int, draw: int) -> int:
+    return int(np.random.default_rng([seed, zlib.crc32(name.encode()), draw]).integers(2**31))

@@ -1,0 +1,87 @@
+"""A study in a YAML file: which recordings, how they are matched, and which groups they form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neurointerp.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Member(BaseModel):
+    """One recording of a study: a dataset or a path, what a raw file does not state, and its group."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: str
+    group: str | None = None
+    modality: str | None = None
+    units: str | None = None
+    rate: float | None = None
+    bin_width: float | None = None
+
+
+class Study(BaseModel):
+    """What a study file holds."""
+
+    model_config = ConfigDict(extra="forbid")
+    recordings: dict[str, Member | str] = Field(min_length=1)
+    units: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    nulls: int = Field(default=20, ge=2)
+    seed: int = 0
+
+    def members(self) -> dict[str, Member]:
+        """Give every recording in its long form."""
+        return {name: Member(source=one) if isinstance(one, str) else one for name, one in self.recordings.items()}
+
+    def groups(self) -> dict[str, str] | None:
+        """Give the group of each recording, or None where none has one."""
+        found = {name: one.group for name, one in self.members().items()}
+        given = {name: group for name, group in found.items() if group is not None}
+        if given and len(given) < len(found):
+            alone = next(name for name, group in found.items() if group is None)
+            raise AnalysisError(f"study: {alone!r} has no group, and others have; give one to all or to none")
+        return given or None
+
+
+def is_study(sources: list[str] | None) -> bool:
+    """Tell whether the arguments of `compare` are one study file."""
+    return bool(sources) and len(sources or []) == 1 and Path((sources or [""])[0]).suffix in (".yaml", ".yml")
+
+
+def read_study(path: str) -> Study:
+    """Read and check a study file; every mistake in it is named at once."""
+    import yaml
+
+    try:
+        held = yaml.safe_load(Path(path).read_text("utf-8"))
+        return Study.model_validate(held)
+    except OSError as error:
+        raise AnalysisError(f"study {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise AnalysisError(f"study {path} is not YAML: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise AnalysisError(f"study {path}: {wrong}") from error
+
+
+def recordings_of(study: Study, folder: Path, mirror: str | None) -> dict[str, xr.DataArray]:
+    """Load the recordings of a study; paths are relative to its file."""
+    from neurointerp import manifest
+    from neurointerp.cli._sources import source_of
+
+    known = manifest.datasets()
+    out = {}
+    for name, one in study.members().items():
+        local = one.source.partition(":")[0] not in known and not Path(one.source).is_absolute()
+        source = str(folder / one.source) if local else one.source
+        rec = source_of(
+            source, mirror=mirror, modality=one.modality, units=one.units, rate=one.rate, bin_width=one.bin_width
+        )
+        out[name] = rec.rename(name)
+    return out
