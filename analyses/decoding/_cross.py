@@ -61,9 +61,7 @@ def cross_validate(
             rule = fit(x, y, count, method, best)
             tried = held.reshape(-1, held.shape[2]) if everywhere else held[moment]
             decided = decide(rule, tried).reshape(len(labels), *shape[1:], test.size, count)
-            predicted = decided.argmax(axis=-1)
-            for draw, label in enumerate(labels):
-                accuracy[draw, fold, moment] = balanced_accuracy(label[test], predicted[draw], count)
+            accuracy[:, fold, moment] = balanced_accuracy(labels[:, test], decided.argmax(axis=-1), count)
             area[fold, moment] = auc(labels[0, test], decided[0], count)
             found[moment], penalty[fold, moment] = decided[0], best[0]
         decisions.append(found)

@@ -78,9 +78,7 @@ def choose(x: Floats, labels: Indices, count: int, folds: Sequence[Fold], method
             rule = fit(x[train], labels[:, train], count, method, np.full(len(labels), penalty))
             predicted[index, :, start : start + test.size] = decide(rule, x[test]).argmax(axis=2)
         start += test.size
-    score = np.stack(
-        [balanced_accuracy(label[tested], predicted[:, draw], count) for draw, label in enumerate(labels)], axis=1
-    )
+    score = np.stack([balanced_accuracy(labels[:, tested], one, count) for one in predicted])
     return order[score.argmax(axis=0)]
 
 

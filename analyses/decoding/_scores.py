@@ -12,20 +12,26 @@ Indices = NDArray[np.int64]
 
 
 def balanced_accuracy(label: Indices, predicted: NDArray[Any], count: int) -> Floats:
-    """Give the mean over classes of the share of their samples that are predicted so.
+    """Give (draw, ...) the mean over classes of the share of their samples that are predicted so.
 
     Parameters
     ----------
     label
-        (sample,), class numbers.
+        (draw, sample), class numbers.
     predicted
-        (..., sample).
+        (draw, ..., sample).
     count
         Number of classes; those without a sample take no part.
     """
-    hit = predicted == label
-    shares = [hit[..., label == one].mean(axis=-1) for one in range(count) if (label == one).any()]
-    mean: Floats = np.mean(shares, axis=0)
+    true = label.reshape(len(label), *[1] * (predicted.ndim - 2), -1)
+    hit = predicted == true
+    total, classes = np.zeros(predicted.shape[:-1]), np.zeros((len(label), *[1] * (predicted.ndim - 2)))
+    for one in range(count):
+        mine = true == one
+        size = mine.sum(axis=-1)
+        total += (hit & mine).sum(axis=-1) / np.maximum(size, 1)
+        classes += size > 0
+    mean: Floats = total / classes
     return mean
 
 
