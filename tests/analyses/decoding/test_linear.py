@@ -47,11 +47,11 @@ def test_scores_weights_and_decisions_are_those_of_scikit_learn(method, classes,
     assert list(found["class"].values) == (list(classes) if len(classes) > 2 else ["b"])
 
 
-@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0, None])
 def test_fixed_shrinkage_and_more_units_than_samples_are_those_of_scikit_learn(shrinkage, patterns):
     rec = patterns(count=24, units=40, classes=("a", "b", "c"))
     x, y = StandardScaler().fit_transform(rec.values), rec["condition"].values.astype(str)
-    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x, y)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto" if shrinkage is None else shrinkage).fit(x, y)
     found = linear(rec, "condition", penalty=shrinkage, cv=3)
     np.testing.assert_allclose(found["weights"] * rec.values.std(0), theirs.coef_, rtol=1e-6, atol=1e-8)
 
