@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparison": ["figure_strips"],
+        "decoding": ["evidence_map", "score_course", "time_generalisation_matrix"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
