@@ -71,8 +71,7 @@ def _solved(rows: Floats, diagonal: Floats, means: Floats) -> Floats:
     try:
         half = np.diag(np.linalg.cholesky(covariance))
         if half.min() > 1e-7 * half.max():
-            return np.linalg.solve(covariance, means.T).T
+            return np.asarray(np.linalg.solve(covariance, means.T).T, dtype=np.float64)
     except np.linalg.LinAlgError:
         pass
-    found: Floats = np.linalg.lstsq(covariance, means.T, rcond=None)[0].T
-    return found
+    return np.asarray(np.linalg.lstsq(covariance, means.T, rcond=None)[0].T, dtype=np.float64)

@@ -79,7 +79,8 @@ def choose(x: Floats, labels: Indices, count: int, folds: Sequence[Fold], method
             predicted[index, :, start : start + test.size] = decide(rule, x[test]).argmax(axis=2)
         start += test.size
     score = np.stack([balanced_accuracy(labels[:, tested], one, count) for one in predicted])
-    return order[score.argmax(axis=0)]
+    best: Floats = order[score.argmax(axis=0)]
+    return best
 
 
 def standard(x: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -90,7 +91,7 @@ def retrieval(
     rank = place[rows, answers]  # (draw, query)
     top = np.stack([(worst[rows, answers] <= one).mean(axis=1) for one in wanted], axis=1)
     bound = np.array(["low", "high"], dtype=object)
-    coords = {"k": wanted, "bound": bound, "query": np.arange(rows.size), "gallery": pairing.gallery}
+    coords: dict[Any, Any] = {"k": wanted, "bound": bound, "query": np.arange(rows.size), "gallery": pairing.gallery}
     variables = {
         "rank": xr.DataArray(rank[0], dims="query"),
         "best": xr.DataArray(pairing.gallery[pairing.likeness.argmax(axis=1)], dims="query"),

@@ -218,7 +218,8 @@ def _errors(x: Floats, targets: Floats, train: Indices, test: Indices, grid: Flo
 
 def _lowest(errors: Floats, grid: Floats) -> Floats:
     order = np.argsort(-grid)
-    return grid[order][errors[order].argmin(axis=0)]
+    lowest: Floats = grid[order][errors[order].argmin(axis=0)]
+    return lowest
 
 
 def _scored(

@@ -130,11 +130,12 @@ def _clusters(accuracy: Floats, chance: float, threshold: float) -> tuple[NDArra
 
     bar = np.quantile(accuracy, 1 - threshold, axis=0)  # of all draws, the true one among them
     above = accuracy - chance
-    largest, found, mass = [], np.zeros(accuracy.shape[1:], dtype=np.int64), np.zeros(0)
+    found, mass = np.zeros(accuracy.shape[1:], dtype=np.int64), np.zeros(0)
+    largest: list[float] = []
     for draw, scored in enumerate(accuracy):
         numbered, count = label((scored > bar) & (above[draw] > 0))
-        sums = np.bincount(numbered.ravel(), weights=above[draw].ravel(), minlength=count + 1)[1:]
-        largest.append(sums.max(initial=0.0))
+        sums = np.bincount(numbered.ravel(), weights=above[draw].ravel(), minlength=count + 1)[1:].astype(np.float64)
+        largest.append(float(sums.max(initial=0.0)))
         if draw == 0:
             found, mass = numbered.astype(np.int64), sums
     p = np.array([np.mean(np.asarray(largest) >= one - 1e-12) for one in mass])

@@ -55,8 +55,8 @@ plot.score_course(each, ax)
 ax.set(xlabel="token, from the word", title="determiner or preposition?")
 
 # %%
-# The word itself is read without error. So are its neighbours, in part: after a determiner comes a noun or an adjective,
-# after a preposition mostly a determiner.
+# The word itself is read without error. So are its neighbours, in part: after a determiner comes a noun or an
+# adjective, after a preposition mostly a determiner.
 #
 # Each rule at every token
 # ------------------------

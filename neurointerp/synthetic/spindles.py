@@ -142,14 +142,14 @@ def _seen(places: Floats, direction: tuple[float, float, float]) -> Floats:
     """Give what each channel sees of a radial dipole, relative to the channel that sees most."""
     unit = np.array([direction]) / np.linalg.norm(direction)
     field = _dipole_potential(places, _DEPTH * unit, unit)[:, 0]
-    return field / np.abs(field).max()
+    return np.asarray(field / np.abs(field).max())
 
 
 def _near(places: Floats, labels: tuple[str, ...]) -> Floats:
     """Give a weight that falls off over 2 cm from the named channels."""
     known = list(_CAP)
     apart = np.stack([np.linalg.norm(places - places[known.index(label)], axis=1) for label in labels])
-    return np.exp(-0.5 * (apart.min(axis=0) / 0.02) ** 2)
+    return np.asarray(np.exp(-0.5 * (apart.min(axis=0) / 0.02) ** 2))
 
 
 def _pink(rng: np.random.Generator, times: int, rate: float) -> Floats:

@@ -129,10 +129,11 @@ def _heatmap(fixations: Indices, shape: tuple[int, ...], reach: int) -> Floats:
     lag = np.arange(1 - reach, reach)
     bump = np.exp(-(lag**2) / (2 * reach**2)) / (reach * np.sqrt(2 * np.pi))
     spread = np.zeros(shape)
-    for step, weight in zip(lag, bump, strict=True):
-        into, out = slice(max(step, 0), shape[2] + min(step, 0)), slice(max(-step, 0), shape[2] - max(step, 0))
-        if into.start < into.stop:
-            spread[..., into] += weight * counts[..., out]
+    for step, weight in zip(lag.tolist(), bump.tolist(), strict=True):
+        first, last = max(step, 0), shape[2] + min(step, 0)
+        if first < last:
+            spread[..., first:last] += weight * counts[..., first - step : last - step]
     centred = spread - spread.mean(axis=(1, 2), keepdims=True)
     size = np.sqrt((spread * spread).mean(axis=(1, 2), keepdims=True))
-    return centred / np.where(size > 0, size, 1.0)
+    found: Floats = centred / np.where(size > 0, size, 1.0)
+    return found

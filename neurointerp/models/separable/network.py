@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -88,12 +88,15 @@ class Separable(nn.Module):
 
     def filtered(self, trials: Tensor) -> Tensor:
         """Give A2 (trial, map, position) of trials (trial, unit, time)."""
-        mixed = torch.einsum("fu,nut->nft", self.spatial.weight[:, :, 0], trials) + self.spatial.bias[:, None]
+        spatial: Any = self.spatial.bias
+        temporal: Any = self.temporal.bias
+        mixed = torch.einsum("fu,nut->nft", self.spatial.weight[:, :, 0], trials) + spatial[:, None]
         size = self.config.samples
         spectrum = torch.fft.rfft(mixed, size).repeat_interleave(self.config.kernels, 1)
         kernel = torch.fft.rfft(self.temporal.weight[:, 0], size).conj()
-        whole = torch.fft.irfft(spectrum * kernel, size)
-        return whole[..., : size - self.config.kernel + 1] + self.temporal.bias[:, None]
+        whole: Tensor = torch.fft.irfft(spectrum * kernel, size)
+        valid: Tensor = whole[..., : size - self.config.kernel + 1] + temporal[:, None]
+        return valid
 
     def normalised(self, filtered: Tensor, statistics: Statistics) -> Tensor:
         """Give A4: rectified, and normalised by the statistics of these trials or by those kept from training."""
@@ -171,9 +174,10 @@ def train(
     for epoch in range(epochs):
         if epoch == epochs - 1:
             network.norm.reset_running_stats()  # those of weights that are nearly the last
-        for batch in torch.randperm(len(x), generator=order).to(device).split(batch_size):
+        for batch in torch.split(torch.randperm(len(x), generator=order).to(device), batch_size):
             optimiser.zero_grad()
-            functional.nll_loss(network(x[batch]), y[batch]).backward()
+            loss: Any = functional.nll_loss(network(x[batch]), y[batch])
+            loss.backward()
             optimiser.step()
     return network.eval()
 
