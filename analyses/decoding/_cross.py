@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.decoding._rules import Method, choose, decide, fit
+from neurointerp.analyses.decoding._rules import Method, Rule, choose, decide, fit
 from neurointerp.analyses.decoding._scores import auc, balanced_accuracy
 from neurointerp.split import Fold
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+BATCH = 20_000_000
+"""Decision values that are held at a time."""
 
 
 class Held(NamedTuple):
@@ -60,12 +62,21 @@ def cross_validate(
             best = choose(x, y, count, within, method, penalties)
             rule = fit(x, y, count, method, best)
             tried = held.reshape(-1, held.shape[2]) if everywhere else held[moment]
-            decided = decide(rule, tried).reshape(len(labels), *shape[1:], test.size, count)
-            accuracy[:, fold, moment] = balanced_accuracy(labels[:, test], decided.argmax(axis=-1), count)
-            area[fold, moment] = auc(labels[0, test], decided[0], count)
-            found[moment], penalty[fold, moment] = decided[0], best[0]
+            for part in _parts(len(labels), len(tried) * count):
+                decided = decide(Rule(rule.weights[part], rule.intercept[part]), tried)
+                decided = decided.reshape(-1, *shape[1:], test.size, count)
+                accuracy[part, fold, moment] = balanced_accuracy(labels[part, test], decided.argmax(axis=-1), count)
+                if part.start == 0:
+                    area[fold, moment] = auc(labels[0, test], decided[0], count)
+                    found[moment], penalty[fold, moment] = decided[0], best[0]
         decisions.append(found)
     return Held(decisions, accuracy, area, penalty)
+
+
+def _parts(draws: int, each: int) -> list[slice]:
+    """Cut draws into parts whose decisions, `each` numbers a draw, fit in memory."""
+    step = max(1, BATCH // max(each, 1))
+    return [slice(start, min(start + step, draws)) for start in range(0, draws, step)]
 
 
 def _positions(pair: Fold, train: Indices) -> Fold:

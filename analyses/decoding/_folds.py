@@ -62,11 +62,22 @@ def scheme(frame: xr.DataArray, target: str | None, number: Indices | None, by: 
 
 
 def outer_folds(
-    frame: xr.DataArray, way: Scheme, number: Indices | None, cv: int | Iterable[tuple[Any, Any]], gap: int
+    frame: xr.DataArray,
+    way: Scheme,
+    number: Indices | None,
+    cv: int | Iterable[tuple[Any, Any]],
+    gap: int,
+    by: str | None,
 ) -> tuple[list[Fold], str]:
-    """Give the folds that `cv` asks for, and how they were made."""
+    """Give the folds that `cv` asks for, and how they were made; `by` is what was asked for by name."""
     if not isinstance(cv, int | np.integer):
-        return split.given(frame, cv, by=way.by if way.by != "subject" else None, gap=gap), "given"
+        # folds within subjects are a choice that may be made; a trial or a stimulus on both sides is a leak
+        folds = split.given(frame, cv, by=by or (way.by if way.by != "subject" else None), gap=gap)
+        for fold, (train, test) in enumerate(folds):
+            both = 0 if way.trial is None else np.intersect1d(way.trial[train], way.trial[test]).size
+            if both:
+                raise AnalysisError(f"fold {fold} leaks: moments of {both} trials are in both train and test")
+        return folds, "given"
     if not isinstance(gap, int | np.integer) or gap < 0:
         raise AnalysisError(f"gap is {gap!r}: a whole number of samples, 0 or more, is needed")
     label = _dealt(way, number, split.moments(frame), np.arange(len(split.moments(frame))), int(cv), strict=True)

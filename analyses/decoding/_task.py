@@ -43,7 +43,7 @@ def task(
     laid = samples(recording, time, analysis)
     number, names = classes(laid.frame, target, analysis)
     way = scheme(laid.frame, target, number, by, analysis)
-    outer, kind = outer_folds(laid.frame, way, number, cv, gap)
+    outer, kind = outer_folds(laid.frame, way, number, cv, gap, by)
     require_classes(outer, number, names, analysis)
     moved = list(exchanges(laid.frame, number, way, exchange, permutations, seed, analysis))
     inner: list[list[Fold]] = [[] for _ in outer]

@@ -45,8 +45,8 @@ def linear(
     recording
         Any recording without missing values: `subject`, `trial` and `time` are its sample dims.
     target
-        Coordinate on sample dims with the class of each (`condition`, `stimulus`, ...). Every value is a class, an empty
-        string too: select the samples that take part first.
+        Coordinate on sample dims with the class of each (`condition`, `stimulus`, ...). Every value is a class, an
+        empty string too: select the samples that take part first.
     method
         `"lda"`, linear discriminant analysis with a shrunk covariance; `"logistic"`, penalised logistic regression
         (scikit-learn's); `"ridge"`, least squares on targets of -1 and 1, for which all permutations are solved at

@@ -121,7 +121,7 @@ def ridge(
     margin = max(map(abs, delays)) if gap is None else gap
     grid = _grid(alphas, x[usable], standardize)
     way = scheme(frame, target if isinstance(target, str) else None, None, by, NAME)
-    outer, kind = outer_folds(frame, way, None, cv, margin)
+    outer, kind = outer_folds(frame, way, None, cv, margin, by)
     folds = int(cv) if isinstance(cv, int | np.integer) else 5
     inner = inner_folds(frame, way, None, outer, folds, margin) if grid.size > 1 else [[] for _ in outer]
     outer, inner = _within(outer, usable), [_within(pairs, usable) for pairs in inner]

@@ -138,13 +138,13 @@ def evidence_map(result: xr.Dataset, ax: Axes, *, trial: int, recording: xr.Data
     time, units = result["time"].values, [str(unit) for unit in result["unit"].values]
     heat = np.clip(maps[trial].T, 0.0, None)  # (unit, time)
     half = (time[1] - time[0]) / 2 if time.size > 1 else 0.5
-    image = ax.imshow(heat, aspect="auto", cmap="Oranges", interpolation="nearest", vmin=0,
+    image = ax.imshow(heat, aspect="auto", cmap="Oranges", interpolation="nearest", vmin=0, alpha=0.85,
                       extent=(time[0] - half, time[-1] + half, len(units) - 0.5, -0.5))  # fmt: skip
     if recording is not None:
         traces = recording.values.reshape(-1, *sizes[-2:])[trial]
-        span = 2.5 * np.std(traces - traces.mean(axis=0), axis=None) or 1.0
+        span = 6 * np.std(traces - traces.mean(axis=0)) or 1.0
         for row, trace in enumerate(traces.T):
-            ax.plot(time, row - np.clip((trace - trace.mean()) / span, -0.9, 0.9) / 2, color="black", linewidth=0.5)
+            ax.plot(time, row - (trace - trace.mean()) / span, color="black", linewidth=0.5)
     ax.set_yticks(range(len(units)), units, fontsize=6)
     ax.set_xlabel(f"time ({result['time'].attrs.get('units', 's')})")
     label = result["prediction"].isel(statistics=0).values.ravel()[trial]

@@ -224,6 +224,33 @@ def test_subjects_and_float32_and_order_of_units(method):
     np.testing.assert_array_equal(lazy["weights"], found["weights"])
 
 
+def test_subjects_do_not_hide_a_leak_between_moments_of_a_trial():
+    rng = np.random.default_rng(0)
+    rec = ni.recording(
+        rng.standard_normal((2, 6, 4, 3)), modality="eeg", units="V", sampling_rate=10.0,
+        dims=("subject", "trial", "time", "unit"),
+        coords={"condition": ("trial", ["a", "b"] * 3), "subject": ["p", "q"]},
+    )  # fmt: skip
+    odd = np.arange(48) % 2 == 1
+    with pytest.raises(ni.AnalysisError, match="fold 0 leaks: moments of 12 trials are in both train and test"):
+        linear(rec, "condition", cv=[(np.flatnonzero(odd), np.flatnonzero(~odd))])
+    within = [(np.flatnonzero(np.arange(48) % 24 < 16), np.flatnonzero(np.arange(48) % 24 >= 16))]
+    assert linear(rec, "condition", cv=within)["fold"].attrs["split"] == "given"
+    with pytest.raises(ni.AnalysisError, match="fold 0 leaks: 2 groups of 'subject' are in both"):
+        linear(rec, "condition", cv=within, by="subject")
+
+
+def test_draws_in_parts_are_draws_at_once(trials, monkeypatch):
+    from neurointerp.analyses.decoding import _cross
+
+    rec = trials(count=20)
+    whole = linear(rec, "condition", time="each", method="ridge", permutations=7)
+    monkeypatch.setattr(_cross, "BATCH", 20)
+    parts = linear(rec, "condition", time="each", method="ridge", permutations=7)
+    for name in ("null", "decision", "auc"):
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-12)
+
+
 def test_bad_input_is_refused_before_any_work(patterns, trials):
     rec = patterns()
     for arguments, message in [
