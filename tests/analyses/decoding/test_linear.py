@@ -58,13 +58,13 @@ def test_fixed_shrinkage_and_more_units_than_samples_are_those_of_scikit_learn(s
 
 def test_the_penalty_is_chosen_inside_the_training_folds_as_a_grid_search_does(patterns):
     rec = patterns(count=100, units=30, strength=0.5, seed=2)
-    grid = [0.01, 1.0, 100.0, 10_000.0]
-    found = linear(rec, "condition", method="logistic", penalty=grid)
+    grid = [1.0, 100.0, 10_000.0]
+    found = linear(rec, "condition", method="logistic", penalty=grid, cv=3)
     x, y = rec.values, rec["condition"].values.astype(str)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=10_000))
-    for fold, (train, test) in enumerate(StratifiedKFold(5).split(x, y)):
+    for fold, (train, test) in enumerate(StratifiedKFold(3).split(x, y)):
         # of equal scores GridSearchCV takes the first
-        search = GridSearchCV(model, {"logisticregression__C": [1 / a for a in grid[::-1]]}, cv=StratifiedKFold(5),
+        search = GridSearchCV(model, {"logisticregression__C": [1 / a for a in grid[::-1]]}, cv=StratifiedKFold(3),
                               scoring="balanced_accuracy").fit(x[train], y[train])  # fmt: skip
         scored = dict(zip(grid[::-1], search.cv_results_["mean_test_score"], strict=True))
         assert scored[float(found.penalty[fold])] >= search.best_score_ - 1e-9
