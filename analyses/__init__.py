@@ -3,5 +3,6 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["comparison", "connectivity", "encoding", "factorization", "geometry", "graphs", "tensor"]
+    __name__,
+    submodules=["comparison", "connectivity", "decoding", "encoding", "factorization", "geometry", "graphs", "tensor"],
 )

@@ -34,6 +34,8 @@ def run(family, method, rec, seed=0):
         return call(rec, wiring(rec), seed=seed, **options)
     if "groups" in parameters:
         return call(people(rec), ["a", "b"] * 3, seed=seed, permutations=10)
+    if family == "decoding":
+        return decode(call, method, rec, seed, options)
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
@@ -90,6 +92,29 @@ def read_out(call, method, rec, seed):
     return found if method == "attention_encoder" else call({"layer": found}, seed=seed)
 
 
+def decode(call, method, rec, seed, options):
+    """Decode a label that alternates from trials of `rec`, in two people; or look patterns up in a gallery."""
+    trials = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
+    number = np.arange(trials.sizes["trial"])
+    person = np.array(["p", "q"], dtype=object)[number * 2 // number.size]
+    trials = trials.drop_vars("stimulus", errors="ignore").assign_coords(
+        condition=("trial", np.array(["a", "b"], dtype=object)[number % 2]), subject=("trial", person)
+    )
+    if "queries" in inspect.signature(call).parameters:
+        patterns = trials.isel(time=3, drop=True).assign_coords(stimulus=("trial", [f"s{i}" for i in number]))
+        first = {"k": [1]} if method == "retrieval" else {}
+        return call(patterns, patterns.isel(trial=number[::-1]), seed=seed, **first, **options)
+    if method == "searchlight":
+        half = np.arange(trials.sizes["unit"]) % 2
+        return call(trials.assign_coords(layer=("unit", half)), "condition", "layer", seed=seed, permutations=5)
+    if method == "separable":
+        return call(trials, "condition", seed=seed, filters=2, kernel=4, epochs=1, keep=10)
+    if method == "ridge":
+        trials = trials.assign_coords(value=("trial", np.sin(number)))
+        return call(trials, "value", seed=seed, permutations=5)
+    return call(trials, "condition", seed=seed, permutations=5)
+
+
 def wiring(rec):
     """Give a random graph of the units of `rec`."""
     labels = rec["unit"].values
@@ -119,6 +144,7 @@ def test_every_family_is_found():
         "factorization",
         "tensor",
         "connectivity",
+        "decoding",
         "encoding",
         "comparison",
         "geometry",

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=[
         "edges", "freezing", "gradients", "interventions", "parameters", "pretrained", "responders", "running", "sites",
         "stimuli", "taps", "tuning",
-        "elm", "gpt", "hatchling", "readouts", "reservoir", "spiking",
+        "elm", "gpt", "hatchling", "readouts", "reservoir", "separable", "spiking",
     ],
     submod_attrs={
         "edges": ["edge"],

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "comparison": ["figure_strips"],
         "geometry": ["dissimilarities", "embedding", "similarity_matrix"],
+        "decoding": ["evidence_map", "score_course", "time_generalisation_matrix"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "readouts": ["attention_overlay", "receptive_fields"],
         "recording": ["traces"],

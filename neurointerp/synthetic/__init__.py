@@ -13,12 +13,14 @@ from neurointerp.synthetic.fmri import bold_networks
 from neurointerp.synthetic.lfr import weighted_lfr
 from neurointerp.synthetic.motifs import dynamic_motifs
 from neurointerp.synthetic.spiking import spiking_network
+from neurointerp.synthetic.spindles import drowsiness
 from neurointerp.synthetic.tensor import tensor_trials
 
 __all__ = [
     "activation_features",
     "bold_networks",
     "calcium_ensembles",
+    "drowsiness",
     "dynamic_motifs",
     "eeg_sources",
     "linear_responses",

@@ -14,6 +14,7 @@ MODALITY = {
     "activation_features": {"activation_features": "activations"},
     "bold_networks": {"bold_networks": "fmri"},
     "calcium_ensembles": {"calcium_ensembles": "calcium"},
+    "drowsiness": {"drowsiness": "eeg"},
     "dynamic_motifs": {"dynamic_motifs": "calcium"},
     "eeg_sources": {"eeg_sources": "eeg"},
     "linear_responses": {"features": "stimulus", "responses": "fmri"},
