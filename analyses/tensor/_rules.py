@@ -1,0 +1,55 @@
+"""The two ways of updating a factor: non-negative by coordinate descent, signed by least squares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurointerp import backend
+from neurointerp.analyses.tensor._alternate import Rule, contiguous
+
+PASSES = 2
+"""Passes of coordinate descent over the columns of a factor in one update."""
+DAMPING = 1e-6
+"""How strongly least squares hold to the factor they start from, as a part of the mean diagonal of the Gram matrix."""
+TINY = 1e-30
+
+
+def descent(factor: Any, image: Any, gram: Any) -> Any:
+    """Set each column of `factor` in turn to its best non-negative value, given the MTTKRP and the Gram matrix."""
+    if isinstance(factor, np.ndarray):
+        from neurointerp.analyses.tensor._descent import descend
+
+        columns = np.array(factor.T, order="C")
+        descend(columns, contiguous(image.T), contiguous(gram), PASSES)
+        return columns.T
+    xp = backend.namespace(factor)
+    columns, images, zero = xp.asarray(factor.T, copy=True), image.T, xp.zeros_like(factor[0, 0])
+    for r in [*range(gram.shape[0])] * PASSES:
+        step = (images[r, :] - gram[r, :] @ columns) / (gram[r, r] + TINY)
+        columns[r, :] = xp.maximum(columns[r, :] + step, zero)
+    return columns.T
+
+
+def least_squares(factor: Any, image: Any, gram: Any) -> Any:
+    """Give the least-squares factor, held a little to the one before.
+
+    `||X - F K'||^2 + mu ||F - factor||^2` is lowered: its least value is never above the error of `factor`, the
+    term is gone where the fit stands still, and it keeps nearly parallel columns (swamps) from running away.
+    """
+    xp = backend.namespace(factor)
+    wide = xp.astype(gram, xp.float64)
+    mu = DAMPING * float(xp.linalg.trace(wide)) / wide.shape[0] + TINY
+    damped = wide + mu * backend.like(np.eye(wide.shape[0]), wide)
+    step = xp.linalg.solve(damped, xp.astype((image - factor @ gram).T, xp.float64))
+    return factor + xp.astype(step, factor.dtype).T
+
+
+def nonnegative(factor: Any) -> Any:
+    """Cut off what is below zero."""
+    return backend.namespace(factor).clip(factor, min=0.0)
+
+
+NONNEGATIVE = Rule(descent, nonnegative)
+SIGNED = Rule(least_squares, lambda factor: factor)
