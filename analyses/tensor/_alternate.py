@@ -9,10 +9,13 @@ from functools import reduce
 from operator import mul
 from typing import Any
 
+import numpy as np
+
 from neurointerp import backend
 
-INNER = 4
-"""Passes over the other factors for each contraction of the last: they cost little beside it."""
+INNER = 2
+"""Passes over the other factors for each contraction of the last. More cost little, but ended in worse minima of counts
+(benchmarks/tensor.py, trials)."""
 FIRST_STEP, GROWTH, CUT = 0.5, 1.05, 1.5
 """Extrapolation: the first step, what it is multiplied by after a sweep that paid, and divided by after one that did
 not."""
@@ -28,10 +31,14 @@ class Rule:
         (factor, MTTKRP, Gram matrix of the other factors) -> factor that lowers the error or leaves it.
     project
         Factor -> the nearest one that is allowed.
+    outer
+        (contracted tensor, factors but the last, Gram matrix of the last, rounds) -> those factors, updated in turn
+        `rounds` times over; None where this rule has nothing quicker than updates one by one.
     """
 
     update: Callable[[Any, Any, Any], Any]
     project: Callable[[Any], Any]
+    outer: Callable[[Any, list[Any], Any, int], list[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,10 +110,10 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[An
     *outer, last = factors
     small = xp.reshape(contiguous((flat @ last).T), (-1, *X.shape[:-1]))
     gram = last.T @ last
-    for _ in range(INNER):
-        for mode in range(len(outer)):
-            others = outer[:mode] + outer[mode + 1 :]
-            outer[mode] = rule.update(outer[mode], contract(small, outer, mode), gram * gram_of(others))
+    if rule.outer and isinstance(small, np.ndarray) and small.ndim == 3:
+        outer = rule.outer(small, outer, gram, INNER)
+    else:
+        outer = _one_by_one(small, outer, gram, rule)
     norms = [norms_of(factor) for factor in outer]
     outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
     image, gram = (reduce(khatri_rao, outer).T @ flat).T, gram_of(outer)
@@ -114,6 +121,15 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[An
     cross = float(xp.sum(image * last, dtype=xp.float64))
     energy = float(xp.sum(gram * (last.T @ last), dtype=xp.float64))
     return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
+
+
+def _one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule) -> list[Any]:
+    outer = list(outer)
+    for _ in range(INNER):
+        for mode in range(len(outer)):
+            others = outer[:mode] + outer[mode + 1 :]
+            outer[mode] = rule.update(outer[mode], contract(small, outer, mode), gram * gram_of(others))
+    return outer
 
 
 def contract(small: Any, outer: list[Any], mode: int) -> Any:

@@ -40,3 +40,55 @@ def descend(columns: np.ndarray, images: np.ndarray, gram: np.ndarray, passes: i
                 for i in range(lanes):
                     moved = columns[r, low + i] + step[i] * inverse
                     columns[r, low + i] = moved if moved > 0 else columns.dtype.type(0)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def descend_pair(
+    small: np.ndarray, left: np.ndarray, right: np.ndarray, gram: np.ndarray, passes: int, rounds: int
+) -> None:
+    """Update the two other factors of a three-way tensor in turn, `rounds` times over, in place.
+
+    Parameters
+    ----------
+    small
+        (component, size of left, size of right), contiguous: the tensor contracted with the third factor.
+    left, right
+        (component, size), contiguous: the factors, transposed.
+    gram
+        (component, component): Gram matrix of the third factor.
+    passes, rounds
+        Times that columns are visited in one update, and that both factors are updated.
+    """
+    rank, rows, columns = small.shape
+    images, turned = np.empty((rank, rows), small.dtype), np.empty((rank, columns), small.dtype)
+    for _ in range(rounds):
+        for r in range(rank):
+            for i in range(rows):
+                total = small.dtype.type(0)
+                for j in range(columns):
+                    total += small[r, i, j] * right[r, j]
+                images[r, i] = total
+        descend(left, images, _times_gram(gram, right), passes)
+        for r in range(rank):
+            for j in range(columns):
+                turned[r, j] = 0
+            for i in range(rows):
+                weight = left[r, i]
+                if weight != 0:
+                    for j in range(columns):
+                        turned[r, j] += weight * small[r, i, j]
+        descend(right, turned, _times_gram(gram, left), passes)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _times_gram(gram: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Multiply a Gram matrix by another one, entry by entry."""
+    rank, size = columns.shape
+    out = np.empty_like(gram)
+    for r in range(rank):
+        for s in range(r + 1):
+            total = gram.dtype.type(0)
+            for i in range(size):
+                total += columns[r, i] * columns[s, i]
+            out[r, s] = out[s, r] = gram[r, s] * total
+    return out

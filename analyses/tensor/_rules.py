@@ -32,6 +32,15 @@ def descent(factor: Any, image: Any, gram: Any) -> Any:
     return columns.T
 
 
+def descent_pair(small: np.ndarray, outer: list[Any], gram: np.ndarray, rounds: int) -> list[Any]:
+    """Update the two smaller factors of a three-way tensor in turn, without leaving compiled code."""
+    from neurointerp.analyses.tensor._descent import descend_pair
+
+    left, right = (np.array(factor.T, order="C") for factor in outer)
+    descend_pair(small, left, right, contiguous(gram), PASSES, rounds)
+    return [left.T, right.T]
+
+
 def least_squares(factor: Any, image: Any, gram: Any) -> Any:
     """Give the least-squares factor, held a little to the one before.
 
@@ -48,8 +57,9 @@ def least_squares(factor: Any, image: Any, gram: Any) -> Any:
 
 def nonnegative(factor: Any) -> Any:
     """Cut off what is below zero."""
-    return backend.namespace(factor).clip(factor, min=0.0)
+    xp = backend.namespace(factor)
+    return xp.maximum(factor, xp.zeros_like(factor[0, 0]))
 
 
-NONNEGATIVE = Rule(descent, nonnegative)
+NONNEGATIVE = Rule(descent, nonnegative, descent_pair)
 SIGNED = Rule(least_squares, lambda factor: factor)

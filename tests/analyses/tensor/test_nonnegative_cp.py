@@ -109,8 +109,8 @@ def test_one_sweep_is_the_textbook_one():
     X = rec.values
     start = kernel.balanced(X, starts.uniform(X, 3, np.random.default_rng(1)))
     factors = [factor.copy() for factor in start]
-    for mode in (0, 1, 0, 1, 2):
-        for r in range(3):
+    for mode in (0, 1) * kernel.INNER + (2,):
+        for r in [*range(3)] * rules.PASSES:
             others = [factor[:, r] for place, factor in enumerate(factors) if place != mode]
             without = [np.delete(factor, r, axis=1) for factor in factors]
             residual = X - rebuilt(without, np.ones(2))
