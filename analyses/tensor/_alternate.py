@@ -108,7 +108,7 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[An
     xp = backend.namespace(X)
     flat = xp.reshape(X, (-1, X.shape[-1]))
     *outer, last = factors
-    small = xp.reshape(contiguous((flat @ last).T), (-1, *X.shape[:-1]))
+    small = xp.reshape(_contracted(flat, last), (-1, *X.shape[:-1]))
     gram = last.T @ last
     if rule.outer and isinstance(small, np.ndarray) and small.ndim == 3:
         outer = rule.outer(small, outer, gram, INNER)
@@ -116,11 +116,27 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[An
         outer = _one_by_one(small, outer, gram, rule)
     norms = [norms_of(factor) for factor in outer]
     outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
-    image, gram = (reduce(khatri_rao, outer).T @ flat).T, gram_of(outer)
+    image, gram = (_khatri_rao_rows(outer) @ flat).T, gram_of(outer)
     last = rule.update(last * reduce(mul, norms), image, gram)
     cross = float(xp.sum(image * last, dtype=xp.float64))
     energy = float(xp.sum(gram * (last.T @ last), dtype=xp.float64))
     return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
+
+
+def _contracted(flat: Any, last: Any) -> Any:
+    """Give `last.T @ flat.T`, (component, row), contiguous."""
+    if isinstance(flat, np.ndarray):
+        from neurointerp.analyses.tensor._products import rows_times
+
+        return rows_times(flat, last)
+    return contiguous((flat @ last).T)
+
+
+def _khatri_rao_rows(factors: list[Any]) -> Any:
+    """Give the Khatri-Rao product transposed, (component, product of sizes): quicker to make and to multiply with."""
+    xp = backend.namespace(*factors)
+    rows = [contiguous(factor.T) for factor in factors]
+    return reduce(lambda a, b: xp.reshape(a[:, :, None] * b[:, None, :], (a.shape[0], -1)), rows)
 
 
 def _one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule) -> list[Any]:
