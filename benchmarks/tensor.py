@@ -79,9 +79,9 @@ class Course:
 class Timed(Problem):
     """A problem whose sweeps are timed."""
 
-    def sweep(self, factors: list[Any], power: float) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
         """Sweep, and note when and how well."""
-        found = super().sweep(factors, power)
+        found = super().sweep(factors, power, passes)
         self.course.points.append((time.process_time() - self.begun, found[1] ** 0.5))
         return found
 

@@ -16,6 +16,9 @@ from neurointerp import backend
 INNER = 2
 """Passes over the other factors for each contraction of the last. More cost little, but ended in worse minima of counts
 (benchmarks/tensor.py, trials)."""
+EARLY, PASSES = 10, (2, 10)
+"""Passes of an update over the columns of a factor (where it works column by column) in the first `EARLY` sweeps, and
+later: early ones that are thorough end in worse minima, late ones that are not crawl where components are alike."""
 FIRST_STEP, GROWTH, CUT = 0.5, 1.05, 1.5
 """Extrapolation: the first step, what it is multiplied by after a sweep that paid, and divided by after one that did
 not."""
@@ -28,17 +31,17 @@ class Rule:
     Attributes
     ----------
     update
-        (factor, MTTKRP, Gram matrix of the other factors) -> factor that lowers the error or leaves it.
+        (factor, MTTKRP, Gram matrix of the other factors, passes) -> factor that lowers the error or leaves it.
     project
         Factor -> the nearest one that is allowed.
     outer
-        (contracted tensor, factors but the last, Gram matrix of the last, rounds) -> those factors, updated in turn
-        `rounds` times over; None where this rule has nothing quicker than updates one by one.
+        (contracted tensor, factors but the last, Gram matrix of the last, passes, rounds) -> those factors, updated in
+        turn `rounds` times over; None where this rule has nothing quicker than updates one by one.
     """
 
-    update: Callable[[Any, Any, Any], Any]
+    update: Callable[[Any, Any, Any, int], Any]
     project: Callable[[Any], Any]
-    outer: Callable[[Any, list[Any], Any, int], list[Any]] | None = None
+    outer: Callable[[Any, list[Any], Any, int, int], list[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,16 @@ class Problem:
         """Give the sum of squares of what is seen."""
         return sum_of_squares(self.X)
 
-    def sweep(self, factors: list[Any], power: float) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
         """Update every factor; give the new ones, and their squared relative error on what is seen.
 
         Missing values are first completed by the model, which keeps its error and so lets no sweep raise it.
         """
         if self.seen is None:
-            return swept(self.X, factors, self.rule, power)
+            return swept(self.X, factors, self.rule, power, passes)
         xp = backend.namespace(self.X)
-        found, _ = swept(xp.where(self.seen, self.X, model(factors, self.X.shape)), factors, self.rule, power)
+        whole = xp.where(self.seen, self.X, model(factors, self.X.shape))
+        found, _ = swept(whole, factors, self.rule, power, passes)
         residual = xp.where(self.seen, self.X - model(found, self.X.shape), xp.zeros_like(self.X))
         return found, sum_of_squares(residual) / power
 
@@ -83,13 +87,13 @@ def fit(problem: Problem, factors: list[Any], max_iter: int, tolerance: float) -
     start, plain, loss, losses = factors, True, math.inf, []
     step, most = FIRST_STEP, 1.0
     reason = "max_iter"
-    for _ in range(max_iter):
-        found, reached = problem.sweep(start, power)
+    for iteration in range(max_iter):
+        found, reached = problem.sweep(start, power, PASSES[iteration >= EARLY])
         previous, gain = factors, loss - reached
         if gain > 0:
             factors, loss = found, reached
         losses.append(loss)
-        if gain > tolerance:
+        if gain > tolerance * reached:
             start = [project(new + step * (new - old)) for new, old in zip(found, previous, strict=True)]
             plain, step, most = False, min(GROWTH * step, most), min(1.01 * most, 1.0)
         elif plain:
@@ -100,7 +104,9 @@ def fit(problem: Problem, factors: list[Any], max_iter: int, tolerance: float) -
     return Fit(*ordered(factors), losses, reason)
 
 
-def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[Any], float]:
+def swept(
+    X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PASSES[0]
+) -> tuple[list[Any], float]:
     """Update every factor with two products that touch the whole tensor: no unfolded copy, all but the last in reuse.
 
     The last dim is contracted once; the small result serves `INNER` updates of every other factor.
@@ -111,15 +117,15 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float) -> tuple[list[An
     small = xp.reshape(_contracted(flat, last), (-1, *X.shape[:-1]))
     gram = last.T @ last
     if rule.outer and isinstance(small, np.ndarray) and small.ndim == 3:
-        outer = rule.outer(small, outer, gram, INNER)
+        outer = rule.outer(small, outer, gram, passes, INNER)
     else:
-        outer = _one_by_one(small, outer, gram, rule)
+        outer = _one_by_one(small, outer, gram, rule, passes)
     norms = [norms_of(factor) for factor in outer]
     outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
     image, gram = (_khatri_rao_rows(outer) @ flat).T, gram_of(outer)
-    last = rule.update(last * reduce(mul, norms), image, gram)
+    last = rule.update(last * reduce(mul, norms), image, gram, passes)
     cross = float(xp.sum(image * last, dtype=xp.float64))
-    energy = float(xp.sum(gram * (last.T @ last), dtype=xp.float64))
+    energy = float(xp.sum(gram_of([xp.astype(factor, xp.float64) for factor in (*outer, last)])))
     return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
 
 
@@ -139,12 +145,13 @@ def _khatri_rao_rows(factors: list[Any]) -> Any:
     return reduce(lambda a, b: xp.reshape(a[:, :, None] * b[:, None, :], (a.shape[0], -1)), rows)
 
 
-def _one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule) -> list[Any]:
+def _one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule, passes: int) -> list[Any]:
     outer = list(outer)
     for _ in range(INNER):
         for mode in range(len(outer)):
             others = outer[:mode] + outer[mode + 1 :]
-            outer[mode] = rule.update(outer[mode], contract(small, outer, mode), gram * gram_of(others))
+            image = contract(small, outer, mode)
+            outer[mode] = rule.update(outer[mode], image, gram * gram_of(others), passes)
     return outer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from neurointerp.result import result
 
 SERIAL = 2e8
 """A sweep of fewer flops than this runs on one thread: waking others costs more than they bring."""
+FINE = 1e-2
+"""Loss below which sweeps of float32 values are followed by some of float64: the loss is known to 1e-7 of the whole."""
 WHY = "all sizes but the largest, multiplied"
 
 
@@ -70,13 +72,26 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
 
 
 def _fits(X: np.ndarray, seen: np.ndarray | None, rank: int, kind: Kind, search: Search) -> list[Fit]:
-    problem = Problem(X, seen, kind.rule)
     with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
         starts = (
             balanced(X, kind.starts[search.init](X, rank, np.random.default_rng(search.seed + restart)))
             for restart in range(search.restarts)
         )
-        return [fit(problem, start, search.max_iter, search.tolerance) for start in starts]
+        return [_fit(Problem(X, seen, kind.rule), start, search) for start in starts]
+
+
+def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:
+    """Fit, and where float32 cannot tell one small loss from the next, go on in float64."""
+    found = fit(problem, start, search.max_iter, search.tolerance)
+    left = search.max_iter - len(found.losses)
+    if problem.X.dtype != np.float32 or found.losses[-1] > FINE or not left:
+        return found
+    wide = replace(problem, X=problem.X.astype(np.float64))
+    factors = [factor.astype(np.float64) for factor in found.factors]
+    more = fit(wide, [*factors[:-1], factors[-1] * found.weight], left, search.tolerance)
+    losses = [max(loss, more.losses[0]) for loss in found.losses] + more.losses
+    narrow = [factor.astype(np.float32) for factor in more.factors]
+    return Fit(narrow, more.weight.astype(np.float32), losses, more.stop_reason)
 
 
 def _signs_fixed(factors: list[np.ndarray]) -> list[np.ndarray]:

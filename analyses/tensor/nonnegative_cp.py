@@ -17,7 +17,7 @@ def nonnegative_cp(
     rank: int,
     *,
     max_iter: int = 500,
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-6,
     init: str = "random",
     restarts: int = 1,
     seed: int = 0,
@@ -31,14 +31,16 @@ def nonnegative_cp(
     ----------
     recording
         Non-negative, of three or more dims, such as (trial, time, unit) or (subject, trial, time, unit);
-        `align.windows` makes one of a continuous recording. Or the result of `connectivity.affinity`. Missing values
-        (NaN) are left out of the error: what stands there has no influence.
+        `align.epoch` and `align.windows` make one of a continuous recording. Or a dict or list of the recordings of
+        several subjects, which `align.stack_subjects` puts on one list of units: a unit that a subject lacks is
+        missing there. Or the result of `connectivity.affinity`. Missing values (NaN) are left out of the error: what
+        stands there has no influence.
     rank
         Number of components; it may exceed the size of a dim.
     max_iter
         Most sweeps over all factors.
     tolerance
-        Stop when a plain sweep lowers `loss` by no more than this.
+        Stop when a plain sweep lowers `loss` by no more than this part of it.
     init
         `"random"`, uniform on (0, 1); or `"svd"`, the larger half (positive or negative) of each leading
         singular vector of each unfolding, which does not depend on `seed` unless `rank` exceeds a dim.
@@ -53,7 +55,8 @@ def nonnegative_cp(
         - `factor_<dim>(<dim>, component)` for each dim: >= 0, dimensionless, columns of norm 1.
         - `weight(component)`: the norm of each component, descending, in the units of the recording.
         - `loss(iteration)`: squared relative error, SSE / sum of squares of what is observed, after each sweep of the
-          start that was kept; never rises.
+          start that was kept; never rises. It comes from Gram matrices: of float32 values, it is known to about 1e-7,
+          and where it falls below 0.01 the fit goes on in float64.
         - `relative_error`: square root of the last loss. `restart_error(restart)`: the same of every start,
           ascending; their seeds are the coordinate `restart_seed`.
         - `explained_variance`: 1 - SSE / sum of squares about the means of the last dim (NaN where nothing varies).
@@ -64,6 +67,8 @@ def nonnegative_cp(
     AnalysisError
         When the recording has two dims, values are negative or all zero, all values of one label (a unit, a pair, a
         trial) are missing, or an argument is out of range.
+    AlignmentError
+        When the recordings of several subjects disagree in more than their units.
     RecordingError
         When `recording` breaks the contract.
 

@@ -28,7 +28,7 @@ def parafac2(
     *,
     dim: str = "time",
     max_iter: int = 1000,
-    tolerance: float = 1e-8,
+    tolerance: float = 1e-7,
     restarts: int = 1,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -49,7 +49,7 @@ def parafac2(
     dim
         The dim that is each slice's own; `"unit"` where subjects share the clock and have other units.
     max_iter, tolerance
-        Most sweeps, and the fall of `loss` at which a plain one ends the fit.
+        Most sweeps, and the part of `loss` by which a plain one must lower it for the fit to go on.
     restarts
         Number of starts; the one that ends with the smallest error is kept.
     seed
@@ -138,12 +138,12 @@ class _Ragged(Problem):
         """Give the sum of squares of all slices."""
         return float(sum((X**2).sum() for X in self.slices))
 
-    def sweep(self, factors: list[Any], power: float) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
         """Set each basis to its best, and every factor once; give their squared relative error."""
         bases = [_basis(X, factors, k) for k, X in enumerate(self.slices)]
         tensor = np.stack([P.T @ X for P, X in zip(bases, self.slices, strict=True)], axis=2)
         inside = float((tensor**2).sum())
-        found, loss = swept(tensor, factors, self.rule, inside)
+        found, loss = swept(tensor, factors, self.rule, inside, passes)
         return found, max(0.0, (power - inside + loss * inside) / power)
 
 

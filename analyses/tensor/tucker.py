@@ -28,7 +28,7 @@ def tucker(
     rank: int | Mapping[str, int],
     *,
     max_iter: int = 100,
-    tolerance: float = 1e-8,
+    tolerance: float = 1e-7,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Compress every dim of a recording to a few orthonormal directions, joined by a small core.
@@ -47,7 +47,7 @@ def tucker(
     max_iter
         Most sweeps over all factors.
     tolerance
-        Stop when a sweep lowers `loss` by no more than this.
+        Stop when a sweep lowers `loss` by no more than this part of it.
     seed
         Kept in the result; nothing here is random.
 
@@ -139,7 +139,7 @@ def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -
             loss = sum_of_squares(xp.where(seen, X - model, xp.zeros_like(X))) / power
             whole = xp.where(seen, X, model)
         losses.append(min(loss, *losses[-1:]) if losses else loss)
-        if len(losses) > 1 and losses[-2] - loss <= tolerance:
+        if len(losses) > 1 and losses[-2] - loss <= tolerance * loss:
             reason = "tolerance"
             break
     return _Fit(*_ordered(factors, core), losses, reason)

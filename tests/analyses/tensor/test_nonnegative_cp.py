@@ -110,13 +110,14 @@ def test_one_sweep_is_the_textbook_one():
     start = kernel.balanced(X, starts.uniform(X, 3, np.random.default_rng(1)))
     factors = [factor.copy() for factor in start]
     for mode in (0, 1) * kernel.INNER + (2,):
-        for r in [*range(3)] * rules.PASSES:
+        for r in [*range(3)] * kernel.PASSES[0]:
             others = [factor[:, r] for place, factor in enumerate(factors) if place != mode]
             without = [np.delete(factor, r, axis=1) for factor in factors]
             residual = X - rebuilt(without, np.ones(2))
             image = np.moveaxis(residual, mode, 0).reshape(X.shape[mode], -1) @ np.multiply.outer(*others).ravel()
             size = np.prod([other @ other for other in others])
-            factors[mode][:, r] = np.maximum(image / size, 0)
+            if size > 0:  # a column that met only zeros stays as it is
+                factors[mode][:, r] = np.maximum(image / size, 0)
     swept, loss = kernel.swept(X, start, rules.NONNEGATIVE, (X**2).sum())
     np.testing.assert_allclose(rebuilt(swept, np.ones(3)), rebuilt(factors, np.ones(3)), atol=1e-10)
     assert loss == pytest.approx(((X - rebuilt(factors, np.ones(3))) ** 2).sum() / (X**2).sum(), abs=1e-12)
@@ -209,7 +210,7 @@ def test_result_on_every_modality_is_labelled_and_survives_the_store(recordings,
         res = tensor.nonnegative_cp(trials, 2, max_iter=10)
         check_result(res)
         assert res.attrs["parameters"] == {
-            "rank": 2, "max_iter": 10, "tolerance": 1e-7, "init": "random", "restarts": 1,
+            "rank": 2, "max_iter": 10, "tolerance": 1e-6, "init": "random", "restarts": 1,
         }  # fmt: skip
         for dim in trials.dims:
             assert res[f"factor_{dim}"].dims == (dim, "component")
