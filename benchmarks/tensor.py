@@ -135,9 +135,7 @@ def tensorly(X: np.ndarray, start: list[Any], sweeps: int) -> Course:
     rank = start[0].shape[1]
     given = CPTensor((np.ones(rank, X.dtype), [factor.copy() for factor in start]))
     begun = time.process_time()
-    found, errors = non_negative_parafac_hals(
-        X, rank, n_iter_max=sweeps, init=given, tol=1e-30, return_errors=True
-    )
+    found, errors = non_negative_parafac_hals(X, rank, n_iter_max=sweeps, init=given, tol=1e-30, return_errors=True)
     spent = time.process_time() - begun
     factors = [found.factors[0] * found.weights, *found.factors[1:]]
     return Course.even(spent, [float(error) for error in errors], error_of(X, factors))

@@ -16,7 +16,7 @@ from neurointerp import backend
 INNER = 2
 """Passes over the other factors for each contraction of the last. More cost little, but ended in worse minima of counts
 (benchmarks/tensor.py, trials)."""
-EARLY, PASSES = 10, (2, 10)
+EARLY, PASSES = 10, (2, 5)
 """Passes of an update over the columns of a factor (where it works column by column) in the first `EARLY` sweeps, and
 later: early ones that are thorough end in worse minima, late ones that are not crawl where components are alike."""
 FIRST_STEP, GROWTH, CUT = 0.5, 1.05, 1.5
@@ -104,9 +104,7 @@ def fit(problem: Problem, factors: list[Any], max_iter: int, tolerance: float) -
     return Fit(*ordered(factors), losses, reason)
 
 
-def swept(
-    X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PASSES[0]
-) -> tuple[list[Any], float]:
+def swept(X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
     """Update every factor with two products that touch the whole tensor: no unfolded copy, all but the last in reuse.
 
     The last dim is contracted once; the small result serves `INNER` updates of every other factor.

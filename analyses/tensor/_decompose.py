@@ -66,9 +66,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
     if kind.signed:
         variables["congruence"] = congruence_of(factors)
     parameters = {"rank": rank} | {name: value for name, value in vars(search).items() if name != "seed"}
-    return result(
-        variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed
-    )
+    return result(variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed)
 
 
 def _fits(X: np.ndarray, seen: np.ndarray | None, rank: int, kind: Kind, search: Search) -> list[Fit]:

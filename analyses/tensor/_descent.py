@@ -23,23 +23,38 @@ def descend(columns: np.ndarray, images: np.ndarray, gram: np.ndarray, passes: i
         Times that all columns are visited.
     """
     rank, size = columns.shape
-    step = np.empty(LANES, columns.dtype)
+    padded = (rank + 3) // 4 * 4
+    scaled = np.zeros((rank, padded), columns.dtype)  # zero on the diagonal: what remains is the target of a column
+    for r in range(rank):
+        if gram[r, r] > 0:
+            for s in range(rank):
+                scaled[r, s] = gram[r, s] / gram[r, r]
+            scaled[r, r] = 0
+    block = np.zeros((padded, LANES), columns.dtype)
+    target = np.zeros((rank, LANES), columns.dtype)
+    value = np.empty(LANES, columns.dtype)
     for low in range(0, size, LANES):
         lanes = min(LANES, size - low)
+        for r in range(rank):
+            inverse = 1 / gram[r, r] if gram[r, r] > 0 else columns.dtype.type(0)
+            for i in range(lanes):
+                block[r, i] = columns[r, low + i]
+                target[r, i] = images[r, low + i] * inverse
         for _ in range(passes):
             for r in range(rank):
                 if gram[r, r] <= 0:
                     continue
-                for i in range(lanes):
-                    step[i] = images[r, low + i]
-                for s in range(rank):
-                    weight = gram[r, s]
-                    for i in range(lanes):
-                        step[i] -= weight * columns[s, low + i]
-                inverse = 1 / gram[r, r]
-                for i in range(lanes):
-                    moved = columns[r, low + i] + step[i] * inverse
-                    columns[r, low + i] = moved if moved > 0 else columns.dtype.type(0)
+                for i in range(LANES):
+                    value[i] = target[r, i]
+                for s in range(0, padded, 4):
+                    a, b, c, d = scaled[r, s], scaled[r, s + 1], scaled[r, s + 2], scaled[r, s + 3]
+                    for i in range(LANES):
+                        value[i] -= a * block[s, i] + b * block[s + 1, i] + (c * block[s + 2, i] + d * block[s + 3, i])
+                for i in range(LANES):
+                    block[r, i] = value[i] if value[i] > 0 else columns.dtype.type(0)
+        for r in range(rank):
+            for i in range(lanes):
+                columns[r, low + i] = block[r, i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -14,8 +14,8 @@ def factors_of(fit: xr.Dataset, analysis: str) -> dict[str, NDArray[np.float64]]
     found = {str(name).removeprefix("factor_"): v for name, v in fit.data_vars.items() if str(name)[:7] == "factor_"}
     if not found or any(v.dims != (dim, "component") for dim, v in found.items()):
         raise AnalysisError(
-            f"{analysis}: method gave {', '.join(map(str, fit.data_vars))}; one factor (dim, component) for each dim is "
-            "needed, as tensor.cp and tensor.nonnegative_cp give"
+            f"{analysis}: method gave {', '.join(map(str, fit.data_vars))}; one factor (dim, component) for each dim "
+            "is needed, as tensor.cp and tensor.nonnegative_cp give"
         )
     return {dim: np.asarray(v.values, dtype=np.float64) for dim, v in found.items()}
 

@@ -80,13 +80,15 @@ def slices_of(given: Given, ragged: str, analysis: str) -> Slices:
 def _apart(given: Given, analysis: str) -> tuple[str, list[xr.DataArray], Any]:
     """Give the dim that slices are of, the slices, and its coordinates."""
     if isinstance(given, xr.Dataset):
-        raise AnalysisError(f"{analysis}: a recording or the recordings of several subjects are needed, found a Dataset")
+        raise AnalysisError(
+            f"{analysis}: a recording or the recordings of several subjects are needed, found a Dataset"
+        )
     if isinstance(given, xr.DataArray):
         check(given)
         if given.ndim != 3:
             raise AnalysisError(
-                f"{analysis}: dims are {tuple(given.dims)}; three are needed, such as (trial, time, unit), or a dict of "
-                "recordings of two dims"
+                f"{analysis}: dims are {tuple(given.dims)}; three are needed, such as (trial, time, unit), or a dict "
+                "of recordings of two dims"
             )
         over = str(given.dims[0])
         on = {name: c for name, c in given.coords.items() if c.dims == (over,)}

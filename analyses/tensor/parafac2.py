@@ -41,9 +41,9 @@ def parafac2(
     Parameters
     ----------
     recording
-        A dict or list of the recordings of several subjects, (time, unit) each, unequal in `dim` alone. Or one recording
-        of three dims, such as (trial, time, unit), whose shorter trials end in samples that are missing in all
-        units: those are left out. Single missing values are refused.
+        A dict or list of the recordings of several subjects, (time, unit) each, unequal in `dim` alone. Or one
+        recording of three dims, such as (trial, time, unit), whose shorter trials end in samples that are missing in
+        all units (`align.fold`): those are left out. Single missing values are refused.
     rank
         Number of components, at most the samples of the shortest slice.
     dim
@@ -160,9 +160,7 @@ def _compressed(values: list[Array]) -> tuple[list[Array], list[Array]]:
     return [Q for Q, _ in pairs], [R for _, R in pairs]
 
 
-def _started(
-    slices: list[Array], rank: int, seed: int, max_iter: int, tolerance: float
-) -> tuple[Fit, list[Array]]:
+def _started(slices: list[Array], rank: int, seed: int, max_iter: int, tolerance: float) -> tuple[Fit, list[Array]]:
     """Fit from one start: unit factors along the leading directions, the first start without chance."""
     rng = np.random.default_rng(seed)
     shared = slices[0].shape[1]

@@ -33,9 +33,9 @@ def tucker(
 ) -> xr.Dataset:
     r"""Compress every dim of a recording to a few orthonormal directions, joined by a small core.
 
-    Minimise `||X - G x_1 U_1 x_2 U_2 ... ||^2` over a core `G` and factors `U_n` with orthonormal columns, by higher-order
-    orthogonal iteration: each factor in turn is set to the leading left singular vectors of the tensor projected on all
-    the others.
+    Minimise `||X - G x_1 U_1 x_2 U_2 ... ||^2` over a core `G` and factors `U_n` with orthonormal columns, by
+    higher-order orthogonal iteration: each factor in turn is set to the leading left singular vectors of the tensor
+    projected on all the others.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def tucker(
     ----------
     Tucker (1966), Some mathematical notes on three-mode factor analysis. De Lathauwer, De Moor, Vandewalle (2000), A
     multilinear singular value decomposition; On the best rank-1 and rank-(R1, ..., RN) approximation of higher-order
-    tensors. Vannieuwenhoven, Vandebril, Meerbergen (2012), A new truncation strategy for the higher-order singular value
-    decomposition.
+    tensors. Vannieuwenhoven, Vandebril, Meerbergen (2012), A new truncation strategy for the higher-order singular
+    value decomposition.
 
     Examples
     --------
@@ -170,10 +170,8 @@ def _project(Y: Any, factor: Any, mode: int) -> Any:
     """Contract one dim with the columns of a factor, which take its place."""
     xp = backend.namespace(Y)
     before, size, after = math.prod(Y.shape[:mode]), Y.shape[mode], math.prod(Y.shape[mode + 1 :])
-    if after == 1:
-        out = xp.reshape(Y, (before, size)) @ factor
-    else:
-        out = factor.T @ xp.reshape(Y, (before, size, after))
+    last = after == 1  # one product, not one for each row
+    out = xp.reshape(Y, (before, size)) @ factor if last else factor.T @ xp.reshape(Y, (before, size, after))
     return xp.reshape(out, (*Y.shape[:mode], factor.shape[1], *Y.shape[mode + 1 :]))
 
 
@@ -236,7 +234,7 @@ def _ranks(rank: Any, sizes: dict[str, int]) -> dict[str, int]:
         others = math.prod(found.values()) // size
         if size > others:
             raise AnalysisError(
-                f"{NAME}: rank of {dim!r} is {size}; no more than the product of the other ranks, {others}, can be told "
-                "apart"
+                f"{NAME}: rank of {dim!r} is {size}; no more than the product of the other ranks, {others}, can be "
+                "told apart"
             )
     return found

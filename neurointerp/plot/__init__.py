@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
+        "tensors": ["tensor_components"],
     },
 )

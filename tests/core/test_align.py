@@ -255,7 +255,8 @@ def test_lag_there_and_back_is_the_recording_where_it_is_known(drawn, delay):
     assert int((~known).sum()) == lost
 
 
-def prompts(values=np.arange(9.0), dtype=np.float64, **coords):
+def prompts(dtype=np.float64, **coords):
+    values = np.arange(9.0)
     coords = {"sequence": ("time", [3, 3, 3, 3, 5, 5, 9, 9, 9])} | coords
     return ni.recording(
         np.stack([values, -values], axis=1).astype(dtype), modality="activations", units="1", time=np.arange(9) + 4,

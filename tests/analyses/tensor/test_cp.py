@@ -259,7 +259,7 @@ def test_subjects_with_other_units_are_one_tensor():
     assert list(listed["subject"].values) == ["0", "1", "2", "3"]
     named = [one.assign_attrs(subject=name) for name, one in subjects.items()]
     assert list(tensor.cp(named, 2, max_iter=5)["subject"].values) == list(subjects)
-    with pytest.raises(AlignmentError, match="subject s1 has 29 of|lacks"):
+    with pytest.raises(AlignmentError, match=r"subject s1 .*'time'"):
         tensor.cp({**subjects, "s1": subjects["s1"].isel(time=slice(1, None))}, 2)
     with pytest.raises(AnalysisError, match="a dict or list of the recordings of several subjects is needed, found"):
         tensor.cp([1, 2], 2)

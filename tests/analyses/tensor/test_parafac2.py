@@ -108,7 +108,9 @@ def test_units_may_differ_where_the_clock_is_shared():
     assert cosine[linear_sum_assignment(cosine, maximize=True)].min() > 0.99
     for name, rec in turned.items():
         found = res.sel(subject=name, unit=rec["unit"].values)
-        model = (found["factor_time"] * found["factor_subject"] * found["weight"]).values @ found["factor_unit"].values.T
+        model = (found["factor_time"] * found["factor_subject"] * found["weight"]).values @ found[
+            "factor_unit"
+        ].values.T
         assert np.linalg.norm(model - rec.values) < 0.02 * np.linalg.norm(rec.values)
 
 
@@ -130,9 +132,11 @@ def test_what_it_cannot_do_is_refused():
     hole["s1"][3:6, 2] = np.nan
     with pytest.raises(AnalysisError, match="3 missing values in subject 's1', in samples that are otherwise there"):
         tensor.parafac2(hole, 2)
-    with pytest.raises(AnalysisError, match=r"rank is 26; a whole number from 1 to 25 \(the shortest slice along 'time'"):
+    with pytest.raises(
+        AnalysisError, match=r"rank is 26; a whole number from 1 to 25 \(the shortest slice along 'time'"
+    ):
         tensor.parafac2(subjects, 26)
-    with pytest.raises(AnalysisError, match="subject 's2' has dims .* or other labels of 'unit' than the first"):
+    with pytest.raises(AnalysisError, match=r"subject 's2' has dims .* or other labels of 'unit' than the first"):
         tensor.parafac2({**subjects, "s2": subjects["s2"].isel(unit=slice(1, None))}, 2)
     with pytest.raises(AnalysisError, match="subject 's1' is in 'V', the first in '1'"):
         tensor.parafac2({**subjects, "s1": subjects["s1"].assign_attrs(units="V")}, 2)

@@ -81,7 +81,9 @@ def test_two_worms_share_components_of_their_common_neurons(mirror):
     for worm, length in (("2022-07-26-31", 800), ("2022-07-26-38", 640)):
         rec = ni.load("dag2023-common", worm, mirror=str(mirror))
         worms[worm] = rec.isel(time=slice(0, length)).dropna("unit", how="any")
-    both = [unit for unit in worms["2022-07-26-31"]["unit"].values if unit in set(worms["2022-07-26-38"]["unit"].values)]
+    both = [
+        unit for unit in worms["2022-07-26-31"]["unit"].values if unit in set(worms["2022-07-26-38"]["unit"].values)
+    ]
     worms = {name: rec.sel(unit=both) for name, rec in worms.items()}
     res = tensor.parafac2(worms, 3, max_iter=200)
     assert list(res["unit"].values) == both

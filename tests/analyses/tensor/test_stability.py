@@ -59,5 +59,7 @@ def test_what_is_no_cp_decomposition_is_refused():
     rec = planted()
     with pytest.raises(AnalysisError, match="restarts is 1; a whole number of at least 2 is needed"):
         tensor.stability(rec, 2, restarts=1)
-    with pytest.raises(AnalysisError, match=r"method gave .*core.*; one factor \(dim, component\) for each dim is needed"):
+    with pytest.raises(
+        AnalysisError, match=r"method gave .*core.*; one factor \(dim, component\) for each dim is needed"
+    ):
         tensor.stability(rec, 2, method=tensor.tucker)
