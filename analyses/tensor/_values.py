@@ -57,7 +57,7 @@ class Tensor:
     @property
     def most(self) -> int:
         """Give the largest rank that any tensor of this shape can have, or more."""
-        return self.X.size // max(self.X.shape)
+        return int(self.X.size // max(self.X.shape))
 
 
 def read(given: Given, analysis: str, *, signed: bool) -> Tensor:

@@ -74,9 +74,9 @@ def rank(
     Williams et al. (2018), Unsupervised discovery of demixed, low-dimensional neural dynamics across multiple
     timescales, Neuron 98:1099 (similarity). Bro, Kiers (2003), A new efficient method for determining the number of
     components in PARAFAC models, Journal of Chemometrics 17:274 (core consistency). The rule of spread follows the
-    code that accompanies Dyballa et al. (2024), Population encoding of stimulus features along the visual hierarchy, PNAS 121:e2317773121; where its
-    growth counts as flat is a choice made here, and the rank that Dyballa et al. (2024, ICLR) used could not be
-    verified.
+    code that accompanies Dyballa et al. (2024), Population encoding of stimulus features along the visual hierarchy,
+    PNAS 121:e2317773121; where its growth counts as flat is a choice made here, and the rank that Dyballa et al. (2024,
+    ICLR) used could not be verified.
 
     Examples
     --------

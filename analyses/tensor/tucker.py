@@ -127,7 +127,8 @@ class _Fit:
 def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -> _Fit:
     """Iterate from the truncated higher-order SVD; the last dim of `X` should be the largest."""
     xp = backend.namespace(X)
-    power, losses, reason = sum_of_squares(X), [], "max_iter"
+    power, reason = sum_of_squares(X), "max_iter"
+    losses: list[float] = []
     whole = X if seen is None else xp.where(seen, X, _means(X, seen))
     factors = _start(whole, ranks)
     for _ in range(max_iter):

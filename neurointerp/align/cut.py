@@ -155,7 +155,7 @@ def fold(recording: xr.DataArray, by: str = "segment") -> xr.DataArray:
     for name, coord in list(out.coords.items()):
         if coord.dims == ("trial", "time") and _constant(recording[name].values, starts, lengths):
             first = recording[name].values[starts]
-            out = out.drop_vars(name).assign_coords({name: ("trial", first, dict(coord.attrs))})
+            out = out.drop_vars([name]).assign_coords({name: ("trial", first, dict(coord.attrs))})
     padding = int((~inside.values).sum())
     out, dropped = _padded(out, inside) if padding else (out, [])
     if by == "trial":
@@ -198,7 +198,7 @@ def _padded(out: xr.DataArray, inside: xr.DataArray) -> tuple[xr.DataArray, list
         if coord.dtype.kind in "iuf":
             out = out.assign_coords({name: coord.astype(np.float64).where(inside)})
         else:
-            out = out.drop_vars(name)
+            out = out.drop_vars([name])
             dropped.append(str(name))
     values = out if out.dtype.kind == "f" else out.astype(np.float64)
     return values.where(inside).transpose(*out.dims).assign_attrs(attrs), dropped
