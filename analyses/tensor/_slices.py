@@ -69,6 +69,9 @@ def slices_of(given: Given, ragged: str, analysis: str) -> Slices:
         _present(rec.transpose(ragged, shared), f"{over} {name!r}", analysis)
         for name, rec in zip(outer[over].values, recs, strict=True)
     ]
+    for name, rec in zip(outer[over].values, cut, strict=True):
+        if len(set(_index(rec, ragged).tolist())) < rec.sizes[ragged]:
+            raise AnalysisError(f"{analysis}: {over} {name!r} has labels of {ragged!r} twice; number them anew")
     ticks, places = _union([_index(rec, ragged) for rec in cut], first.coords.get(ragged), ragged)
     on = {name: c for name, c in first.coords.items() if c.dims == (shared,)}
     return Slices(
@@ -109,6 +112,8 @@ def _present(rec: xr.DataArray, name: str, analysis: str) -> xr.DataArray:
     values = np.asarray(rec.values, dtype=np.float64)
     missing = np.isnan(values)
     kept = rec.isel({str(rec.dims[0]): ~missing.all(axis=1)})
+    if not kept.size:
+        raise AnalysisError(f"{analysis}: {name} has no values at all: leave it out")
     single = int(missing[~missing.all(axis=1)].sum())
     if single:
         raise AnalysisError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 import neurointerp as ni
@@ -144,5 +145,16 @@ def test_what_it_cannot_do_is_refused():
         tensor.parafac2(subjects["s0"], 2)
     with pytest.raises(AnalysisError, match="dim is 'trial'; one of time, unit is needed"):
         tensor.parafac2(subjects, 2, dim="trial")
+    gone = {**subjects, "s1": xr.full_like(subjects["s1"], np.nan)}
+    with pytest.raises(AnalysisError, match="subject 's1' has no values at all: leave it out"):
+        tensor.parafac2(gone, 2)
+    repeated = {
+        name: ni.recording(
+            rec.values, modality="calcium", units="1", dims=("trial", "unit"), coords={"trial": rec["time"].values // 1}
+        )
+        for name, rec in subjects.items()
+    }
+    with pytest.raises(AnalysisError, match="subject 's0' has labels of 'trial' twice; number them anew"):
+        tensor.parafac2(repeated, 2, dim="trial")
     with pytest.raises(AnalysisError, match="all values are zero"):
         tensor.parafac2({name: (0 * rec).assign_attrs(rec.attrs) for name, rec in subjects.items()}, 2)
