@@ -211,7 +211,7 @@ def parafac2() -> None:
         for k, (X, P) in enumerate(zip(slices, bases, strict=True))
     )
     error = (rest / sum(float((X**2).sum()) for X in slices)) ** 0.5
-    print(f"parafac2, 30 slices of up to 150 x 40, rank {rank}: ours {mine:.2f} s to {found.losses[-1] ** 0.5:.6f} after "
+    print(f"parafac2, 30 slices of 100 to 150 x 40: ours {mine:.2f} s to {found.losses[-1] ** 0.5:.6f} after "
           f"{len(found.losses)} sweeps, tensorly {theirs:.2f} s to {error:.6f} after 100; {theirs / mine:.1f}x",
           flush=True)  # fmt: skip
 
