@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -152,7 +152,7 @@ def count(value: Any, name: str, analysis: str, *, low: int = 1, high: int | Non
 
 def require_tolerance(tolerance: Any, analysis: str) -> float:
     """Give the tolerance, or refuse what is no number of at least 0."""
-    if not isinstance(tolerance, Real) or not tolerance >= 0:
+    if not isinstance(tolerance, int | float | np.floating) or not tolerance >= 0:
         raise AnalysisError(f"{analysis}: tolerance is {tolerance!r}; a number of at least 0 is needed")
     return float(tolerance)
 
