@@ -63,7 +63,7 @@ def test_the_objective_is_that_of_tensorly_or_better(mirror, method, modality):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_raw_bold_needs_the_svd_start_which_is_as_good_as_tensorly(mirror):
-    """The mean carries 99.9% of the sum of squares: of random starts most end 6 to 27% above."""
+    """The mean carries 99.9% of the sum of squares: of random starts most end 6% or more above."""
     from tensorly.decomposition import non_negative_parafac_hals
 
     rec = align.fold(ni.load("haxby2001", mirror=str(mirror)).isel(unit=slice(None, None, 16)))
