@@ -1,14 +1,17 @@
-"""How many components a non-negative CP decomposition should have: error, agreement of restarts, spread of factors."""
+"""How many components a CP decomposition should have: error, agreement of starts, core consistency, spread."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurointerp.analyses.tensor._alternate import model
+from neurointerp.analyses.tensor._similarity import factors_of, matched
+from neurointerp.analyses.tensor._values import Given, count, labelled, source_of
 from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
@@ -19,21 +22,24 @@ FLAT = 0.2
 
 
 def rank(
-    recording: xr.DataArray | xr.Dataset, ranks: Sequence[int] = (1, 2, 3, 4, 5, 6), *, restarts: int = 10,
-    dim: str | None = None, max_iter: int = 500, seed: int = 0,
+    recording: Given, ranks: Sequence[int] = (1, 2, 3, 4, 5, 6), *, method: Callable[..., xr.Dataset] = nonnegative_cp,
+    restarts: int = 10, dim: str | None = None, max_iter: int = 500, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
-    r"""Fit non-negative CP decompositions of several ranks, from several starts each.
+    r"""Fit CP decompositions of several ranks, from several starts each.
 
-    The error alone always falls. Beside it stand how much the starts of a rank agree, and how many directions its
-    factors spread over: the singular values of the centred, unit-norm factor of one dim, squared, over the largest,
-    summed, averaged over starts and smoothed over ranks. Where that stops growing, further components repeat others.
+    The error alone always falls. Beside it stand how much the starts of a rank agree, how nearly the data have the
+    form of the model (core consistency), and how many directions the factors spread over: the singular values of the
+    centred, unit-norm factor of one dim, squared, over the largest, summed, averaged over starts and smoothed over
+    ranks. Where that stops growing, further components repeat others.
 
     Parameters
     ----------
     recording
-        As for `tensor.nonnegative_cp`.
+        As for `method`.
     ranks
         Numbers of components, ascending.
+    method
+        `tensor.nonnegative_cp` or `tensor.cp`, called as `method(recording, rank, max_iter=max_iter, seed=seed)`.
     restarts
         Starts of each rank, at least 2.
     dim
@@ -49,21 +55,28 @@ def rank(
         - `relative_error (rank, restart)`, ascending along `restart`.
         - `similarity (rank, restart)`: of each start with the best: the product over dims of the cosines of matched
           components, mean over components (Hungarian method); 1 for the best itself.
+        - `core_consistency (rank)` of the best start, in percent: 100 (1 - sum of (g - t)^2 / rank), where g is the
+          core that fits the data best with these factors (least squares, each component scaled to a core of 1) and t
+          has ones on its superdiagonal. Near 100 the components do not interact; low or negative, they do. NaN where
+          a factor has not as many independent columns as components. Missing values are those of the model, which
+          flatters it.
         - `spread (rank)`, smoothed, and `suggested`: the first rank after which spread grows by less than a fifth of
           its fastest growth; NaN with fewer than three ranks. It is a hint, to be read with the other two.
 
     Raises
     ------
     AnalysisError
-        When ranks are not ascending whole numbers, there are fewer than two restarts, or from `nonnegative_cp`.
+        When ranks are not ascending whole numbers, there are fewer than two restarts, `method` gives no CP
+        decomposition, or from `method`.
 
     References
     ----------
     Williams et al. (2018), Unsupervised discovery of demixed, low-dimensional neural dynamics across multiple
-    timescales, Neuron 98:1099 (similarity). The rule of spread follows the code that accompanies Dyballa et al.
-    (2024), Population encoding of stimulus features along the visual hierarchy, PNAS 121:e2317773121; where its
-    growth counts as flat is a choice made here, and the rank that Dyballa et al. (2024, ICLR) used could not be
-    verified.
+    timescales, Neuron 98:1099 (similarity). Bro, Kiers (2003), A new efficient method for determining the number of
+    components in PARAFAC models, Journal of Chemometrics 17:274 (core consistency). The rule of spread follows the
+    code that accompanies Dyballa et al. (2024), Population encoding of stimulus features along the visual hierarchy,
+    PNAS 121:e2317773121; where its growth counts as flat is a choice made here, and the rank that Dyballa et al. (2024,
+    ICLR) used could not be verified.
 
     Examples
     --------
@@ -79,44 +92,44 @@ def rank(
     whole = all(isinstance(r, Integral) and not isinstance(r, bool) and r >= 1 for r in wanted)
     if not wanted or not whole or wanted != sorted(set(wanted)):
         raise AnalysisError(f"{NAME}: ranks are {wanted}; ascending whole numbers of at least 1 are needed")
-    if not isinstance(restarts, Integral) or isinstance(restarts, bool) or restarts < 2:
-        raise AnalysisError(f"{NAME}: restarts is {restarts!r}; a whole number of at least 2 is needed")
+    count(restarts, "restarts", NAME, low=2)
     errors, similarity = np.empty((len(wanted), restarts)), np.empty((len(wanted), restarts))
-    spread = np.empty(len(wanted))
+    spread, consistency = np.empty(len(wanted)), np.empty(len(wanted))
+    values = np.asarray(labelled(recording, NAME).values, dtype=np.float64)
     for place, each in enumerate(wanted):
-        fits = [nonnegative_cp(recording, each, max_iter=max_iter, seed=seed + start) for start in range(restarts)]
+        fits = [method(recording, each, max_iter=max_iter, seed=seed + start) for start in range(restarts)]
         fits.sort(key=lambda fit: float(fit["relative_error"]))
-        factors = [_factors(fit) for fit in fits]
-        last = _dim(fits[0], dim)
+        factors = [factors_of(fit, NAME) for fit in fits]
+        spread_dim = _dim(list(factors[0]), dim)
         errors[place] = [float(fit["relative_error"]) for fit in fits]
-        similarity[place] = [_similarity(factors[0], other) for other in factors]
-        spread[place] = np.mean([_spread(found[last]) for found in factors])
+        similarity[place] = [matched(factors[0], other).mean() for other in factors]
+        spread[place] = np.mean([_spread(found[spread_dim]) for found in factors])
+        consistency[place] = _consistency(values, list(factors[0].values()), fits[0]["weight"].values)
     smooth = _smoothed(spread)
     at = {"rank": np.array(wanted), "restart": np.arange(restarts)}
+    by_rank = {"rank": at["rank"]}
     return result(
         {
             "relative_error": xr.DataArray(errors, dims=("rank", "restart"), coords=at),
             "similarity": xr.DataArray(similarity, dims=("rank", "restart"), coords=at),
-            "spread": xr.DataArray(smooth, dims="rank", coords={"rank": at["rank"]}),
+            "core_consistency": xr.DataArray(consistency, dims="rank", coords=by_rank),
+            "spread": xr.DataArray(smooth, dims="rank", coords=by_rank),
             "suggested": xr.DataArray(_suggested(np.array(wanted), smooth)),
         },
         analysis=NAME,
-        recording=recording,
-        parameters={"ranks": wanted, "restarts": restarts, "dim": dim, "max_iter": max_iter},
+        recording=source_of(recording),
+        parameters={
+            "ranks": wanted,
+            "method": getattr(method, "__name__", type(method).__name__),
+            "restarts": restarts,
+            "dim": dim,
+            "max_iter": max_iter,
+        },
         seed=seed,
     )
 
 
-def _factors(fit: xr.Dataset) -> dict[str, NDArray[np.float64]]:
-    return {
-        str(name).removeprefix("factor_"): np.asarray(values.values, dtype=np.float64)
-        for name, values in fit.data_vars.items()
-        if str(name).startswith("factor_")
-    }
-
-
-def _dim(fit: xr.Dataset, dim: str | None) -> str:
-    dims = list(_factors(fit))
+def _dim(dims: list[str], dim: str | None) -> str:
     if dim is None:
         return dims[-1]
     if dim not in dims:
@@ -124,12 +137,19 @@ def _dim(fit: xr.Dataset, dim: str | None) -> str:
     return dim
 
 
-def _similarity(one: dict[str, NDArray[np.float64]], other: dict[str, NDArray[np.float64]]) -> float:
-    from scipy.optimize import linear_sum_assignment
-
-    cosine = np.prod([one[dim].T @ other[dim] for dim in one], axis=0)
-    rows, columns = linear_sum_assignment(cosine, maximize=True)
-    return float(cosine[rows, columns].mean())
+def _consistency(values: NDArray[np.float64], factors: list[NDArray[np.float64]], weight: NDArray[np.float64]) -> float:
+    """Give the core consistency in percent; NaN where the core is not determined."""
+    rank = weight.size
+    if any(np.linalg.matrix_rank(factor) < rank for factor in factors) or not weight.all():
+        return float("nan")
+    scaled = [*factors[:-1], factors[-1] * weight]
+    missing = np.isnan(values)
+    core = np.where(missing, model(scaled, values.shape), values) if missing.any() else values
+    for mode in np.argsort(values.shape)[::-1]:  # the largest first: what is left is small
+        core = np.moveaxis(np.tensordot(np.linalg.pinv(scaled[mode]), core, axes=(1, mode)), 0, mode)
+    ideal = np.zeros(core.shape)
+    ideal[(np.arange(rank),) * core.ndim] = 1
+    return float(100 * (1 - ((core - ideal) ** 2).sum() / rank))
 
 
 def _spread(factor: NDArray[np.float64]) -> float:

@@ -1,7 +1,7 @@
 """Putting recordings on one clock: joins, cuts, rates, events, lags and stacks. Nothing here guesses."""
 
 from neurointerp.align.assemble import concat, stack_subjects
-from neurointerp.align.cut import crop, windows
+from neurointerp.align.cut import crop, fold, windows
 from neurointerp.align.delay import lag, shifted
 from neurointerp.align.events import bin_events, epoch
 from neurointerp.align.join import match
@@ -13,6 +13,7 @@ __all__ = [
     "concat",
     "crop",
     "epoch",
+    "fold",
     "interpolate",
     "lag",
     "match",

@@ -98,10 +98,115 @@ def windows(recording: xr.DataArray, length: int, *, step: int | None = None) ->
         raise AlignmentError(f"no segment holds a window of {length} samples; use a shorter length")
     index = np.asarray(starts)[:, None] + np.arange(length)
     onset = ("trial", recording["time"].values[starts], dict(recording["time"].attrs))
-    clock = _window_clock(recording, recording["time"].values, length)
+    clock = _window_clock(recording, recording["time"].values, length, "windows")
     out = folded(recording, index, clock).assign_coords(onset=onset)
     left = recording.sizes["time"] - np.unique(index).size
     return add_history(out, "align.windows", length=length, step=step, samples_left_out=int(left))
+
+
+def fold(recording: xr.DataArray, by: str = "segment") -> xr.DataArray:
+    """Cut a continuous recording into trials of unequal length, one for each label of a coordinate on `time`.
+
+    Parameters
+    ----------
+    recording
+        (time, unit). Lazy values stay lazy.
+    by
+        A coordinate on `time`: `segment`, `sequence` (a prompt), `trial`. Samples of one label must follow each other,
+        without a gap.
+
+    Returns
+    -------
+    xarray.DataArray
+        (trial, time, unit), as long as the longest trial; shorter ones are NaN from their end on (whole numbers become
+        float64 then), and `history` counts those samples. `time` is counted from each trial's start in the
+        recording's clock units, the coordinate `onset` on `trial` is where it began. Other coordinates on `time` lie on
+        `trial` where they are constant within each, else on (trial, time), numbers with NaN past the end; what
+        cannot be padded so is left out, and named in `history`.
+
+    Raises
+    ------
+    AlignmentError
+        When the recording is not continuous or irregular, there is no such coordinate, a label is missing or comes back
+        later, or a trial holds a gap.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> rec = ni.recording(
+    ...     np.arange(5.0)[:, None], modality="activations", units="1", time=np.arange(5), sampling_rate=1.0,
+    ...     coords={"sequence": ("time", [7, 7, 7, 8, 8])},
+    ... )
+    >>> out = ni.align.fold(rec, "sequence")
+    >>> out.values[:, :, 0], out.sequence.values
+    (array([[ 0.,  1.,  2.],
+           [ 3.,  4., nan]]), array([7, 8]))
+    """
+    stamps = clock_of(recording, "fold")
+    if recording.dims != ("time", "unit"):
+        raise AlignmentError(f"fold needs dims ('time', 'unit'), found {recording.dims}")
+    starts, lengths = _runs(recording, by)
+    longest = int(lengths.max())
+    clock = _window_clock(recording, stamps, longest, "fold")
+    offsets = np.arange(longest)
+    inside = xr.DataArray(offsets < lengths[:, None], dims=("trial", "time"))
+    index = starts[:, None] + np.minimum(offsets, lengths[:, None] - 1)
+    out = folded(recording, index, clock)
+    for name, coord in list(out.coords.items()):
+        if coord.dims == ("trial", "time") and _constant(recording[name].values, starts, lengths):
+            first = recording[name].values[starts]
+            out = out.drop_vars([name]).assign_coords({name: ("trial", first, dict(coord.attrs))})
+    padding = int((~inside.values).sum())
+    out, dropped = _padded(out, inside) if padding else (out, [])
+    if by == "trial":
+        out = out.assign_coords(trial=recording["trial"].values[starts])
+    out = out.assign_coords(onset=("trial", stamps[starts], dict(recording["time"].attrs)))
+    return add_history(out, "align.fold", by=by, samples_padded=padding, dropped_coords=dropped)
+
+
+def _runs(recording: xr.DataArray, by: str) -> tuple[np.ndarray, np.ndarray]:
+    """Give where each label's samples begin, and how many there are."""
+    on_time = [str(name) for name, coord in recording.coords.items() if coord.dims == ("time",) and name != "time"]
+    if by not in on_time:
+        raise AlignmentError(
+            f"fold: {by!r} is no coordinate on time; there are {', '.join(on_time) or 'none'}: add it with "
+            ".assign_coords"
+        )
+    labels = recording[by].values
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise AlignmentError(f"fold: {int(np.isnan(labels).sum())} labels of {by!r} are missing; drop those samples")
+    starts = np.flatnonzero(np.concatenate([[True], labels[1:] != labels[:-1]]))
+    lengths = np.diff(np.append(starts, labels.size))
+    seen: set[object] = set()
+    for label in labels[starts].tolist():
+        if label in seen:
+            raise AlignmentError(f"fold: samples of {by} {label!r} do not follow each other; number the trials anew")
+        seen.add(label)
+    gaps = {start for start, _ in segment_bounds(recording)} - set(starts.tolist())
+    if gaps:
+        where = labels.tolist()[min(gaps)]
+        raise AlignmentError(f"fold: {by} {where!r} holds a gap (another segment begins within it); crop it there")
+    return starts, lengths
+
+
+def _padded(out: xr.DataArray, inside: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
+    """Put NaN where no sample is, also into coordinates; tell which could not be padded."""
+    attrs, dropped = out.attrs, []
+    for name, coord in list(out.coords.items()):
+        if coord.dims != ("trial", "time"):
+            continue
+        if coord.dtype.kind in "iuf":
+            out = out.assign_coords({name: coord.astype(np.float64).where(inside)})
+        else:
+            out = out.drop_vars([name])
+            dropped.append(str(name))
+    values = out if out.dtype.kind == "f" else out.astype(np.float64)
+    return values.where(inside).transpose(*out.dims).assign_attrs(attrs), dropped
+
+
+def _constant(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> bool:
+    """Tell whether a coordinate on time has one value within each trial."""
+    return bool((values == np.repeat(values[starts], lengths)).all())
 
 
 def folded(recording: xr.DataArray, index: np.ndarray, clock: tuple[Any, ...]) -> xr.DataArray:
@@ -122,8 +227,8 @@ def folded(recording: xr.DataArray, index: np.ndarray, clock: tuple[Any, ...]) -
     return out.assign_coords(trial=np.arange(len(index)), time=clock)
 
 
-def _window_clock(rec: xr.DataArray, time: Clock, length: int) -> tuple[str, Clock, dict[str, Any]]:
-    rate = rate_of(rec, "windows")
+def _window_clock(rec: xr.DataArray, time: Clock, length: int, function: str) -> tuple[str, Clock, dict[str, Any]]:
+    rate = rate_of(rec, function)
     if time.dtype.kind == "i":
         stride = round(1 / rate)
         return "time", np.arange(length, dtype=np.int64) * max(stride, 1), dict(rec["time"].attrs)

@@ -12,5 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "readouts": ["attention_overlay", "receptive_fields"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
+        "tensors": ["tensor_components"],
     },
 )

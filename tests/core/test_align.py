@@ -255,6 +255,52 @@ def test_lag_there_and_back_is_the_recording_where_it_is_known(drawn, delay):
     assert int((~known).sum()) == lost
 
 
+def prompts(dtype=np.float64, **coords):
+    values = np.arange(9.0)
+    coords = {"sequence": ("time", [3, 3, 3, 3, 5, 5, 9, 9, 9])} | coords
+    return ni.recording(
+        np.stack([values, -values], axis=1).astype(dtype), modality="activations", units="1", time=np.arange(9) + 4,
+        sampling_rate=1.0, coords=coords,
+    )  # fmt: skip
+
+
+def test_fold_makes_trials_of_unequal_length_and_says_where_they_end():
+    words = np.array(list("abcdefghi"), dtype=object)
+    rec = prompts(
+        token=("time", words), position=("time", [0, 1, 2, 3, 0, 1, 0, 1, 2]), condition=("time", list("xxxxyyxxx"))
+    )
+    out = align.fold(rec, "sequence")
+    nan = np.nan
+    np.testing.assert_array_equal(out.values[:, :, 0], [[0, 1, 2, 3], [4, 5, nan, nan], [6, 7, 8, nan]])
+    np.testing.assert_array_equal(out.values[:, :, 1], [[0, -1, -2, -3], [-4, -5, nan, nan], [-6, -7, -8, nan]])
+    assert (out["sequence"].values.tolist(), out["onset"].values.tolist()) == ([3, 5, 9], [4, 8, 10])
+    assert out["condition"].values.tolist() == list("xyx")
+    np.testing.assert_array_equal(out["position"].values, [[0, 1, 2, 3], [0, 1, nan, nan], [0, 1, 2, nan]])
+    assert out["time"].values.tolist() == [0, 1, 2, 3]
+    assert step(out) == {"by": "sequence", "samples_padded": 3, "dropped_coords": ["token"]}
+    ni.check(out)
+    whole = align.fold(rec[:4], "sequence")
+    assert whole["token"].values.tolist() == [list("abcd")]
+    assert align.fold(prompts(dtype=np.float32), "sequence").dtype == np.float32
+    assert align.fold(prompts(dtype=np.int64), "sequence").dtype == np.float64
+
+
+def test_fold_refuses_what_is_no_trial():
+    with pytest.raises(ni.AlignmentError, match="'segment' is no coordinate on time; there are sequence: add it"):
+        align.fold(prompts())
+    with pytest.raises(ni.AlignmentError, match="samples of word 1 do not follow each other"):
+        align.fold(prompts(word=("time", [1, 1, 2, 2, 2, 2, 1, 1, 1])), "word")
+    with pytest.raises(ni.AlignmentError, match=r"sequence 3 holds a gap \(another segment begins within it\)"):
+        align.fold(prompts(segment=("time", [0, 0, 1, 1, 1, 1, 1, 1, 1])), "sequence")
+    with pytest.raises(ni.AlignmentError, match="1 labels of 'word' are missing"):
+        align.fold(prompts(word=("time", [1.0, 1, 1, 1, 1, 1, 1, 1, np.nan])), "word")
+    with pytest.raises(ni.AlignmentError, match=r"fold needs dims \('time', 'unit'\)"):
+        align.fold(align.windows(series(), 5))
+    irregular = at([0.0, 1.0, 3.0]).assign_coords(segment=("time", [0, 0, 1]))
+    with pytest.raises(ni.AlignmentError, match="fold needs a regular clock"):
+        align.fold(irregular)
+
+
 EVERY = {
     "match": lambda rec: align.match(rec, rec, tolerance=0.01)[1],
     "crop": lambda rec: align.crop(rec, 1.0, 5.0),
@@ -263,6 +309,7 @@ EVERY = {
     "epoch": lambda rec: align.epoch(rec, [1.0, 3.0], -0.2, 0.5),
     "lag": lambda rec: align.lag(rec, [0, 2]),
     "windows": lambda rec: align.windows(rec, 10),
+    "fold": lambda rec: align.fold(rec.assign_coords(part=("time", np.arange(rec.sizes["time"]) // 60)), "part"),
     "concat": lambda rec: align.concat([rec, rec], offset="follow"),
     "stack_subjects": lambda rec: align.stack_subjects({"s1": rec, "s2": rec}),
     "pair": lambda rec: align.pair(rec, align.resample(rec, 2.0)),
@@ -296,7 +343,7 @@ def test_a_recording_without_samples_is_refused(name, recordings):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["match", "crop", "epoch", "concat", "stack_subjects"])
+@pytest.mark.parametrize("name", ["match", "crop", "epoch", "fold", "concat", "stack_subjects"])
 def test_lazy_values_stay_lazy(name, recordings):
     pytest.importorskip("dask")
     rec = recordings["calcium"]

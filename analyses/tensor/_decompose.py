@@ -1,0 +1,100 @@
+"""From a labelled array to its best CP decomposition of several starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from neurointerp.analyses.tensor._alternate import Fit, Problem, Rule, balanced, fit
+from neurointerp.analyses.tensor._labelled import congruence_of, course_of, factor_of, restarts_of, weight_of
+from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
+from neurointerp.result import result
+
+SERIAL = 2e8
+"""A sweep of fewer flops than this runs on one thread: waking others costs more than they bring."""
+FINE = 1e-2
+"""Loss below which sweeps of float32 values are followed by some of float64: the loss is known to 1e-7 of the whole."""
+WHY = "all sizes but the largest, multiplied"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A decomposition: its name, whether factors have signs, how they are updated, and where they may start."""
+
+    analysis: str
+    signed: bool
+    rule: Rule
+    starts: Mapping[str, Callable[..., list[Any]]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How long to look for the best factors, and from where."""
+
+    max_iter: int
+    tolerance: float
+    init: str
+    restarts: int
+    seed: int
+
+
+def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset:
+    """Fit from several starts and give the best, with labels."""
+    tensor = read(given, kind.analysis, signed=kind.signed)
+    rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
+    for name in ("max_iter", "restarts"):
+        count(getattr(search, name), name, kind.analysis)
+    require_choice(search.init, "init", kind.starts, kind.analysis)
+    require_tolerance(search.tolerance, kind.analysis)
+    fits = _fits(*tensor.turned, rank, kind, search)
+    errors = np.array([found.losses[-1] ** 0.5 for found in fits])
+    ranking = np.argsort(errors, kind="stable")
+    best = fits[ranking[0]]
+    factors = [best.factors[place] for place in np.argsort(tensor.order)]
+    if kind.signed:
+        factors = _signs_fixed(factors)
+    named = zip(map(str, tensor.array.dims), factors, strict=True)
+    variables = {f"factor_{dim}": factor_of(tensor.array, dim, factor) for dim, factor in named}
+    variables["weight"] = weight_of(tensor, best.weight)
+    variables |= course_of(tensor, best.losses, best.stop_reason)
+    variables["restart_error"] = restarts_of(errors, ranking, search.seed)
+    if kind.signed:
+        variables["congruence"] = congruence_of(factors)
+    parameters = {"rank": rank} | {name: value for name, value in vars(search).items() if name != "seed"}
+    return result(variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed)
+
+
+def _fits(X: np.ndarray, seen: np.ndarray | None, rank: int, kind: Kind, search: Search) -> list[Fit]:
+    with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
+        starts = (
+            balanced(X, kind.starts[search.init](X, rank, np.random.default_rng(search.seed + restart)))
+            for restart in range(search.restarts)
+        )
+        return [_fit(Problem(X, seen, kind.rule), start, search) for start in starts]
+
+
+def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:
+    """Fit, and where float32 cannot tell one small loss from the next, go on in float64."""
+    found = fit(problem, start, search.max_iter, search.tolerance)
+    left = search.max_iter - len(found.losses)
+    if problem.X.dtype != np.float32 or found.losses[-1] > FINE or not left:
+        return found
+    wide = replace(problem, X=problem.X.astype(np.float64))
+    factors = [factor.astype(np.float64) for factor in found.factors]
+    more = fit(wide, [*factors[:-1], factors[-1] * found.weight], left, search.tolerance)
+    losses = [max(loss, more.losses[0]) for loss in found.losses] + more.losses
+    narrow = [factor.astype(np.float32) for factor in more.factors]
+    return Fit(narrow, more.weight.astype(np.float32), losses, more.stop_reason)
+
+
+def _signs_fixed(factors: list[np.ndarray]) -> list[np.ndarray]:
+    """Turn columns so that the larger half of each is positive in every dim but the last, which takes the rest."""
+    *outer, last = factors
+    signs = [np.where((factor * np.abs(factor)).sum(axis=0) < 0, -1, 1).astype(factor.dtype) for factor in outer]
+    turned = [factor * sign for factor, sign in zip(outer, signs, strict=True)]
+    return [*turned, last * np.prod(signs, axis=0, dtype=last.dtype)]
