@@ -27,6 +27,8 @@ def run(family, method, rec, seed=0):
     parameters = inspect.signature(call).parameters
     small = {"rank": 2, "draws": 5, "threshold": 0.0, "restarts": 2, "starts": 2, "nulls": 2}
     options = {name: value for name, value in small.items() if name in parameters}
+    if family == "features":
+        return reading(call, parameters, rec, seed, options)
     if "factors" in parameters:
         affinity = importlib.import_module("neurointerp.analyses.connectivity").affinity(rec)
         return call(importlib.import_module("neurointerp.analyses.tensor").nonnegative_cp(affinity, 2), **options)
@@ -44,6 +46,30 @@ def run(family, method, rec, seed=0):
     if family == "comparison":
         return call({"one": rec}, nulls=2, seed=seed)
     return call(rec, seed=seed, **options)
+
+
+def reading(call, parameters, rec, seed, options):
+    """Run a reader of components on a factorization of `rec`, labelled, and of a model whose units they might be."""
+    dim = rec.dims[0]
+    size = rec.sizes[dim]
+    group = np.arange(size) // max(size // 6, 1)
+    labelled = rec.assign_coords(
+        condition=(dim, np.where(group % 2, "a", "b").astype(object)), part=(dim, group.astype(np.int64))
+    )
+    options |= {"max_epochs": 3} if "max_epochs" in parameters else {}
+    options |= {"group": "part"} if "group" in parameters else {}
+    if "result" not in parameters:
+        return call(labelled, seed=seed, **options)
+    given = [importlib.import_module("neurointerp.analyses.factorization").semi_nmf(rec, 2, max_iter=20)]
+    if "model" in parameters:
+        gpt = pytest.importorskip("neurointerp.models.gpt", reason="torch is not installed", exc_type=ImportError)
+        given.append(gpt.GPT(gpt.Config(layers=1, width=2, heads=1)))
+        options["site"] = "L0.mlp.post"
+    if "lexicons" in parameters:
+        given.append({0: ["e", "a"]})
+        options |= {"targets": [1e-6], "continuations": 2, "tokens": 3}
+    given += [labelled for name in ("recording", "held_out") if name in parameters]
+    return call(*given, seed=seed, **options)
 
 
 def wiring(rec):
@@ -77,6 +103,7 @@ def test_every_family_is_found():
         "connectivity",
         "encoding",
         "comparison",
+        "features",
         "graphs",
     }
     assert len(METHODS) >= 8

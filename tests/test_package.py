@@ -99,9 +99,9 @@ def test_every_folder_of_the_package_is_one():
 
 
 def test_every_public_analysis_and_loader_is_documented():
-    from neurointerp.analyses import comparison, connectivity, encoding, factorization, graphs, tensor
+    from neurointerp.analyses import comparison, connectivity, encoding, factorization, features, graphs, tensor
 
-    for family in (comparison, connectivity, encoding, factorization, graphs, tensor):
+    for family in (comparison, connectivity, encoding, factorization, features, graphs, tensor):
         for name in family.__all__:
             doc = getattr(family, name).__doc__ or ""
             function = inspect.isfunction(getattr(family, name))

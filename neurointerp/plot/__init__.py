@@ -6,8 +6,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "comparison": ["figure_strips"],
+        "components": ["component_card"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
+        "unit_maps": ["positions", "sensor_map", "slices", "unit_bars"],
     },
 )

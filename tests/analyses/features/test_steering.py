@@ -1,0 +1,105 @@
+"""Steering: strengths that give the divergence asked for, gains counted by hand, and the arms on a trained model."""
+
+import numpy as np
+import pytest
+
+from neurointerp import models
+from neurointerp.analyses import factorization, features
+from neurointerp.errors import AnalysisError
+from neurointerp.loaders import activations
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Give a small GPT on words with random weights, and a factorization of its last `mlp.post`."""
+    from neurointerp.models import gpt
+
+    torch.set_num_threads(1)
+    model = gpt.GPT(gpt.Config(layers=1, width=16, heads=2, vocab_size=9, context=12), seed=1)
+    with torch.no_grad():
+        model.unembed.weight.mul_(20)
+    model.tokenizer = gpt.Tokenizer(("<unk>", "I", " think", " that", " a", " b", " c", " d", " e"))
+    rec = activations.record(model, [[1, 2, 3, 4, 5, 6, 7, 8]] * 6, sites="mlp.post", tokenizer=model.tokenizer)
+    return model, factorization.semi_nmf(rec, 2, keep_fraction=0.2, max_iter=20)
+
+
+def test_strengths_give_the_divergence_at_the_last_token_and_gains_are_those_of_the_model(small):
+    model, res = small
+    words = {1: [" a", " c"], 0: [" e"]}
+    found = features.steering(res, model, words, targets=[0.05, 0.2], continuations=2, tokens=5)
+    assert found.component.values.tolist() == [1, 0]
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        clean = model(ids)[0, -1].double().log_softmax(-1)
+    for (k, lexicon), i in zip(((1, [4, 6]), (0, [8])), range(2), strict=True):
+        z = res.features.values[k] / np.linalg.norm(res.features.values[k])
+        for sign in (1, -1):
+            for target in (0.05, 0.2):
+                cell = found.isel(component=i).sel(sign=sign, target_kl=target)
+                assert abs(cell.kl - target) <= 0.02 * target
+                push = models.add("L0.mlp.post", sign * z, float(cell.strength))
+                with models.intervene(model, [push]), torch.no_grad():
+                    moved = model(ids)[0, -1].double().log_softmax(-1)
+                assert float((clean.exp() * (clean - moved)).sum()) == pytest.approx(float(cell.kl), rel=1e-5)
+
+                def odds(logs, lexicon=lexicon):
+                    p = float(logs[lexicon].exp().sum())
+                    return np.log(p / (1 - p))
+
+                assert float(cell.log_odds_gain) == pytest.approx(odds(moved) - odds(clean), abs=1e-5)
+                assert cell.perplexity >= 1
+                assert 0 <= cell.lexicon_share <= 1
+    assert found.text.shape == (2, 2, 2, 2)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_target_that_is_not_reached_is_dropped(small):
+    model, res = small
+    dead = res.assign(features=res.features * [[0.0], [1.0]])
+    found = features.steering(dead, model, {0: [" a"], 1: [" a"]}, targets=[0.1, 50.0], continuations=0)
+    assert np.isnan(found.strength.sel(component=0)).all()
+    assert np.isfinite(found.strength.sel(component=1, target_kl=0.1)).all()
+    assert np.isnan(found.strength.sel(component=1, target_kl=50.0)).all()
+
+
+def test_sampling_keeps_to_the_likeliest_and_its_perplexity_is_that_of_the_model(small):
+    from neurointerp.analyses.features._language import continued, perplexity
+
+    model, _ = small
+    ids = continued(model, [1, 2, 3], samples=4, tokens=20, top_k=30, top_p=1e-9, seed=0)
+    whole = [1, 2, 3]
+    for _ in range(20):  # the likeliest token is all that so small a part of the chance leaves
+        with torch.no_grad():
+            whole.append(int(model(torch.tensor([whole[-12:]]))[0, -1].argmax()))
+    assert ids.tolist() == [whole[3:]] * 4
+    wide = continued(model, [1, 2, 3], samples=300, tokens=1, top_k=3, top_p=1.0, seed=0)
+    with torch.no_grad():
+        chance = model(torch.tensor([[1, 2, 3]]))[0, -1].softmax(-1)
+    best = chance.topk(3)
+    assert set(wide[:, 0].tolist()) <= set(best.indices.tolist())
+    share = float((wide == best.indices[0]).double().mean())
+    assert abs(share - float(best.values[0] / best.values.sum())) < 0.1
+    with torch.no_grad():
+        logs = model(torch.tensor([[1, 2, 3, *ids[0, :9].tolist()]]))[0].double().log_softmax(-1)
+    by_hand = -sum(float(logs[i + 2, ids[0, i]]) for i in range(9)) / 9
+    assert perplexity(model, [1, 2, 3], ids[:1, :9]) == pytest.approx(np.exp(by_hand), rel=1e-5)
+
+
+def test_what_cannot_be_steered_is_refused(small):
+    model, res = small
+    for words, message in (
+        ({5: [" a"]}, "component 5, which is not in the result"),
+        ({0: []}, "no component or no token"),
+        ({0: ["zebra"]}, "'zebra' is not one token"),
+        ({0: [" a b"]}, "' a b' is not one token"),
+    ):
+        with pytest.raises(AnalysisError, match=message):
+            features.steering(res, model, words)
+    with pytest.raises(AnalysisError, match="targets are"):
+        features.steering(res, model, {0: [" a"]}, targets=[0.0])
+    with pytest.raises(AnalysisError, match="top_p is 0"):
+        features.steering(res, model, {0: [" a"]}, top_p=0)
+    with pytest.raises(AnalysisError, match="prompt has 13 tokens"):
+        features.steering(res, model, {0: [" a"]}, prompt=[1] * 13)
