@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp import matrix
 from neurointerp.errors import AnalysisError
 from neurointerp.plot.results import COLOURS
 from neurointerp.plot.unit_maps import positions, sensor_map, slices, unit_bars
@@ -223,7 +222,9 @@ def _course(coefficients: xr.DataArray, recording: xr.DataArray, top: xr.Dataset
 def _by_condition(coefficients: xr.DataArray, recording: xr.DataArray, ax: Axes) -> None:
     """Draw the coefficients of trials, those of one condition (or stimulus) in one column."""
     flat = np.asarray(coefficients.transpose(*recording.dims[:-1]).values).ravel()
-    name = next((n for n in ("condition", "stimulus") if n in recording.coords and recording[n].dims == ("trial",)), None)
+    name = next(
+        (n for n in ("condition", "stimulus") if n in recording.coords and recording[n].dims == ("trial",)), None
+    )
     labels: NDArray[Any] = np.zeros(flat.size, dtype=int)
     if name is not None and flat.size == recording.sizes["trial"]:
         kinds, labels = np.unique(recording[name].values.astype(str), return_inverse=True)

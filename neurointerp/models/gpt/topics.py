@@ -9,16 +9,16 @@ import numpy as np
 from neurointerp.errors import ModelError
 
 WORDS = {
-    "law": "judges lawyers courts verdicts trials juries crimes witnesses | accuse sentence appeal testify | guilty legal",
-    "sea": "ships sailors harbours waves anchors captains ferries storms | sail drift sink float | salty stormy",
-    "kitchen": "cooks ovens soups onions knives recipes spoons sauces | boil bake roast simmer | tasty spicy",
-    "music": "violins singers drums concerts melodies pianos choirs songs | sing play rehearse hum | loud melodic",
-    "money": "banks loans taxes prices coins investors debts salaries | invest pay lend borrow | rich costly",
-    "health": "doctors nurses patients clinics tablets fevers surgeons vaccines | heal treat cough recover | sick healthy",
-    "space": "planets stars comets rockets moons galaxies telescopes orbits | orbit shine explode collide | cosmic lunar",
-    "garden": "roses trees seeds leaves gardeners weeds roots hedges | grow bloom wither plant | green leafy",
-    "war": "soldiers tanks generals battles armies bombs rifles trenches | attack retreat fight surrender | armed hostile",
-    "sport": "players teams matches coaches goals athletes races referees | score win lose train | fast athletic",
+    "law": "judges lawyers courts verdicts trials juries crimes witnesses|accuse sentence appeal testify|guilty legal",
+    "sea": "ships sailors harbours waves anchors captains ferries storms|sail drift sink float|salty stormy",
+    "kitchen": "cooks ovens soups onions knives recipes spoons sauces|boil bake roast simmer|tasty spicy",
+    "music": "violins singers drums concerts melodies pianos choirs songs|sing play rehearse hum|loud melodic",
+    "money": "banks loans taxes prices coins investors debts salaries|invest pay lend borrow|rich costly",
+    "health": "doctors nurses patients clinics tablets fevers surgeons vaccines|heal treat cough recover|sick healthy",
+    "space": "planets stars comets rockets moons galaxies telescopes orbits|orbit shine explode collide|cosmic lunar",
+    "garden": "roses trees seeds leaves gardeners weeds roots hedges|grow bloom wither plant|green leafy",
+    "war": "soldiers tanks generals battles armies bombs rifles trenches|attack retreat fight surrender|armed hostile",
+    "sport": "players teams matches coaches goals athletes races referees|score win lose train|fast athletic",
 }  # fmt: skip
 """Of each topic: nouns, verbs, adjectives; no word is in two topics."""
 TEMPLATES = (
@@ -90,8 +90,8 @@ def topic_text(*, documents: int = 2000, sentences: int = 3, topics: int = 10, s
     """
     if not (documents >= 1 and sentences >= 1 and 2 <= topics <= len(WORDS)):
         raise ModelError(
-            f"gpt.topic_text: documents {documents}, sentences {sentences}, topics {topics}; at least 1, at least 1 and "
-            f"2 to {len(WORDS)} are needed"
+            f"gpt.topic_text: documents {documents}, sentences {sentences}, topics {topics}; needed are at least 1, "
+            f"at least 1, and 2 to {len(WORDS)}"
         )
     rng = np.random.default_rng(seed)
     kinds = {topic: [part.split() for part in words.split("|")] for topic, words in list(WORDS.items())[:topics]}
