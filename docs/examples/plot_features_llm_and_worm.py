@@ -64,8 +64,8 @@ paragraphs = [
 shown = {"layer": np.argsort(paragraphs)[::-1][:2], "worm": [0, 1]}
 figure = plt.figure(figsize=(10, 9.5), layout="constrained")
 rows = figure.subfigures(4, 1)
-for row, (name, component) in zip(rows, [(name, k) for name in shown for k in shown[name]], strict=True):
-    plot.component_card(found[name], recordings[name], row, component=int(component), top=top[name], units=8)
+for panel, (name, component) in zip(rows, [(one, k) for one in shown for k in shown[one]], strict=True):
+    plot.component_card(found[name], recordings[name], panel, component=int(component), top=top[name], units=8)
 
 # %%
 # Which units are shared
@@ -88,9 +88,9 @@ fig.colorbar(image, ax=axes, label="shared units / all units of the two")
 # %%
 # Do the features know what is read?
 # ----------------------------------
-# Each paragraph is about one thing (``condition``). A feature is assigned the thing on whose tokens its mean coefficient
-# is largest, from the odd sentences, and scored on the even ones by the area under the ROC curve, beside labels that
-# are shuffled. (Chance is a half.)
+# Each paragraph is about one thing (``condition``). A feature is assigned the thing on whose tokens its mean
+# coefficient is largest, from the odd sentences, and scored on the even ones by the area under the ROC curve, beside
+# labels that are shuffled. (Chance is a half.)
 
 sentence = np.cumsum(np.isin(layer["token"].values, [".", "?", "!"])) - np.isin(layer["token"].values, [".", "?", "!"])
 labelled = layer.assign_coords(part=("time", sentence * 100 + layer["sequence"].values))

@@ -44,3 +44,15 @@ def test_unknown_and_doubled_components_are_refused(sparse):
         features.unit_groups(sparse, components=[1, 1])
     with pytest.raises(AnalysisError, match="no features"):
         features.unit_groups(sparse.drop_vars("features"))
+
+
+def test_parts_hold_the_weights_of_the_core_and_of_what_is_exclusive(sparse):
+    groups = features.unit_groups(sparse, components=[3, 1])
+    parts = features.unit_parts(sparse, components=[3, 1])
+    assert parts.part.values.tolist() == ["core", "core", "exclusive", "exclusive"]
+    assert parts.sibling.values.tolist() == [3, 1, 3, 1]
+    own = sparse.features.sel(component=[3, 1]).values
+    np.testing.assert_array_equal(parts.features[:2], np.where(groups.core, own, 0))
+    np.testing.assert_array_equal(parts.features[2:], np.where(groups.exclusive, own, 0))
+    rest = own - parts.features[:2].values - parts.features[2:].values
+    np.testing.assert_array_equal(rest, 0)  # of two siblings every unit is in the core or exclusive
