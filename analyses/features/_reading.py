@@ -89,9 +89,18 @@ def cosine_maxima(recording: xr.DataArray, directions: np.ndarray, number: np.nd
     for block in matrix.blocks(recording):
         for low in range(0, len(block), 4096):
             rows = unit_norm(np.asarray(block[low : low + 4096], dtype=np.float64))
-            np.maximum.at(found, number[start + low : start + low + len(rows)], rows @ unit)
+            raise_maxima(found, number[start + low : start + low + len(rows)], rows @ unit)
         start += len(block)
     return found
+
+
+def raise_maxima(found: np.ndarray, number: np.ndarray, values: np.ndarray) -> None:
+    """Raise the rows of `found` to the largest value among those of `values` that bear their number, in place."""
+    order = np.argsort(number, kind="stable")
+    sorted_number = number[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(sorted_number) > 0])
+    place = sorted_number[starts]
+    found[place] = np.maximum(found[place], np.maximum.reduceat(values[order], starts, axis=0))
 
 
 def unit_norm(rows: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from neurointerp import matrix
 from neurointerp.analyses import factorization
-from neurointerp.analyses.features._reading import auc, group_labels, groups_of
+from neurointerp.analyses.features._reading import auc, group_labels, groups_of, raise_maxima
 from neurointerp.analyses.features.sparse_autoencoder import sparse_autoencoder
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result as build
@@ -196,7 +196,7 @@ def _differences(task: _Task) -> _Arm:
 
 def _best_units(task: _Task) -> _Arm:
     largest = np.full((len(task.labels), 2 * task.values.shape[1]), -np.inf)
-    np.maximum.at(largest, task.number, np.concatenate([task.values, -task.values], axis=1))
+    raise_maxima(largest, task.number, np.concatenate([task.values, -task.values], axis=1))
     units = task.values.shape[1]
     F = np.zeros((len(task.concepts), units))
     for row, concept in zip(F, task.concepts, strict=True):

@@ -84,7 +84,7 @@ def steering(
     -------
     xarray.Dataset
         Along `component` (those of `lexicons`), `sign` (1, -1) and `target_kl`; NaN (and "") where the target was not
-        reached at strength 2000: dropped, not approximated.
+        reached at strength 2000, or jumped over: dropped, not approximated.
 
         - `strength`, `kl`: what was added, and the divergence it gave, within 2% of the target.
         - `log_odds_gain`: of the lexicon's whole chance as the next token, steered less clean, in nats.

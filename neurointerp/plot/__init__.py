@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
+        "trees": ["feature_tree"],
         "unit_maps": ["positions", "sensor_map", "slices", "unit_bars"],
     },
 )

@@ -8,9 +8,6 @@ import neurointerp as ni
 from neurointerp.analyses import factorization, features
 from neurointerp.errors import AnalysisError
 
-RIVALS = ("semi_nmf", "pca", "kmeans", "sparse_autoencoder", "sparse_encoder", "top_k_autoencoder",
-          "difference_in_means", "best_unit", "random")  # fmt: skip
-
 
 def test_scores_are_those_of_the_formula(planted):
     train, held_out = planted(0)[0], planted(1)[0]
@@ -122,3 +119,25 @@ def test_features_of_a_transformer_detect_concepts_in_sentences_not_seen(concept
     assert auc >= 0.80
     assert positive >= 0.75
     assert abs(float(found.shuffled_auc.mean()) - 0.5) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", range(6))
+def test_features_of_every_layer_beside_their_rivals(concept_layers, layer):
+    """Check 3 at each layer.
+
+    REACHED
+    """
+    train, held_out = concept_layers(layer)
+    methods = ["semi_nmf", "pca", "kmeans", "sparse_autoencoder", "best_unit"]
+    made = features.arms(train, 100, group="sequence", max_iter=400, methods=methods)
+    table = features.concept_detection(made, train, held_out, group="sequence")
+    auc, score, positive = of(table, "semi_nmf")
+    null = table.shuffled_auc.sel(arm="semi_nmf")
+    assert positive >= 0.75
+    assert abs(float(null.mean()) - 0.5) <= 0.05
+    assert auc > float(null.max()) + 0.1
+    assert auc > of(table, "pca")[0]
+    assert score > of(table, "pca")[1]
+    assert score > of(table, "kmeans")[1]
+    # FIGURES
