@@ -213,7 +213,8 @@ def _chosen(labels: np.ndarray, lexicons: Mapping[Any, Sequence[Any]]) -> list[i
 
 def _one_token(word: Any, tokenizer: Any) -> int:
     ids = token_ids(word, tokenizer, NAME, special=False)
-    unknown = isinstance(word, str) and getattr(tokenizer, "pieces", None) is not None and ids == [0]
+    nothing = 0 if getattr(tokenizer, "pieces", None) is not None else getattr(tokenizer, "unk_token_id", None)
+    unknown = isinstance(word, str) and nothing is not None and ids == [nothing]
     if len(ids) != 1 or unknown:
         raise AnalysisError(f"{NAME}: {word!r} is not one token here; spell it as the tokenizer does, or give ids")
     return ids[0]

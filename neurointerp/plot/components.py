@@ -139,7 +139,8 @@ def _texts(recording: xr.DataArray, top: xr.Dataset, ax: Axes, rows: int) -> Non
 
     sample = np.asarray(top["sample"].values)[:rows]
     course = np.asarray(top["course"].values)[:rows]
-    tokens = recording["token"].values.ravel()
+    like = recording.isel(unit=0)
+    tokens = recording["token"].broadcast_like(like).transpose(*like.dims).values.ravel()
     offsets = top["offset"].values
     largest = float(np.nanmax(course, initial=0.0)) or 1.0
     width = _line_width(ax)
@@ -169,13 +170,13 @@ def _line_width(ax: Axes) -> int:
     """Give how many letters fit into a line of the axes."""
     figure = ax.get_figure()
     assert figure is not None
-    inches = ax.get_position().width * figure.bbox.width / figure.get_figure(root=True).dpi  # type: ignore[union-attr]
+    inches = ax.get_position().width * figure.bbox.width / figure.get_figure(root=True).dpi
     return max(int(inches * 72 / (_FONT * _ADVANCE)), 20)
 
 
 def _laid_out(pieces: list[tuple[str, float, bool]], width: int) -> list[tuple[float, str, float, bool]]:
     """Place the pieces of a line side by side with their own token in the middle; what does not fit is left out."""
-    starts, x = [], 0
+    starts, x = list[int](), 0
     for text, _, _ in pieces:
         joined = text.startswith("##")
         x += 0 if joined or not starts else 1

@@ -99,3 +99,14 @@ def test_segments_are_lines_of_their_own_and_wrong_arguments_are_refused(recordi
         plot.component_card(res, rec, Figure(), component=5)
     with pytest.raises(AnalysisError, match="units of the result are not those"):
         plot.component_card(res, rec[:, ::-1], Figure())
+
+
+def test_magnetometers_are_drawn_and_other_channels_left_out():
+    pytest.importorskip("mne")
+    rec = ni.load("demo-eeg")[:100]
+    kinds = np.array(["grad"] * 8 + ["mag"] * 24, dtype=object)
+    meg = rec.assign_attrs(modality="meg", units="T").assign_coords(channel_type=("unit", kinds))
+    ax = plot.sensor_map(np.arange(32.0), meg, Figure().subplots())
+    assert ax.get_title() == "24 of 32 units"
+    with pytest.raises(AnalysisError, match="3 sensors have a position and a value"):
+        plot.sensor_map(np.arange(32.0)[:3], rec[:, :3], Figure().subplots())
