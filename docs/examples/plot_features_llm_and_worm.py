@@ -30,7 +30,9 @@ if os.environ.get("NEUROINTERP_MIRROR"):
     worm = ni.load("dag2023", item="2022-07-26-38").load()
     worm = worm.isel(unit=(worm["is_labeled"].values & ~np.isnan(worm.values).any(axis=0)))
 else:
-    worm = calcium_ensembles(signed=True)["recordings/calcium_ensembles/recording"]
+    made = {"n_ensembles": 16, "ensemble_size": 16, "overlap": 0.4, "signed": True}
+    simulated = calcium_ensembles(n_units=160, n_samples=2000, **made)
+    worm = simulated["recordings/calcium_ensembles/recording"]
 recordings = {"layer": statistics.zscore(layer), "worm": statistics.zscore(worm)}
 for name, rec in recordings.items():
     print(name, rec.shape, rec.attrs["modality"], rec.attrs["system"])
