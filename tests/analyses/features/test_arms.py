@@ -53,7 +53,7 @@ def test_the_best_unit_is_the_best_of_all_units_and_signs(planted):
 def test_one_call_gives_the_table_and_random_directions_do_not_detect(planted):
     train, held_out = planted(0)[0], planted(1)[0]
     methods = ["semi_nmf", "difference_in_means", "random"]
-    made = features.arms(train, 6, keep_fraction=0.1, max_iter=100, methods=methods)
+    made = features.arms(train, 4, keep_fraction=0.1, init="kmeans", max_iter=100, methods=methods)
     table = features.concept_detection(made, train, held_out)
     assert table.arm.values.tolist() == ["semi_nmf", "difference_in_means", "random"]
     auc = table.detector_auc.mean("concept")

@@ -35,7 +35,7 @@ def test_scores_are_those_of_the_formula(planted):
 
 def test_planted_concepts_are_found_and_shuffled_labels_give_chance(planted):
     train, held_out = planted(0)[0], planted(1)[0]
-    res = factorization.semi_nmf(train, 6, keep_fraction=0.1, max_iter=100)
+    res = factorization.semi_nmf(train, 4, keep_fraction=0.1, init="kmeans", max_iter=100)
     found = features.concept_detection(res, train, held_out, shuffles=200)
     assert set(found.assigned_concept.values) == {f"concept{k}" for k in range(4)}
     assert (found.detector_auc > 0.95).all()
