@@ -83,8 +83,8 @@ def concept_detection(
 
     Notes
     -----
-    A component that is present everywhere can have the largest mean coefficient for a concept that it does not tell from
-    others, and is then a poor detector of it: `auc(component)` of those assigned to the concept shows better ones.
+    A component that is present everywhere can have the largest mean coefficient for a concept that it does not tell
+    from others, and is then a poor detector of it: `auc(component)` of those assigned to the concept shows better ones.
 
     With `assigned(component)` in the result (see `arms`) that is the concept of a component, and shuffles permute
     which concept such a component stands for.
