@@ -3,5 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["comparison", "connectivity", "encoding", "factorization", "graphs", "tensor"]
+    __name__, submodules=["comparison", "connectivity", "encoding", "factorization", "features", "graphs", "tensor"]
 )
