@@ -113,7 +113,7 @@ def arms(
     number = groups_of(recording, group, NAME)
     labels = group_labels(recording, label, number, NAME)
     task = _Task(recording, stacked.values, number, labels, rank, seed)
-    options = {"keep_fraction": keep_fraction, "init": init, "max_iter": max_iter}
+    options: dict[str, Any] = {"keep_fraction": keep_fraction, "init": init, "max_iter": max_iter}
     sae: list[xr.Dataset] = []  # trained once for its two arms
 
     def autoencoder() -> xr.Dataset:
@@ -229,7 +229,7 @@ def _side_by_side(found: dict[str, _Arm], stacked: matrix.Stacked, recording: xr
     norms = np.linalg.norm(G, axis=0)
     assigned = [one for arm in found.values() for one in arm.assigned or [""] * len(arm.features)]
     coefficients = stacked.unstack(G / np.where(norms > 0, norms, 1), "component").assign_coords(along)
-    on = {**along, **stacked.unit_coords}
+    on: dict[Any, Any] = {**along, **stacked.unit_coords}
     return {
         "features": xr.DataArray(F, dims=("component", "unit"), coords=on, attrs={"units": recording.attrs["units"]}),
         "coefficients": coefficients.assign_attrs(units="1"),

@@ -112,7 +112,7 @@ def sparse_autoencoder(
     scaled = codes / np.where(norms > 0, norms, 1)
     F = decoder * (norms * size)[:, None]
     offset = mean + size * fit.offset
-    error = stacked.values - scaled @ F - offset
+    misfit = stacked.values - scaled @ F - offset
     on = {"component": np.arange(rank), **stacked.unit_coords}
     units = {"units": recording.attrs["units"]}
     found = {
@@ -123,7 +123,7 @@ def sparse_autoencoder(
         "encoder_bias": xr.DataArray(fit.bias[order], dims="component", coords={"component": np.arange(rank)}),
         "offset": xr.DataArray(offset, dims="unit", coords=stacked.unit_coords, attrs=units),
         "loss": xr.DataArray(fit.losses, dims="epoch", coords={"epoch": np.arange(len(fit.losses))}),
-        "relative_error": xr.DataArray(np.linalg.norm(error) / (np.linalg.norm(stacked.values) or 1.0)),
+        "relative_error": xr.DataArray(np.linalg.norm(misfit) / (np.linalg.norm(stacked.values) or 1.0)),
         "mean_active": xr.DataArray(float((codes > 0).sum(axis=1).mean())),
         "n_dead": xr.DataArray(int((norms == 0).sum())),
         "stop_reason": xr.DataArray(np.array(fit.stop_reason, dtype=object)),
@@ -187,7 +187,9 @@ def _train(X: Any, rank: int, penalty: float, active: int | None, schedule: _Sch
     best, since, losses, reason = math.inf, 0, list[float](), "max_epochs"
     for epoch in range(schedule.max_epochs):
         total, fired = 0.0, torch.zeros(rank, dtype=torch.bool)
-        for rows in torch.randperm(len(X), generator=rng).split(schedule.batch_size):
+        order = torch.randperm(len(X), generator=rng)
+        for low in range(0, len(X), schedule.batch_size):
+            rows = order[low : low + schedule.batch_size]
             c = code(X[rows])
             loss = (X[rows] - c @ F - b).square().sum(1).mean() + penalty * c.sum(1).mean()
             adam.zero_grad()
@@ -196,7 +198,7 @@ def _train(X: Any, rank: int, penalty: float, active: int | None, schedule: _Sch
                 assert F.grad is not None
                 F.grad -= (F.grad * F).sum(1, keepdim=True) * F  # only along the sphere
                 adam.step()
-                F /= F.norm(dim=1, keepdim=True)
+                F.copy_(F / F.norm(dim=1, keepdim=True))
                 fired |= (c > 0).any(0)
                 total += float(loss.detach()) * len(rows)
         losses.append(total / len(X))
@@ -207,8 +209,8 @@ def _train(X: Any, rank: int, penalty: float, active: int | None, schedule: _Sch
         elif since >= schedule.patience:
             reason = "tolerance"
             break
-    arrays = [part.detach().numpy() for part in (F, E, e, b, code(X))]
-    return _Trained(*arrays, losses, reason)
+    decoder, encoder, bias, offset, codes = (part.detach().numpy() for part in (F, E, e, b, code(X)))
+    return _Trained(decoder, encoder, bias, offset, codes, losses, reason)
 
 
 def _revive(X: Any, codes: Any, dead: Any, F: Any, E: Any, e: Any, b: Any, rng: Any) -> None:

@@ -112,9 +112,9 @@ def top_samples(
         "sample": _on_top(top, coords),
         "course": xr.DataArray(course, dims=("component", "top", "offset"), coords=offsets),
     }
-    for name, coord in labels.sample_coords.items():
+    for key, coord in labels.sample_coords.items():
         if coord.ndim and set(coord.dims) <= set(labels.sample_dims):
-            found[f"sample_{name}"] = _on_top(_taken(along_samples(recording, str(name), NAME), top), coords)
+            found[f"sample_{key}"] = _on_top(_taken(along_samples(recording, str(key), NAME), top), coords)
     if tokens is not None:
         found["text"] = _on_top(_texts(tokens, around), coords)
     parameters = {"n": n, "context": context, "apart": apart, "leave_out": sorted(leave_out)}
