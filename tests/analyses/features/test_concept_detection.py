@@ -128,7 +128,7 @@ REACHED = {
     4: (0.84, 0.85, 1.2),
     5: (0.92, 0.95, 0.75),
 }
-"""Of some layers: mean AUC of detectors, part of scores above 0, median score over that of the autoencoder (below)."""
+"""Of layers: mean AUC of detectors, part of scores above 0, median score over that of the autoencoder."""
 
 
 @pytest.mark.slow
