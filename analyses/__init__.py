@@ -4,5 +4,15 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["comparison", "connectivity", "decoding", "encoding", "factorization", "geometry", "graphs", "tensor"],
+    submodules=[
+        "comparison",
+        "connectivity",
+        "decoding",
+        "encoding",
+        "factorization",
+        "features",
+        "geometry",
+        "graphs",
+        "tensor",
+    ],
 )

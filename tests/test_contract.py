@@ -27,6 +27,8 @@ def run(family, method, rec, seed=0):
     parameters = inspect.signature(call).parameters
     small = {"rank": 2, "draws": 5, "threshold": 0.0, "restarts": 2, "starts": 2, "nulls": 2}
     options = {name: value for name, value in small.items() if name in parameters}
+    if family == "features":
+        return reading(call, parameters, rec, seed, options)
     if "factors" in parameters:
         affinity = importlib.import_module("neurointerp.analyses.connectivity").affinity(rec)
         return call(importlib.import_module("neurointerp.analyses.tensor").nonnegative_cp(affinity, 2), **options)
@@ -115,6 +117,30 @@ def decode(call, method, rec, seed, options):
     return call(trials, "condition", seed=seed, permutations=5)
 
 
+def reading(call, parameters, rec, seed, options):
+    """Run a reader of components on a factorization of `rec`, labelled, and of a model whose units they might be."""
+    dim = rec.dims[0]
+    size = rec.sizes[dim]
+    group = np.arange(size) // max(size // 6, 1)
+    labelled = rec.assign_coords(
+        condition=(dim, np.where(group % 2, "a", "b").astype(object)), part=(dim, group.astype(np.int64))
+    )
+    options |= {"max_epochs": 3} if "max_epochs" in parameters else {}
+    options |= {"group": "part"} if "group" in parameters else {}
+    if "result" not in parameters:
+        return call(labelled, seed=seed, **options)
+    given = [importlib.import_module("neurointerp.analyses.factorization").semi_nmf(rec, 2, max_iter=20)]
+    if "model" in parameters:
+        gpt = pytest.importorskip("neurointerp.models.gpt", reason="torch is not installed", exc_type=ImportError)
+        given.append(gpt.GPT(gpt.Config(layers=1, width=2, heads=1)))
+        options["site"] = "L0.mlp.post"
+    if "lexicons" in parameters:
+        given.append({0: ["e", "a"]})
+        options |= {"targets": [1e-6], "continuations": 2, "tokens": 3}
+    given += [labelled for name in ("recording", "held_out") if name in parameters]
+    return call(*given, seed=seed, **options)
+
+
 def wiring(rec):
     """Give a random graph of the units of `rec`."""
     labels = rec["unit"].values
@@ -148,6 +174,7 @@ def test_every_family_is_found():
         "encoding",
         "comparison",
         "geometry",
+        "features",
         "graphs",
     }
     assert len(METHODS) >= 8
@@ -188,7 +215,8 @@ def test_missing_values_are_left_out_or_refused_with_their_count(family, method,
     other.values.view(np.uint64)[3:6, 2] = [0x7FF8_0000_DEAD_BEEF, 0xFFF8_0000_0000_0001, 0x7FFF_FFFF_FFFF_FFFF]
     assert np.isnan(other.values[3:6, 2]).all()
     assert ni.digest(run(family, method, other)) == ni.digest(out), "what a missing value holds had an influence"
-    if family == "graphs":  # of the correlations, which are tested themselves; ranks and blocks may well stay the same
+    # of correlations and factorizations, which are tested themselves; ranks, blocks and supports may well stay the same
+    if family == "graphs" or method == "unit_groups":
         return
     for fill in (0.0, float(complete[:, 2].mean()), 1e6):
         filled = rec.fillna(fill)

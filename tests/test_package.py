@@ -99,9 +99,9 @@ def test_every_folder_of_the_package_is_one():
 
 
 def test_every_public_analysis_and_loader_is_documented():
-    from neurointerp.analyses import comparison, connectivity, decoding, encoding, factorization, graphs, tensor
+    from neurointerp import analyses
 
-    for family in (comparison, connectivity, decoding, encoding, factorization, graphs, tensor):
+    for family in (getattr(analyses, name) for name in analyses.__all__):
         for name in family.__all__:
             doc = getattr(family, name).__doc__ or ""
             function = inspect.isfunction(getattr(family, name))

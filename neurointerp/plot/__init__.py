@@ -8,10 +8,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "comparison": ["figure_strips"],
         "geometry": ["dissimilarities", "embedding", "similarity_matrix"],
         "decoding": ["evidence_map", "score_course", "time_generalisation_matrix"],
+        "components": ["component_card"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],
         "readouts": ["attention_overlay", "receptive_fields"],
         "recording": ["traces"],
         "results": ["connectivity_matrix", "features", "scores", "tensor_factors"],
         "tensors": ["tensor_components"],
+        "trees": ["feature_tree"],
+        "unit_maps": ["positions", "sensor_map", "slices", "unit_bars"],
     },
 )

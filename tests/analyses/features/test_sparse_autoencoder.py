@@ -1,0 +1,82 @@
+"""The sparse autoencoder: planted features, codes that its own weights give, and honest training."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+import neurointerp as ni
+from neurointerp.analyses import features
+from neurointerp.errors import AnalysisError
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Give sparse non-negative mixtures of eight signed features, about an offset, and the features."""
+    rng = np.random.default_rng(0)
+    true = rng.standard_normal((8, 30))
+    true /= np.linalg.norm(true, axis=1, keepdims=True)
+    codes = (rng.random((1500, 8)) < 0.15) * rng.gamma(4, 0.5, (1500, 8))
+    values = codes @ true + 0.05 * rng.standard_normal((1500, 30)) + 3.0
+    return ni.recording(values, modality="activations", units="1", time=np.arange(1500)), true
+
+
+@pytest.mark.parametrize("options", [{"penalty": 0.1}, {"active": 2}])
+def test_planted_features_come_back(mixed, options):
+    rec, true = mixed
+    res = features.sparse_autoencoder(rec, 12, max_epochs=80, batch_size=100, learning_rate=3e-3, **options)
+    F = res.features.values
+    cosine = true @ (F / np.maximum(np.linalg.norm(F, axis=1, keepdims=True), 1e-12)).T
+    rows, columns = linear_sum_assignment(cosine, maximize=True)
+    assert cosine[rows, columns].mean() > 0.93
+    if "active" in options:
+        assert res.mean_active <= 2
+
+
+def test_coefficients_and_error_are_those_of_the_stored_weights(mixed):
+    rec, _ = mixed
+    res = features.sparse_autoencoder(rec[:300], 6, max_epochs=20, seed=3)
+    x = rec.values[:300] - res.offset.values
+    codes = np.maximum(x @ res.encoder.values.T + res.encoder_bias.values, 0)
+    np.testing.assert_allclose(codes / np.linalg.norm(codes, axis=0), res.coefficients.values, atol=1e-5)
+    fitted = res.coefficients.values @ res.features.values + res.offset.values
+    error = np.linalg.norm(rec.values[:300] - fitted) / np.linalg.norm(rec.values[:300])
+    assert float(res.relative_error) == pytest.approx(error, rel=1e-6)
+    assert float(res.mean_active) == pytest.approx((codes > 1e-7).sum(axis=1).mean(), rel=0.01)
+    sizes = np.linalg.norm(res.features.values, axis=1)
+    assert (np.diff(sizes) <= 1e-9).all()
+
+
+def test_the_loss_levels_off_and_the_scale_of_the_data_does_not_matter(mixed):
+    rec = mixed[0][:400]
+    res = features.sparse_autoencoder(rec, 8, batch_size=64, learning_rate=3e-3)
+    assert res.stop_reason.item() == "tolerance"
+    loss = res.loss.values
+    assert loss[-1] < 0.5 * loss[0]
+    assert loss[-10:].min() > 0.98 * loss[:-10].min()  # the last ten epochs brought nothing
+    tiny = features.sparse_autoencoder((rec * 1e-6).assign_attrs(rec.attrs), 8, batch_size=64, learning_rate=3e-3)
+    np.testing.assert_allclose(tiny.features.values * 1e6, res.features.values, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 0}, "rank is 0"),
+        ({"rank": 4, "active": 5}, "active is 5"),
+        ({"rank": 4, "penalty": -1.0}, "penalty -1.0"),
+        ({"rank": 4, "max_epochs": True}, "max_epochs is True"),
+    ],
+)
+def test_bad_parameters_are_refused(mixed, options, message):
+    with pytest.raises(AnalysisError, match=message):
+        features.sparse_autoencoder(mixed[0], **options)
+
+
+def test_values_that_are_missing_or_do_not_vary_are_refused(mixed):
+    rec = mixed[0][:50].copy(deep=True)
+    with pytest.raises(AnalysisError, match="do not vary over 1 samples"):
+        features.sparse_autoencoder(rec[:1], 2)
+    rec[0, :2] = np.nan
+    with pytest.raises(AnalysisError, match="2 missing values"):
+        features.sparse_autoencoder(rec, 2)
