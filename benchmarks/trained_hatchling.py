@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import pydoc_data.topics
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,111 @@ def compare(task: str, steps: int, rates: list[float], rivals: list[str], folder
     verdict(f"{task}, {steps} updates: BDH / Transformer", ratio, "<=", bound)
 
 
+SMALL = hatchling.Config(vocab_size=64, layers=4, width=64, heads=4, neurons=256, dropout=0.0)
+
+
+def concepts(steps: int, rates: list[float]) -> None:
+    """Checks 4 to 6, with 1,024 neurons and as large a Transformer, each at the best of its rates."""
+    text = hatchling.known_entropy_corpus(sequences=16 * steps, seed=1)
+    first, second = (hatchling.known_entropy_corpus(sequences=600, seed=seed) for seed in (11, 12))
+    best: list[torch.nn.Module] = []
+    for build in (lambda: hatchling.BDH(SMALL), lambda: hatchling.RotaryTransformer(64)):
+        found = []
+        for rate in rates:
+            found.append(build())
+            hatchling.train(found[-1], text.tokens, steps=steps, learning_rate=rate)
+        best.append(min(found, key=lambda model: hatchling.loss(model, second.tokens)))
+    excess = [hatchling.loss(model, first.tokens) - first.entropy for model in best]
+    verdict(f"entropy, {steps} updates, 1,024 neurons: BDH / Transformer", excess[0] / excess[1], "<=", 1.10)
+    for site, bound in (("xy", 0.5), ("x", np.inf), ("y", np.inf)):
+        shares = [active(model, first.tokens[:40], site) for model in (best[0], hatchling.BDH(SMALL))]
+        print(f"active {site}: {shares[0]:.3f}, before training {shares[1]:.3f}")
+        verdict(f"active {site}, trained / untrained", shares[0] / shares[1], "<=", bound)
+    auroc = hatchling.concept_synapses(best[0], first, second).auroc
+    for arm in auroc.arm.values:
+        held, other = (auroc.sel(arm=arm, words=words) for words in ("test", "other_form"))
+        print(f"{arm}: held out at least {float(held.min()):.3f}, mean {float(held.mean()):.3f}", end="; ")
+        print(f"other form 0.85 or more for {float((other >= 0.85).mean()):.2f}, mean {float(other.mean()):.3f}")
+    chosen = auroc.sel(arm="synapse")
+    verdict("held-out AUROC of the worst synapse", float(chosen.sel(words="test").min()), ">=", 0.9)
+    verdict("synapses at 0.85 in the other form", float((chosen.sel(words="other_form") >= 0.85).mean()), ">=", 0.5)
+    last = first.place == 2
+    every = np.arange(len(last))[:, None] < 240  # of as many sequences as take minutes
+    for where, kept in (("last letters", last), ("all tokens", every & np.ones_like(last))):
+        truth = np.where(last, first.concept, -1)[kept]
+        scores = [
+            max(matched_f1(parts(values), truth) for values in layers(model, first.tokens, kept)) for model in best
+        ]
+        print(f"F1 of parts and concepts, {where}: BDH {scores[0]:.3f}, Transformer {scores[1]:.3f}")
+        verdict(f"F1, {where}, BDH", scores[0], ">=", 0.7)
+        verdict(f"F1, {where}, BDH / Transformer", scores[0] / scores[1], ">=", 1.2)
+
+
+def active(model: hatchling.BDH, tokens: np.ndarray, site: str) -> float:
+    return float((hatchling.record(model, tokens, sites=[site])[f"recordings/{site}/recording"] > 0).mean())
+
+
+def layers(model: torch.nn.Module, tokens: np.ndarray, kept: np.ndarray) -> Iterator[np.ndarray]:
+    """Give xy, or what the MLP's down-projection reads, of each layer at the kept tokens."""
+    if isinstance(model, hatchling.BDH):
+        for layer in range(model.config.layers):
+            session = hatchling.record(model, tokens, sites=["xy"], layers=[layer], keep=list(kept))
+            yield session["recordings/xy/recording"].values
+        return
+    for block in model.blocks:
+        held: list[torch.Tensor] = []
+        hook = block.down.register_forward_pre_hook(lambda _, given, held=held: held.append(given[0]))
+        with torch.inference_mode():
+            model(torch.from_numpy(tokens))
+        hook.remove()
+        yield held[0].numpy()[kept]
+
+
+def parts(values: np.ndarray) -> np.ndarray:
+    from sklearn.decomposition import NMF
+
+    return NMF(30, init="nndsvda", max_iter=300, tol=1e-3, random_state=0).fit_transform(values)
+
+
+def matched_f1(found: np.ndarray, concept: np.ndarray) -> float:
+    """Give the mean F1 of concepts matched with parts; thresholds from every second sample, F1 from the rest."""
+    from scipy.optimize import linear_sum_assignment
+
+    first = np.arange(len(concept)) % 2 == 0
+    truth = concept == np.arange(20)[:, None]
+    scores = np.zeros((20, found.shape[1]))
+    for part, values in enumerate(found.T):
+        above = values > np.quantile(values, np.linspace(0.8, 0.999, 40))[:, None]
+        hits = [(truth[:, half] @ above[:, half].T.astype(float)) for half in (first, ~first)]
+        f1 = [
+            2 * hit / (truth[:, half].sum(1)[:, None] + above[:, half].sum(1))
+            for hit, half in zip(hits, (first, ~first), strict=True)
+        ]
+        scores[:, part] = f1[1][np.arange(20), f1[0].argmax(1)]
+    rows, columns = linear_sum_assignment(-scores)
+    return float(scores[rows, columns].mean())
+
+
+def recall() -> None:
+    """Check 3: eight pairs of eight keys and eight values, after lessons with fewer."""
+    model = hatchling.BDH(hatchling.Config(16, layers=2, width=64, heads=1, neurons=512, dropout=0.0))
+    for pairs, steps in ((2, 600), (3, 300), (4, 300), (6, 300), (8, 600)):
+        rows, asked = hatchling.recall_task(sequences=40_000, pairs=pairs, queries=pairs, keys=8, values=8, seed=pairs)
+        hatchling.train(model, rows, counted=asked, steps=steps, batch_size=64, learning_rate=2e-3)
+    tokens = torch.from_numpy(hatchling.recall_task(sequences=1000, pairs=8, keys=8, values=8, seed=9)[0])
+    right = []
+    for forgets in (False, True):
+        state = hatchling.State(model, len(tokens))
+        with torch.inference_mode():
+            for t in range(16):
+                model.step(tokens[:, t], state)
+            if forgets:
+                state.forget()
+            right.append(float((model.step(tokens[:, 16], state).argmax(-1) == tokens[:, 17]).float().mean()))
+    verdict("recall of eight pairs", right[0], ">=", 0.9)
+    verdict("recall with the memory set to zero, distance from chance", abs(right[1] - 1 / 8), "<=", 0.05)
+
+
 def verdict(what: str, found: float, sense: str, bound: float) -> None:
     met = found <= bound if sense == "<=" else found >= bound
     print(f"{what}: {found:.3f}  ({sense} {bound}: {'met' if met else 'NOT MET'})", flush=True)
@@ -112,14 +218,20 @@ def verdict(what: str, found: float, sense: str, bound: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("entropy", "bytes"))
+    parser.add_argument("task", choices=("entropy", "bytes", "concepts", "recall"))
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 3e-3])
     parser.add_argument("--rivals", nargs="+", choices=list(MODELS)[1:], default=list(MODELS)[1:])
     parser.add_argument("--folder", type=Path, default=Path("trained"), help="curves are kept here, and read again")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    compare(options.task, options.steps, options.rates, options.rivals, options.folder)
+    torch.set_num_threads(1)
+    if options.task == "recall":
+        recall()
+    elif options.task == "concepts":
+        concepts(options.steps, options.rates)
+    else:
+        compare(options.task, options.steps, options.rates, options.rivals, options.folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What a trained ELM neuron reaches against its baselines, on a teacher whose branches are known. Minutes each."""
+"""What a trained ELM neuron reaches against its baselines, on a teacher whose branches are known. Minutes each.
+
+Bounds are those of the specification. The learning rate was chosen on trials 128 to 143; what is scored here are the 16
+trials behind them.
+"""
 
 import numpy as np
 import pytest
@@ -13,8 +17,8 @@ STEPS = {"steps": 1600, "batch_size": 16, "learning_rate": 1e-2}
 
 @pytest.fixture(scope="module")
 def data() -> tuple[xr.DataTree, xr.DataTree]:
-    whole = elm.two_stage_neuron(trials=144)
-    return whole.isel(trial=slice(128)), whole.isel(trial=slice(128, None))
+    whole = elm.two_stage_neuron(trials=160)
+    return whole.isel(trial=slice(128)), whole.isel(trial=slice(144, None))
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +51,26 @@ def test_it_halves_what_a_linear_model_leaves_open(neuron, data):
     assert unexplained(neuron) / unexplained(linear) <= 0.5
 
 
-def test_it_is_at_least_as_good_as_an_lstm_with_as_many_parameters(neuron, data):
-    rival, size = (
-        elm.LSTM(128, 4),
-        elm.ELM(elm.Config(inputs=128), routing=np.arange(128).reshape(8, 16)).parameter_count,
-    )
-    assert abs(sum(p.numel() for p in rival.parameters()) / size - 1) <= 0.05
-    assert wrong(neuron) / wrong(trained(rival, data)) <= 1.0
+def size(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_it_is_better_than_recurrent_and_convolutional_networks_with_as_many_parameters(neuron, data, routing):
+    count = size(elm.ELM(elm.Config(inputs=128), routing=routing))
+    for rival in (elm.LSTM(128, 4), elm.TCN(128, 8)):
+        assert abs(size(rival) / count - 1) <= 0.05
+        assert wrong(neuron) / wrong(trained(rival, data)) <= 1.0
+
+
+def test_it_is_better_than_an_integrator_with_learned_weights(neuron, data):
+    point = trained(elm.LIF(128), data)
+    assert wrong(neuron) / wrong(point) <= 0.5
+    assert unexplained(neuron) / unexplained(point) <= 0.5
+
+
+def test_memories_that_are_all_short_explain_less(neuron, data, routing):
+    short = trained(elm.ELM(elm.Config(inputs=128, activation="silu", tau_max=10.0), routing=routing), data)
+    assert unexplained(short) / unexplained(neuron) >= 1.5
 
 
 def test_one_memory_leaves_at_least_twice_as_much_unexplained_as_twenty(neuron, data, routing):
