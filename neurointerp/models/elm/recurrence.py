@@ -1,7 +1,7 @@
 """The two loops over time, with their gradients written out: one leak, and the memories behind their MLP.
 
 Automatic differentiation would keep a dozen tensors per step; here each loop keeps four arrays, and the gradients of
-the weights are one product over all steps. On a processor the loops are compiled.
+the weights are one product over all steps. On a processor, small ones are compiled.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SCALE, SLOPE = 1.7159, 2 / 3
+COMPILED = 65_536  # trials x memories x hidden units: beyond, matrix products of all trials win over compiled loops
 
 
 class Leak(torch.autograd.Function):
@@ -48,7 +49,7 @@ class Memories(torch.autograd.Function):
         decayed, delta, memory = u.new_empty(shape), u.new_empty(shape), u.new_empty(shape)
         before = torch.empty_like(u, memory_format=torch.contiguous_format)
         given = (u, w1.t().contiguous(), w2.t().contiguous(), b2, kappa, gain)
-        if u.device.type == "cpu":
+        if u.device.type == "cpu" and u.shape[1] * w1.numel() <= COMPILED:
             from neurointerp.models.elm import _loops
 
             _loops.forward(*_numpy(*given), smooth, *_numpy(decayed, before, delta, memory))
@@ -69,7 +70,7 @@ class Memories(torch.autograd.Function):
         to_memory, to_step, to_decayed = (torch.empty_like(memory) for _ in range(3))
         to_hidden = torch.empty_like(before)
         given, found = (grad, squash, slope, w1, w2, kappa), (to_memory, to_step, to_hidden, to_decayed)
-        if grad.device.type == "cpu":
+        if grad.device.type == "cpu" and grad.shape[1] * w1.numel() <= COMPILED:
             from neurointerp.models.elm import _loops
 
             _loops.backward(*_numpy(*given), *_numpy(*found))
@@ -92,7 +93,7 @@ def remember(
     u: Tensor, w1t: Tensor, w2t: Tensor, b2: Tensor, kappa: Tensor, gain: Tensor, smooth: bool,
     decayed: Tensor, before: Tensor, delta: Tensor, memory: Tensor,
 ) -> None:  # fmt: skip
-    """Do what the compiled loop does, a step of all trials at once, on any device."""
+    """Do what the compiled loop does, a step of all trials at once: of many or large ones, and on any device."""
     now = torch.zeros_like(memory[0])
     for t in range(len(u)):
         torch.mul(now, kappa, out=decayed[t])
@@ -106,7 +107,7 @@ def trace_back(
     grad: Tensor, squash: Tensor, slope: Tensor, w1: Tensor, w2: Tensor, kappa: Tensor,
     to_memory: Tensor, to_step: Tensor, to_hidden: Tensor, to_decayed: Tensor,
 ) -> None:  # fmt: skip
-    """Do what the compiled loop does backwards, a step of all trials at once, on any device."""
+    """Do what the compiled loop does backwards, a step of all trials at once."""
     carried = torch.zeros_like(to_memory[0])
     for t in range(len(grad) - 1, -1, -1):
         torch.add(grad[t], carried, out=to_memory[t])
