@@ -26,7 +26,7 @@ def trained() -> hatchling.BDH:
 
 @pytest.fixture(scope="module")
 def rival() -> hatchling.RotaryTransformer:
-    """As many parameters, the same text and rate; a lower one does not do better."""
+    """As many parameters, the same text and rate."""
     model = hatchling.RotaryTransformer(64)
     text = hatchling.known_entropy_corpus(sequences=9600, seed=1)
     hatchling.train(model, text.tokens, steps=600, learning_rate=3e-3)
@@ -50,15 +50,15 @@ def test_it_learns_words_and_attributes_but_never_beats_the_process(trained, tex
 
 
 def test_it_loses_more_above_the_entropy_than_a_transformer_of_its_size(trained, rival, texts):
-    """Not met: at most 1.10 times was asked, of a model twice as large after five times as many updates."""
+    """Not met: 1.10 times was asked, of twice the size after five times the updates; 2.04 found, all of it in copies."""
     sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in (trained, rival)]
     assert abs(sizes[0] / sizes[1] - 1) <= 0.05
     above = [hatchling.loss(model, texts[0].tokens) - texts[0].entropy for model in (trained, rival)]
-    assert 0 < above[1] < above[0] <= 2.8 * above[1]
-    plain = texts[0].kind < 3  # copies are where it falls behind
+    assert 0 < above[1] < above[0] <= 2.3 * above[1]
+    plain = texts[0].kind < 3  # all that is no copy
     known = texts[0].surprisal[:, 1:][plain[:, 1:]].mean()
     above = [hatchling.loss(model, texts[0].tokens, counted=plain) - known for model in (trained, rival)]
-    assert above[0] <= 1.5 * above[1]
+    assert above[0] <= 1.1 * above[1]
 
 
 def test_fewer_than_half_as_many_products_are_active_as_before_training(trained, texts):
@@ -77,7 +77,7 @@ def test_a_synapse_stands_for_a_concept_also_in_the_other_form(trained, texts):
 
 
 def test_nonnegative_parts_of_the_products_are_the_concepts(trained, rival, texts):
-    """0.7 is met. Not met: 1.2 times what the Transformer's MLP gives, which no score could be: that is above 0.83."""
+    """0.7 is met. Not met: 1.2 times what the Transformer's MLP gives; 1.06 times was found."""
     ends = texts[0].place == 2
     rec = hatchling.record(trained, texts[0].tokens, sites=["xy"], layers=[3], keep=list(ends))
     held = []
@@ -94,7 +94,7 @@ def test_nonnegative_parts_of_the_products_are_the_concepts(trained, rival, text
 def parts(values: np.ndarray) -> np.ndarray:
     from sklearn.decomposition import NMF
 
-    return NMF(30, init="nndsvda", max_iter=300, tol=1e-3, random_state=0).fit_transform(values)
+    return NMF(30, init="nndsvda", max_iter=2000, tol=1e-3, random_state=0).fit_transform(values)
 
 
 def matched_f1(parts: np.ndarray, concept: np.ndarray) -> float:
