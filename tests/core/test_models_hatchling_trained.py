@@ -50,7 +50,7 @@ def test_it_learns_words_and_attributes_but_never_beats_the_process(trained, tex
 
 
 def test_it_loses_more_above_the_entropy_than_a_transformer_of_its_size(trained, rival, texts):
-    """Not met: 1.10 times was asked, of twice the size after five times the updates; 2.04 found, all of it in copies."""
+    """Not met: 1.10 times was asked, of twice the size and five times the updates; 2.04 found, all of it in copies."""
     sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in (trained, rival)]
     assert abs(sizes[0] / sizes[1] - 1) <= 0.05
     above = [hatchling.loss(model, texts[0].tokens) - texts[0].entropy for model in (trained, rival)]

@@ -35,7 +35,7 @@ def forward(
                     inner[h] += low[m] * w1t[m, h]
             step[:] = b2
             for h in range(width):
-                active[h] = inner[h] / (1 + math.exp(-inner[h])) if smooth else inner[h] * (inner[h] > 0)
+                active[h] = inner[h] / (1 + math.exp(-inner[h])) if smooth else (0.0 if inner[h] <= 0 else inner[h])
                 for m in range(count):
                     step[m] += active[h] * w2t[h, m]
             for m in range(count):

@@ -49,10 +49,11 @@ class Memories(torch.autograd.Function):
         decayed, delta, memory = u.new_empty(shape), u.new_empty(shape), u.new_empty(shape)
         before = torch.empty_like(u, memory_format=torch.contiguous_format)
         given = (u, w1.t().contiguous(), w2.t().contiguous(), b2, kappa, gain)
-        if u.device.type == "cpu" and u.shape[1] * w1.numel() <= COMPILED:
+        if _compiled(u) and u.shape[1] * w1.numel() <= COMPILED:
             from neurointerp.models.elm import _loops
 
-            _loops.forward(*_numpy(*given), smooth, *_numpy(decayed, before, delta, memory))
+            arrays: list[Any] = [*_numpy(*given), smooth, *_numpy(decayed, before, delta, memory)]
+            _loops.forward(*arrays)
         else:
             remember(*given, smooth, decayed, before, delta, memory)
         ctx.smooth = smooth
@@ -70,7 +71,7 @@ class Memories(torch.autograd.Function):
         to_memory, to_step, to_decayed = (torch.empty_like(memory) for _ in range(3))
         to_hidden = torch.empty_like(before)
         given, found = (grad, squash, slope, w1, w2, kappa), (to_memory, to_step, to_hidden, to_decayed)
-        if grad.device.type == "cpu" and grad.shape[1] * w1.numel() <= COMPILED:
+        if _compiled(grad) and grad.shape[1] * w1.numel() <= COMPILED:
             from neurointerp.models.elm import _loops
 
             _loops.backward(*_numpy(*given), *_numpy(*found))
@@ -117,13 +118,17 @@ def trace_back(
         carried = to_decayed[t] * kappa
 
 
+def _compiled(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
+
+
 def _numpy(*parts: Tensor) -> tuple[NDArray[Any], ...]:
     return tuple(part.detach().numpy() for part in parts)
 
 
 def _leak(drive: Tensor, kappa: float) -> Tensor:
     out = torch.empty_like(drive, memory_format=torch.contiguous_format)
-    if drive.device.type == "cpu":
+    if _compiled(drive):
         from neurointerp.models.elm import _loops
 
         _loops.leak(*_numpy(drive.contiguous().flatten(1), drive.new_tensor([kappa]), out.view(len(drive), -1)))

@@ -28,7 +28,8 @@ class Turn(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """Turn back."""
-        return _turned(grad, *ctx.saved_tensors, -1), None, None
+        cos, sin = ctx.saved_tensors
+        return _turned(grad, cos, sin, -1), None, None
 
 
 class Scores(torch.autograd.Function):
@@ -44,7 +45,7 @@ class Scores(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """A token is the query of one row and the key of one column."""
-        (turned,) = ctx.saved_tensors
+        turned: Tensor = ctx.saved_tensors[0]
         lower = grad.tril(-1)
         return (lower + lower.transpose(-1, -2)) @ turned
 
@@ -59,12 +60,12 @@ def turns(place: Tensor, neurons: int) -> tuple[Tensor, Tensor]:
 
 def evens_first(values: Tensor) -> Tensor:
     """Reorder the last axis."""
-    return values.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+    return values.reshape(*values.shape[:-1], -1, 2).transpose(-1, -2).flatten(-2)
 
 
 def in_order(values: Tensor) -> Tensor:
     """Undo `evens_first`."""
-    return values.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return values.reshape(*values.shape[:-1], 2, -1).transpose(-1, -2).flatten(-2)
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, sense: int) -> Tensor:

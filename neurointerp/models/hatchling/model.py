@@ -124,7 +124,7 @@ class BDH(nn.Module):
         (batch, length), shape = input_ids.shape, self.config
         v = _norm(self.embed(input_ids))
         encoder, encoder_v = evens_first(self.encoder), evens_first(self.encoder_v)
-        decoder = evens_first(self.decoder.unflatten(0, (shape.heads, -1)).transpose(1, 2)).transpose(1, 2)
+        decoder = evens_first(self.decoder.view(shape.heads, -1, shape.width).transpose(1, 2)).transpose(1, 2)
         place = turns(torch.arange(length, device=v.device), shape.neurons)
         kept = {}
         for layer in range(shape.layers):
