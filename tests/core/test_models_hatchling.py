@@ -293,5 +293,7 @@ def test_bad_input_is_refused():
         hatchling.record(model, [[1]], synapses=[(0, 0, 0, 24)])
     with pytest.raises(ni.ModelError, match="token ids from 0 to 63"):
         hatchling.record(model, [[64]])
+    with pytest.raises(ni.ModelError, match="bfloat16 is needed"):
+        hatchling.train(model, [[1, 2]], dtype=torch.float16)
     with pytest.raises(ni.RecordingError, match="each must fit the next"):
         hatchling.recall_task(pairs=4, keys=3)

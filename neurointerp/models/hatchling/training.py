@@ -54,11 +54,12 @@ def train(
     Raises
     ------
     ModelError
-        When the sequences are not a table of at least two tokens.
+        When the sequences are not a table of at least two tokens, or `dtype` is neither of the two.
 
     References
     ----------
-    The released training: AdamW, rate 1e-3, decay 0.1. Deviations: float32, warm-up and cosine, gradients clipped to 1.
+    The released training: AdamW, rate 1e-3, decay 0.1. Deviations: float32 by default, warm-up and
+    cosine, gradients clipped to 1.
 
     Examples
     --------
@@ -68,6 +69,8 @@ def train(
     >>> losses[-1] < 0.7 * losses[0]
     True
     """
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise ModelError(f"hatchling.train: dtype is {dtype}; torch.float32 or torch.bfloat16 is needed")
     rows, mask = _table(sequences, counted)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99))
     warm = max(steps // 20, 1)
