@@ -7,7 +7,7 @@ import xarray as xr
 
 import neurointerp as ni
 from neurointerp.models import elm
-from neurointerp.models.elm.recurrence import Leak, Memories
+from neurointerp.models.elm.recurrence import Leak, Memories, remember, trace_back
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,30 @@ def test_written_gradients_agree_with_differences(smooth):
     given = [torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
     assert torch.autograd.gradcheck(lambda *parts: Memories.apply(*parts, smooth), given)
     assert torch.autograd.gradcheck(lambda drive: Leak.apply(drive, 0.7), given[:1])
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_compiled_loops_are_those_for_any_device(smooth):
+    from neurointerp.models.elm import _loops
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    generator = torch.Generator().manual_seed(0)
+    steps, batch, memories, hidden = 30, 3, 4, 7
+    over_memories, over_hidden = (steps, batch, memories), (steps, batch, hidden)
+    forth = drawn(*over_hidden), drawn(memories, hidden), drawn(hidden, memories), drawn(4), drawn(4) / 4, drawn(4)
+    back = drawn(*over_memories), drawn(*over_memories), drawn(*over_hidden), drawn(7, 4), drawn(4, 7), drawn(4) / 4
+    for given, compiled, loop, shapes in (
+        ((*forth, smooth), _loops.forward, remember, (over_memories, over_hidden, over_memories, over_memories)),
+        (back, _loops.backward, trace_back, (over_memories, over_memories, over_hidden, over_memories)),
+    ):
+        one, other = ([torch.full(shape, torch.nan, dtype=torch.float64) for shape in shapes] for _ in range(2))
+        loop(*given, *one)
+        plain = [part.numpy() if isinstance(part, torch.Tensor) else part for part in (*given, *other)]
+        compiled(*plain)
+        for expected, found in zip(one, other, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def frozen(update: float, version: int = 1) -> elm.ELM:

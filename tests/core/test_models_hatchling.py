@@ -7,6 +7,7 @@ import xarray as xr
 
 import neurointerp as ni
 from neurointerp.models import hatchling
+from neurointerp.models.hatchling.memory import Scores, Turn, evens_first, in_order, turns
 from neurointerp.models.hatchling.model import rotate
 
 SHAPE = hatchling.Config(vocab_size=64, layers=3, width=16, heads=2, neurons=24)
@@ -58,6 +59,31 @@ def test_logits_are_those_of_plain_loops():
     ids = np.array([3, 1, 4, 1, 5, 9, 2, 6])
     found = model(torch.from_numpy(ids)[None])[0].detach().numpy()
     np.testing.assert_allclose(found, by_hand(model, ids), rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_agree_with_differences():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 6, dtype=torch.float64, generator=generator).requires_grad_()
+    cos, sin = turns(torch.arange(5), 6)
+    assert torch.autograd.gradcheck(lambda x: Turn.apply(x, cos, sin), x)
+    assert torch.autograd.gradcheck(Scores.apply, x)
+    model = hatchling.BDH(hatchling.Config(vocab_size=5, layers=2, width=4, heads=2, neurons=6, dropout=0.0)).double()
+    weights = {name: 10 * part.detach() for name, part in model.named_parameters()}
+    ids = torch.tensor([[3, 1, 4, 1], [0, 2, 2, 1]])
+    for name in ("embed.weight", "encoder", "encoder_v", "decoder"):
+        given = weights[name].requires_grad_()
+        rest = {key: part.detach() for key, part in weights.items() if key != name}
+        assert torch.autograd.gradcheck(
+            lambda one, name=name, rest=rest: torch.func.functional_call(model, {**rest, name: one}, ids), given
+        )
+
+
+def test_even_neurons_first_is_the_same_turn():
+    x = torch.rand(2, 7, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    place = torch.arange(7)
+    found = in_order(Turn.apply(evens_first(x), *turns(place, 12)))
+    torch.testing.assert_close(found, rotate(x, place), rtol=1e-14, atol=1e-15)
+    assert evens_first(torch.arange(6)).tolist() == [0, 2, 4, 1, 3, 5]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
@@ -212,6 +238,20 @@ def test_training_learns_and_the_same_seed_gives_the_same_bytes(corpus):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_half_precision_trains_to_the_same_loss_and_training_can_be_watched(corpus):
+    found, seen = {}, []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = hatchling.BDH(SHAPE)
+        losses = hatchling.train(
+            model, corpus.tokens, steps=60, learning_rate=1e-2, dtype=dtype,
+            on_step=lambda step, model: seen.append((step, model.training)),
+        )  # fmt: skip
+        found[dtype] = np.mean(losses[-10:])
+        assert {part.dtype for part in model.parameters()} == {torch.float32}
+    assert seen == 2 * [(step, False) for step in range(61)]
+    assert found[torch.bfloat16] == pytest.approx(found[torch.float32], rel=0.02)
+
+
 def test_loss_counts_what_it_is_asked_to(corpus):
     model = hatchling.BDH(SHAPE).eval()
     only = np.zeros(corpus.tokens[:9].shape, dtype=bool)
@@ -253,5 +293,7 @@ def test_bad_input_is_refused():
         hatchling.record(model, [[1]], synapses=[(0, 0, 0, 24)])
     with pytest.raises(ni.ModelError, match="token ids from 0 to 63"):
         hatchling.record(model, [[64]])
+    with pytest.raises(ni.ModelError, match="bfloat16 is needed"):
+        hatchling.train(model, [[1, 2]], dtype=torch.float16)
     with pytest.raises(ni.RecordingError, match="each must fit the next"):
         hatchling.recall_task(pairs=4, keys=3)

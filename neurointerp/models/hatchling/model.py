@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from neurointerp.errors import ModelError, StoreError
 from neurointerp.models import checkpoint
-
-THETA = 2.0**16
+from neurointerp.models.hatchling.memory import Scores, Turn, evens_first, in_order, turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +87,10 @@ class BDH(nn.Module):
     the Transformer and models of the brain, arXiv:2509.26507, and the released code pathwaycom/bdh, of which only a
     specification was at hand. The paper's form in the space of neurons is not this one and is not implemented; its
     losses, its modularity and its synapse statistics were not verified.
-    Trained small and briefly, it stayed behind a Transformer of its size (2.5 times its excess loss on text of known
-    entropy; the aim was 1.1), and a non-negative factorization of its products found planted concepts hardly better
-    than one of the Transformer's MLP (1.05 times; the aim was 1.2). What was met and
-    what was not is in `docs/systems.md`.
+    Trained small and briefly, it stayed behind a Transformer of its size (2.0 times its excess loss on text of known
+    entropy, all of it in copies; the aim was 1.1), and a non-negative factorization of its products found planted
+    concepts hardly better than one of the Transformer's MLP (1.06 times; the aim was 1.2). What was met and what was
+    not is in `docs/systems.md`.
 
     Examples
     --------
@@ -121,17 +120,28 @@ class BDH(nn.Module):
 
     def run(self, input_ids: Tensor, *, layers: tuple[int, ...] = ()) -> tuple[Tensor, dict[int, Activity]]:
         """Give the logits, and what the layers asked for hold."""
+        # Heads come first, so that every product over them is one batch of matrices without a copy.
+        (batch, length), shape = input_ids.shape, self.config
         v = _norm(self.embed(input_ids))
-        place = torch.arange(input_ids.shape[1], device=v.device)
+        encoder, encoder_v = evens_first(self.encoder), evens_first(self.encoder_v)
+        decoder = evens_first(self.decoder.view(shape.heads, -1, shape.width).transpose(1, 2)).transpose(1, 2)
+        place = turns(torch.arange(length, device=v.device), shape.neurons)
         kept = {}
-        for layer in range(self.config.layers):
-            x = (v[:, None] @ self.encoder).relu()
-            rotated = rotate(x, place)
-            scores = (rotated @ rotated.transpose(-1, -2)).tril(-1)
-            y = (_norm(scores @ v[:, None]) @ self.encoder_v).relu()
+        for layer in range(shape.layers):
+            stream = v.flatten(0, 1).expand(shape.heads, -1, -1)
+            x = (stream @ encoder).relu_()
+            cos, sin = (part.to(x.dtype) for part in place)
+            turned = Turn.apply(x.unflatten(1, (batch, length)), cos, sin)  # type: ignore[no-untyped-call]
+            a = Scores.apply(turned) @ v  # type: ignore[no-untyped-call]
+            y = (_norm(a).flatten(1, 2) @ encoder_v).relu_()
             if layer in layers:
-                kept[layer] = Activity(v, x, rotated, y)
-            v = self._next(v, x, y)
+                by_head = (
+                    in_order(part.unflatten(1, (batch, length)).transpose(0, 1))
+                    for part in (x, turned.flatten(1, 2), y)
+                )
+                kept[layer] = Activity(v, *by_head)
+            written = (self.dropout(x * y) @ decoder).sum(0, dtype=v.dtype)
+            v = _norm(v + _norm(written.unflatten(0, (batch, length))))
         return v @ self.unembed, kept
 
     def step(self, input_ids: Tensor, state: State) -> Tensor:
@@ -193,10 +203,7 @@ class State:
 
 def rotate(x: Tensor, place: Tensor) -> Tensor:
     """Turn adjacent pairs of neurons (..., token, neuron) by their position (token)."""
-    pair = torch.arange(0, x.shape[-1], 2, dtype=torch.float64, device=x.device)
-    turns = place.double()[:, None] * THETA ** (-pair / x.shape[-1]) / (2 * torch.pi)
-    angle = (turns % 1) * (2 * torch.pi)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    cos, sin = (part.to(x.dtype) for part in turns(place, x.shape[-1]))
     even, odd = x[..., ::2], x[..., 1::2]
     return torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1).flatten(-2)
 
