@@ -198,18 +198,12 @@ def _drawn(counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[Labels,
     share = counts + 1e-9
     steps = (share / share.sum(axis=1, keepdims=True)).cumsum(axis=1)
     first = np.repeat(np.arange(blocks), DRAWS)
-    one = _stepped(steps, first, rng.random(len(first)))
-    two = _stepped(steps, one, rng.random(len(first)))
+    one = _blocks.stepped(steps, first, rng.random(len(first)))
+    two = _blocks.stepped(steps, one, rng.random(len(first)))
     way = np.arange(len(first)) % 3
     second = np.select([way == 0, way == 1], [one, two], rng.integers(blocks, size=len(first)))
     keep = first != second
     return first[keep].astype(np.int64), second[keep].astype(np.int64)
-
-
-def _stepped(steps: NDArray[np.float64], start: Labels, draw: NDArray[np.float64]) -> Labels:
-    """Give where a step from each start leads, `steps` being cumulative shares of its row."""
-    found = [np.searchsorted(steps[row], value) for row, value in zip(start, draw, strict=True)]
-    return np.minimum(found, len(steps) - 1)
 
 
 def _moved(g: Graph, model: Model, label: Labels, rng: np.random.Generator, *, free: bool = False) -> Labels:
