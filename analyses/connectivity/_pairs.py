@@ -13,6 +13,8 @@ from neurointerp.matrix import Stacked, require_complete, stack, stretches
 
 SIDES = ("source", "target")
 CENTRES = ("recording", "segment")
+LARGE = 2**17
+"""Values from which a compiled average is worth its start."""
 
 
 def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
@@ -56,7 +58,7 @@ def grouped(
     coords = pair_coords(stacked.unit_coords)
     if "subject" not in recording.dims:
         return {"connectivity": _labelled(matrices[0], coords, attrs)}
-    each = np.stack(matrices)
+    each = np.asarray(matrices)
     mean, count = averaged(each, fisher=fisher)
     return {
         "connectivity": _labelled(mean, coords, attrs),
@@ -93,14 +95,16 @@ def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]
     """Average (subject, ...) values on Fisher's z or as they are, without NaN; give also how many there were."""
     total = np.zeros(each.shape[1:])
     count = np.zeros(each.shape[1:], dtype=np.int64)
-    for one in each:
+    if fisher and each.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
         with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.arctanh(one) if fisher else one
-        there = ~np.isnan(one)
-        if there.all():
-            total += z
-            count += 1
-        else:
+            _fused.fisher_sums(each.reshape(len(each), -1), total.reshape(-1), count.reshape(-1))
+    else:
+        for one in each:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                z = np.arctanh(one) if fisher else one
+            there = ~np.isnan(one)
             total += np.where(there, z, 0.0)
             count += there
     with np.errstate(divide="ignore", invalid="ignore"):

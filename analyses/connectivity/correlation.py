@@ -95,9 +95,11 @@ def correlation(
     require_shared(min_samples, _CORRELATION)
     stacked, subjects = by_subject(recording, _CORRELATION, centre=centre)
     analysed = pending(recording)
-    found = [_correlated(values, method, min_samples) for values in subjects]
-    variables = grouped(recording, [r for r, _ in found], stacked, fisher=True, units="1")
-    variables["samples"] = shared([count for _, count in found], variables["connectivity"])
+    units = stacked.values.shape[1]
+    matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
+    counts = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
+    variables = grouped(recording, matrices, stacked, fisher=True, units="1")
+    variables["samples"] = shared(counts, variables["connectivity"])
     return result(
         variables,
         analysis=_CORRELATION,
@@ -107,13 +109,16 @@ def correlation(
     )
 
 
-def _correlated(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, np.ndarray | int]:
-    """Give the correlations (unit, unit) of (sample, unit) values, and how many samples each pair has."""
+def _correlate(values: np.ndarray, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
+    """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
     if not has_missing(values):
-        r = pearson(ranks(values) if method == "spearman" else values)[0]
-        return r if len(values) >= least else np.full_like(r, np.nan), len(values)
+        pearson(ranks(values) if method == "spearman" else values, out)
+        if len(values) < least:
+            out[:] = np.nan
+        return len(values)
     r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
-    return np.where(samples >= least, r, np.nan).astype(values.dtype), samples
+    out[:] = np.where(samples >= least, r, np.nan)
+    return samples
 
 
 def covariance(

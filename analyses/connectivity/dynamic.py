@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
+from neurointerp.analyses.connectivity._pairs import SIDES, one_of, pair_coords
+from neurointerp.analyses.connectivity._subjects import subjects_of
 from neurointerp.errors import AnalysisError
 from neurointerp.matrix import Stacked, stretches
 from neurointerp.result import result
@@ -46,7 +47,7 @@ def dynamic(
     Parameters
     ----------
     recording
-        A recording with a `time` dim and without missing values.
+        A recording with a `time` dim and without missing values; a subject may lack whole units (NaN).
     method
         `sliding`, `tapered` or `phase`.
     window
@@ -65,7 +66,7 @@ def dynamic(
         `connectivity (window, source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal, in the dtype
         of the recording. `time` (on `window`) is the mean of a window's clock; `stretch` numbers the segments of
         trials and subjects that windows lie in, and `trial`, `subject` and `segment` are kept where there are such.
-        A unit constant in a window (with `phase`, in its stretch) is NaN there.
+        A unit constant in a window (with `phase`, in its stretch), or that the subject lacks, is NaN there.
 
     Raises
     ------
@@ -100,8 +101,8 @@ def dynamic(
     one_of(method, METHODS, _ANALYSIS, "method")
     if "time" not in recording.dims:
         raise AnalysisError(f"{_ANALYSIS}: dims are {recording.dims}, without a time to move windows along")
-    stacked = complete(recording, _ANALYSIS)
-    parts = stretches(recording)
+    people = subjects_of(recording, _ANALYSIS)
+    stacked, parts = people.stacked, stretches(recording)
     longest = max(part.stop - part.start for part in parts)
     default = 1 if method == "phase" else min(max(longest // 10, 10), longest)
     size = _count(default if window is None else window, "window", 1 if method == "phase" else 2)
@@ -116,15 +117,11 @@ def dynamic(
     values = stacked.values
     units = values.shape[1]
     out = np.empty((sum(run.count for run in places), units, units), dtype=values.dtype)
-    first = 0
+    first, rows = 0, len(values) // len(people.each)
     for run in places:
+        there = people.present[run.part.start // rows]
         into = out[first : first + run.count]
-        if method == "sliding":
-            _slide(values[run.part].astype(np.float64), run, into)
-        elif method == "tapered":
-            _weigh(values[run.part].astype(np.float64), run, taper, into)
-        else:
-            _agree(values[run.part].astype(np.float64), run, into)
+        _measure(values[run.part], run, method, taper, there, into)
         first += run.count
     variable = xr.DataArray(
         out,
@@ -153,6 +150,25 @@ def _count(value: Any, name: str, least: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     return int(value)
+
+
+def _measure(
+    values: NDArray[Any], run: _Run, method: str, taper: float, there: NDArray[np.bool_], out: NDArray[Any]
+) -> None:
+    """Write the connectivity (window, unit, unit) of one stretch; NaN for units that are not there."""
+    if not there.all():
+        some = np.empty((len(out), *(int(there.sum()),) * 2), dtype=out.dtype)
+        _measure(values[:, there], run, method, taper, there[there], some)
+        out[:] = np.nan
+        out[:, np.flatnonzero(there)[:, None], there] = some
+        return
+    given = values.astype(np.float64)
+    if method == "sliding":
+        _slide(given, run, out)
+    elif method == "tapered":
+        _weigh(given, run, taper, out)
+    else:
+        _agree(given, run, out)
 
 
 def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:

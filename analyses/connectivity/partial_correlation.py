@@ -12,7 +12,7 @@ import xarray as xr
 
 from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_norms
 from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
+from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
@@ -171,6 +171,12 @@ def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float,
 
 def _normalised(precision: Any) -> Any:
     """Turn a precision matrix, of which the upper triangle is read and which may be overwritten, into correlations."""
+    if isinstance(precision, np.ndarray) and precision.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        out = np.empty_like(precision, order="C")
+        _fused.normalise(precision, out)
+        return out
     xp = namespace(precision)
     scale = 1 / xp.sqrt(xp.linalg.diagonal(precision))
     r = xp.triu(precision, k=1)

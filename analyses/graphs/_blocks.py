@@ -144,8 +144,10 @@ def sweep(  # type: ignore[no-untyped-def]
             if s == r or sizes[s] == 0 or (alive > MANY and out[s] == 0):
                 continue
             if kind < 2:
-                delta = gone - left[s] + joining(
-                    kind, r, s, out, weights, near[:count], loops[i], counts, sums, costs, weighted, table
+                delta = (
+                    gone
+                    - left[s]
+                    + joining(kind, r, s, out, weights, near[:count], loops[i], counts, sums, costs, weighted, table)
                 )
                 delta += block_cost(kind, sizes[r] - 1, degrees[r] - degree[i], table)
                 delta += block_cost(kind, sizes[s] + 1, degrees[s] + degree[i], table)

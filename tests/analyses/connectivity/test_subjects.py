@@ -11,7 +11,7 @@ from neurointerp.errors import AnalysisError
 FISHER = ("coherence", "imaginary_coherence", "correlation", "partial_correlation", "lagged")
 SPECTRAL = ("coherence", "imaginary_coherence", "plv", "ciplv", "pli", "wpli", "wpli2_debiased", "psi")
 OPTIONS = {
-    **dict.fromkeys(SPECTRAL, {"window": 50, "fmin": 4.0, "fmax": 12.0}),
+    **{name: {"window": 50, "fmin": 4.0, "fmax": 12.0} for name in SPECTRAL},
     "correlation": {},
     "partial_correlation": {},
     "covariance": {},

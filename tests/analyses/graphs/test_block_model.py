@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity, graphs
+from neurointerp.analyses.graphs import _blocks, _partition
 from neurointerp.errors import AnalysisError
 from neurointerp.result import check_result
 
@@ -156,6 +157,31 @@ def test_a_random_graph_with_random_weights_is_one_block():
     for p in (0.1, 0.5, 1.0):
         weights = np.triu(rng.exponential(size=(80, 80)) * (rng.random((80, 80)) < p), 1)
         assert not graphs.block_model(labelled(weights + weights.T), starts=3).community.values.any()
+
+
+@pytest.mark.parametrize("model", [DC, PLAIN])
+def test_merge_split_finds_planted_blocks_from_any_partition(model):
+    block = np.repeat(np.arange(4), 25)
+    edges = planted(block, 0.5, 0.05)
+    g = _partition.graph(edges.astype(np.int64))
+    described = _partition.Model(_blocks.DEGREE_CORRECTED if model == DC else _blocks.PLAIN, False, _partition.table(g))
+    rng = np.random.default_rng(0)
+    best = _partition.fit(g, described, 3, 0, rng).length
+    for start in (np.zeros(100, np.int64), rng.integers(9, size=100), block[rng.permutation(100)]):
+        cost = _partition.level_cost(g, start, described)
+        first = _partition.Fit(cost + 1e6, [start])  # whatever it costs, it is not the best
+        found = _partition.merge_split_sweeps(g, described, first, 30, rng)
+        assert adjusted_rand_score(block, found.levels[0]) == 1.0
+        assert found.length == pytest.approx(best, abs=1e-6)
+
+
+def test_merge_split_never_makes_a_description_longer():
+    graph = ni.synthetic.weighted_lfr(n_units=60, mean_degree=10, max_degree=25, seed=2)["structure/lfr/structure"]
+    plain, longer = (graphs.block_model(graph, starts=1, merge_split=n) for n in (0, 20))
+    assert (longer.description_length <= plain.description_length + 1e-9).all()
+    assert longer.attrs["parameters"]["merge_split"] == 20
+    with pytest.raises(AnalysisError, match="merge_split is -1; a whole number"):
+        graphs.block_model(graph, merge_split=-1)
 
 
 def detected(ratio, seed, *, size=600, degree=10.0, groups=2):

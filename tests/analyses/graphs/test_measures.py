@@ -89,6 +89,31 @@ def test_the_rich_club_is_that_of_networkx_and_a_planted_one_is_found():
     assert abs(float(chance.normalised.where(chance.units > 8).mean()) - 1) < 0.15
 
 
+def test_the_weighted_rich_club_is_that_of_its_formula_and_a_planted_one_is_found():
+    rng = np.random.default_rng(0)
+    rate = np.full((80, 80), 0.08)
+    rate[:10] = rate[:, :10] = 0.3
+    rate[:10, :10] = 0.95
+    edges = np.triu(rng.random((80, 80)) < rate, 1)
+    weights = edges * rng.exponential(size=(80, 80))
+    weights += weights.T
+    found = graphs.rich_club(labelled(weights), nulls=19)
+    degree, strongest = (weights > 0).sum(axis=1), np.sort(weights[np.triu_indices(80, 1)])[::-1]
+    for k in found.degree.values:
+        rich = degree > k
+        inside = weights[np.ix_(rich, rich)]
+        count = (np.triu(inside) > 0).sum()
+        expected = np.triu(inside).sum() / strongest[:count].sum() if count else np.nan
+        assert float(found.weighted_coefficient.sel(degree=k)) == pytest.approx(expected, nan_ok=True)
+    assert float(found.weighted_coefficient[0]) == pytest.approx(1.0)
+    high = found.degree[found.units == 10][-1]
+    assert abs(float(found.weighted_normalised.sel(degree=high)) - 1) < 0.2  # weights are dealt out at random
+    weights[:10, :10] *= 4
+    planted = graphs.rich_club(labelled(weights), nulls=19)
+    assert float(planted.weighted_normalised.sel(degree=high)) > 1.2
+    assert float(planted.weighted_p_value.sel(degree=high)) == 0.05
+
+
 def test_structure_function_against_scikit_learn_and_a_null():
     structure = labelled(random_graph(1, 40, 0.2))
     rng = np.random.default_rng(2)
