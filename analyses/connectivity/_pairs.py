@@ -18,11 +18,18 @@ LARGE = 2**17
 
 
 def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
-    """Stack a recording; refuse one with missing values or fewer than `samples` samples."""
-    stacked = stack(recording)
+    """Stack a recording; refuse one with missing values, without units or with fewer than `samples` samples."""
+    stacked = stacked_units(recording, analysis)
     require_complete(recording, analysis)
     _require_samples(stacked, len(stacked.values), samples, analysis)
     return stacked
+
+
+def stacked_units(recording: xr.DataArray, analysis: str) -> Stacked:
+    """Stack a recording; refuse one without units."""
+    if not recording.sizes.get("unit", 1):
+        raise AnalysisError(f"{analysis}: the recording has no units, dims are {dict(recording.sizes)}")
+    return stack(recording)
 
 
 def by_subject(
@@ -33,7 +40,7 @@ def by_subject(
     Without a `subject` dim there is one. With `centre="segment"` each segment of each trial is centred on its own.
     """
     one_of(centre, CENTRES, analysis, "centre")
-    stacked = stack(recording)
+    stacked = stacked_units(recording, analysis)
     subjects = recording.sizes.get("subject", 1)
     _require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
     values = stacked.values

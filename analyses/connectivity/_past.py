@@ -75,7 +75,7 @@ def lagged_gram(z: np.ndarray, parts: Sequence[slice], order: int) -> tuple[np.n
             gram[a + 1, :, b + 1] = gram[a, :, b] + first[a].T @ first[b] - last[a].T @ last[b]
             gram[b + 1, :, a + 1] = gram[a + 1, :, b + 1].T
     total = np.stack([z[used - lag].sum(axis=0) for lag in range(order + 1)]).ravel()
-    flat = gram.reshape((order + 1) * units, -1)
+    flat = gram.reshape(((order + 1) * units,) * 2)
     flat -= np.outer(total, total / len(used))
     return gram, len(used)
 

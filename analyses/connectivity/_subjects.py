@@ -10,9 +10,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, averaged, complete, pair_coords, subject_coords
+from neurointerp.analyses.connectivity._pairs import (
+    SIDES,
+    averaged,
+    complete,
+    pair_coords,
+    stacked_units,
+    subject_coords,
+)
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import Stacked, stack, stretches
+from neurointerp.matrix import Stacked, stretches
 
 Average = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Turns (subject, ...) values, NaN where there is none, into one, and says how many there were."""
@@ -94,11 +101,10 @@ def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
 
     Any other missing value is refused.
     """
-    parts = stretches(recording)
     if "subject" not in recording.dims:
-        stacked = complete(recording, analysis)
+        stacked, parts = complete(recording, analysis), stretches(recording)
         return Subjects(stacked, [stacked.values], [np.ones(stacked.values.shape[1], dtype=bool)], parts, {})
-    stacked = stack(recording)
+    stacked = stacked_units(recording, analysis)
     count = recording.sizes["subject"]
     if not count or len(stacked.values) // count < 2:
         raise AnalysisError(f"{analysis}: {len(stacked.values)} samples of {count} subjects; each needs at least 2")
@@ -116,6 +122,7 @@ def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
         each.append(values if there.all() else values[:, there])
         present.append(there)
     coords = subject_coords(recording) or {"subject": ("subject", np.arange(count))}
+    parts = stretches(recording)
     return Subjects(stacked, each, present, parts[: len(parts) // count], coords)
 
 

@@ -100,6 +100,8 @@ def affinity(
     if not bins:
         raise AnalysisError(f"{_ANALYSIS}: no segment has {bin_size} samples; choose smaller bins")
     variable = _labelled(kept, _affinities(rates, bins, kernel), bins)
+    if not variable.sizes["pair"]:
+        raise AnalysisError(f"{_ANALYSIS}: none of the {kept.sizes['unit']} units varies together with another")
     return result(
         {"affinity": variable},
         analysis=_ANALYSIS,
@@ -188,6 +190,8 @@ def dynamic_connectome(
 def _by_subject(recording: xr.DataArray) -> xr.DataArray:
     """Give (subject or trial, time, unit); one subject where there is no such dim."""
     check(recording)
+    if not recording.sizes.get("unit", 1):
+        raise AnalysisError(f"{_ANALYSIS}: the recording has no units, dims are {dict(recording.sizes)}")
     if recording.dims == ("time", "unit"):
         name = np.array([str(recording.attrs.get("subject", "0"))], dtype=object)
         return recording.expand_dims({"subject": name})
@@ -221,7 +225,9 @@ def _rates(by_subject: xr.DataArray, smooth: float) -> NDArray[Any]:
 
     dtype = np.float32 if by_subject.dtype == np.float32 else np.float64
     values = np.asarray(by_subject.values, dtype=np.float64)
-    values = values - values[:, :1]  # a constant stays exactly constant under the filter
+    values = values / 2 - values[:, :1] / 2  # a constant stays exactly constant under the filter
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    values /= np.where(largest > 0, largest, 1.0)  # so that no square under- or overflows
     clock = np.asarray(by_subject["time"].values, dtype=np.float64)
     rates = np.zeros_like(values)
     for start, stop in segment_bounds(by_subject):

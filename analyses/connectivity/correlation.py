@@ -208,7 +208,7 @@ def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray
         z = centred(values)
         largest = float(np.abs(z).max(initial=0.0)) or 1.0
         matrix, amount = shrunk(z / largest, method)
-        return matrix * largest**2, amount, len(values)
+        return _rescaled(matrix, largest), amount, len(values)
     found = pairwise(values)
     few = found.samples < least
     if method != "empirical" and few.any():
@@ -219,7 +219,19 @@ def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray
     largest = found.scale.max(initial=0.0)
     scale = np.outer(found.scale, found.scale) / largest**2  # one scale for all: shrinkage compares variances
     matrix, amount = shrunk_pairwise(found.covariance * scale, found.fourth * scale**2, found.samples, method)
-    return np.where(few, np.nan, matrix * largest**2).astype(values.dtype), amount, found.samples
+    return np.where(few, np.nan, _rescaled(matrix, largest)).astype(values.dtype), amount, found.samples
+
+
+def _rescaled(matrix: np.ndarray, largest: float) -> np.ndarray:
+    """Multiply a covariance by the square of a scale; refuse squares that the dtype does not hold."""
+    with np.errstate(over="ignore", under="ignore"):
+        found: np.ndarray = matrix * matrix.dtype.type(largest) * matrix.dtype.type(largest)
+    if not np.isfinite(found[np.isfinite(matrix)]).all():
+        raise AnalysisError(
+            f"{_COVARIANCE}: values up to {largest:.3g} have squares beyond {matrix.dtype}; convert them to larger "
+            "units (ni.to_units) first"
+        )
+    return found
 
 
 def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: int = 0) -> xr.Dataset:
@@ -298,7 +310,8 @@ def _information(values: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
             rows = there[:, i] & there[:, j]
             x, y = values[rows, i].astype(np.float64), values[rows, j].astype(np.float64)
             if rows.sum() > n_neighbors and np.ptp(x) > 0 and np.ptp(y) > 0:
-                x, y = x / np.ptp(x), y / np.ptp(y)  # so that no variance under- or overflows
+                # so that no variance under- or overflows, and the noise that breaks ties stays small beside it
+                x, y = ((v / np.ptp(v)) - (v / np.ptp(v)).mean() for v in (x, y))
                 out[i, j] = out[j, i] = mutual_info_regression(
                     x[:, None], y, n_neighbors=n_neighbors, random_state=seed, discrete_features=False
                 )[0]

@@ -65,9 +65,12 @@ def rewired(
     name = "graphs.rewired"
     given, weights = _edges(graph, threshold, name, nulls)
     draws = _draws(weights, nulls, swaps, seed)
-    strength = weights.sum(axis=1)
+    largest = weights.max()
+    strength = (weights / largest).sum(axis=1)
     kept = [
-        np.corrcoef(strength, draw.sum(axis=1))[0, 1] if np.ptp(strength) > 1e-12 * strength.max() else np.nan
+        np.corrcoef(strength, (draw / largest).sum(axis=1))[0, 1]
+        if np.ptp(strength) > 1e-12 * strength.max()
+        else np.nan
         for draw in draws
     ]
     coords = {"draw": np.arange(nulls), **side_coords(xr.Dataset(coords=unit_coords(given)).coords)}
@@ -227,8 +230,8 @@ def _edges(
 def _draws(weights: NDArray[np.float64], nulls: int, swaps: int, seed: int) -> list[NDArray[np.float64]]:
     from neurointerp.analyses.graphs._rewire import null_graph
 
-    rng = np.random.default_rng(seed)
-    return [null_graph(weights, swaps, rng) for _ in range(nulls)]
+    rng, scale = np.random.default_rng(seed), 2.0 ** np.frexp(weights.max())[1]  # a power of two: nothing is rounded
+    return [scale * null_graph(weights / scale, swaps, rng) for _ in range(nulls)]
 
 
 def _dealt(weights: NDArray[np.float64], nulls: int, seed: int) -> list[NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 import neurointerp as ni
-from neurointerp.analyses import graphs
+from neurointerp.analyses import connectivity, graphs
 from neurointerp.errors import AnalysisError
 
 
@@ -231,3 +231,39 @@ def test_graphs_without_edges_are_refused():
             call(empty)
     with pytest.raises(AnalysisError, match="nulls is 0; a whole number"):
         graphs.rewired(empty, nulls=0)
+
+
+def symmetric_graph(scale=1.0):
+    return labelled(random_graph(3, 20, 0.4) * scale)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_measures_know_no_scale(scale):
+    own, scaled = symmetric_graph(), symmetric_graph(scale)
+    for call in (graphs.rich_club, graphs.small_world):
+        one, other = (call(graph, nulls=3) for graph in (own, scaled))
+        for name in ("weighted_coefficient", "small_worldness", "normalised"):
+            if name in one:
+                np.testing.assert_allclose(other[name].values, one[name].values, rtol=1e-6)
+    np.testing.assert_allclose(
+        graphs.rewired(scaled, nulls=1).connectivity.values / scale, graphs.rewired(own, nulls=1).connectivity.values
+    )
+    assert float(connectivity.communities(scaled).modularity) == pytest.approx(
+        float(connectivity.communities(own).modularity)
+    )
+
+
+def test_yes_or_no_is_a_graph_and_what_is_none_is_refused():
+    edges = symmetric_graph() > 0
+    assert int(graphs.measures(edges).degree.sum()) == int(edges.sum())
+    twice = symmetric_graph().assign_coords(source=["a"] * 20, target=["a"] * 20)
+    for graph, message in (
+        (symmetric_graph().astype(complex), "dtype complex128; real numbers are needed"),
+        (twice, "unit labels must be unique, 'a' stands 20 times"),
+        (symmetric_graph().where(symmetric_graph() < 0.5, np.inf), "are infinite"),
+    ):
+        with pytest.raises(AnalysisError, match=message):
+            graphs.measures(graph)
+    alike = labelled(np.ones((6, 6)))
+    with pytest.raises(AnalysisError, match="all 15 pairs that have a weight have the same"):
+        graphs.structure_function(alike, labelled(random_graph(3, 6, 0.4)))
