@@ -48,7 +48,7 @@ def edge_weights(graph: xr.Dataset | xr.DataArray, analysis: str) -> xr.DataArra
     labels, counts = np.unique(weights["source"].values.astype(str), return_counts=True)
     if (counts > 1).any():
         raise AnalysisError(
-            f"{analysis}: unit labels must be unique, {labels[counts > 1][0]!r} stands {counts.max()} times"
+            f"{analysis}: unit labels must be unique, {str(labels[counts > 1][0])!r} stands {counts.max()} times"
         )
     if weights.dtype.kind not in "biuf":
         raise AnalysisError(f"{analysis}: weights have dtype {weights.dtype}; real numbers are needed")

@@ -83,8 +83,8 @@ def normalise(precision: np.ndarray, out: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def fisher_sums(each: np.ndarray, total: np.ndarray, count: np.ndarray) -> None:
-    """Write, of (subject, cell) correlations, the sum of Fisher's z over those that are there, and how many are.
+def fisher_sums(each: np.ndarray, total: np.ndarray) -> None:
+    """Write, of (subject, cell) correlations, the sums of Fisher's z.
 
     The sum of arctanh r is half the logarithm of the product of (1 + r) / (1 - r): one logarithm instead of many.
     """
@@ -93,17 +93,13 @@ def fisher_sums(each: np.ndarray, total: np.ndarray, count: np.ndarray) -> None:
     for start in range(0, cells, TILE):
         size = min(TILE, cells - start)
         total[start : start + size] = 0.0
-        count[start : start + size] = 0
         for first in range(0, subjects, TERMS):
             above[:] = 1.0
             below[:] = 1.0
             for s in range(first, min(first + TERMS, subjects)):
                 row = each[s, start : start + size]
                 for k in range(size):
-                    r = np.float64(row[k])
-                    there = r == r
-                    above[k] *= 1.0 + r if there else 1.0
-                    below[k] *= 1.0 - r if there else 1.0
-                    count[start + k] += there
+                    above[k] *= 1.0 + row[k]
+                    below[k] *= 1.0 - row[k]
             for k in range(size):
                 total[start + k] += (np.log(above[k]) - np.log(below[k])) / 2

@@ -56,7 +56,12 @@ def has_missing(values: np.ndarray) -> bool:
 
 
 def grouped(
-    recording: xr.DataArray, matrices: Sequence[np.ndarray], stacked: Stacked, *, fisher: bool, **attrs: Any
+    recording: xr.DataArray,
+    matrices: Sequence[np.ndarray] | np.ndarray,
+    stacked: Stacked,
+    *,
+    fisher: bool,
+    **attrs: Any,
 ) -> dict[str, xr.DataArray]:
     """Label one (unit, unit) matrix per subject as `connectivity`; of a `subject` dim also `by_subject`, `subjects`.
 
@@ -101,13 +106,13 @@ def subject_coords(recording: xr.DataArray) -> dict[str, Any]:
 def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]:
     """Average (subject, ...) values on Fisher's z or as they are, without NaN; give also how many there were."""
     total = np.zeros(each.shape[1:])
-    count = np.zeros(each.shape[1:], dtype=np.int64)
+    count = np.full(each.shape[1:], len(each), dtype=np.int64)
     if fisher and each.size >= LARGE:
         from neurointerp.analyses.connectivity import _fused
 
-        with np.errstate(divide="ignore", invalid="ignore"):
-            _fused.fisher_sums(each.reshape(len(each), -1), total.reshape(-1), count.reshape(-1))
-    else:
+        _fused.fisher_sums(each.reshape(len(each), -1), total.reshape(-1))
+    if not fisher or each.size < LARGE or np.isnan(total).any():  # where some are missing they are taken one by one
+        total[:], count[:] = 0.0, 0
         for one in each:
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = np.arctanh(one) if fisher else one

@@ -173,6 +173,8 @@ def _measure(
 
 def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
     """Write the correlations of each window of (sample, unit) values."""
+    from scipy.linalg.blas import dgemm
+
     from neurointerp.analyses.connectivity._sliding import write_correlation
 
     size, step = run.size, run.step
@@ -185,27 +187,30 @@ def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
         start = w * step
         inside = z[start : start + size]
         if w % RESET == 0 or step >= size:
-            gram, sums = inside.T @ inside, inside.sum(axis=0)
-            peak = np.diag(gram).copy()
+            gram, sums = np.asfortranarray(inside.T @ inside), inside.sum(axis=0)
+            square = np.einsum("ii->i", gram)  # a view
+            peak = square.copy()
         else:
             both = np.concatenate([z[start - step : start], z[start + size - step : start + size]])
             signed = both * sign
-            gram += signed.T @ both
+            dgemm(1.0, both.T, signed.T, beta=1.0, c=gram, trans_b=1, overwrite_c=1)
             sums += signed.sum(axis=0)
-            np.maximum(peak, np.diag(gram), out=peak)
-        power = np.diag(gram) - sums**2 / size
+            np.maximum(peak, square, out=peak)
+        power = square - sums**2 / size
         if (varies[w] & (power < SMALL * peak)).any():
             centred = inside - inside.mean(axis=0)
             write_correlation(centred.T @ centred, np.zeros_like(sums), varies[w], size, out[w])
         else:
-            write_correlation(gram, sums, varies[w], size, out[w])
+            write_correlation(gram.T, sums, varies[w], size, out[w])
 
 
 def _varying(values: NDArray[np.float64], run: _Run) -> NDArray[np.bool_]:
     """Tell which units change within each window (window, unit)."""
-    changes = np.concatenate([np.zeros((1, values.shape[1]), int), (np.diff(values, axis=0) != 0).cumsum(axis=0)])
-    start = np.arange(run.count) * run.step
-    return np.asarray(changes[start + run.size - 1] > changes[start])
+    from neurointerp.analyses.connectivity._sliding import last_changes
+
+    out = np.empty((run.count, values.shape[1]), dtype=np.bool_)
+    last_changes(values, run.size, run.step, out)
+    return out
 
 
 def _weigh(values: NDArray[np.float64], run: _Run, taper: float, out: NDArray[Any]) -> None:

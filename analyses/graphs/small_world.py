@@ -262,7 +262,7 @@ def _weighted_club(
     inside = lower[:, None] > levels
     edges = inside.sum(axis=0)
     most = np.concatenate([[0.0], np.sort(weight)[::-1].cumsum()])[edges]
-    return np.divide(weight @ inside, most, out=np.full(len(levels), np.nan), where=edges > 0)
+    return np.asarray(np.divide(weight @ inside, most, out=np.full(len(levels), np.nan), where=edges > 0))
 
 
 def _beside(own: NDArray[np.float64], null: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
