@@ -103,3 +103,47 @@ def fisher_sums(each: np.ndarray, total: np.ndarray) -> None:
                     below[k] *= 1.0 - row[k]
             for k in range(size):
                 total[start + k] += (np.log(above[k]) - np.log(below[k])) / 2
+
+
+@numba.njit(cache=True, nogil=True)
+def spans(values: np.ndarray) -> np.ndarray:
+    """Give the largest less the smallest of each column of (sample, unit) values, in one pass, in float64."""
+    samples, units = values.shape
+    low, high = values[0].copy(), values[0].copy()
+    for t in range(1, samples):
+        row = values[t]
+        for i in range(units):
+            low[i] = min(low[i], row[i])
+            high[i] = max(high[i], row[i])
+    out = np.empty(units)
+    for i in range(units):
+        out[i] = np.float64(high[i]) - low[i]
+    return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def centred_epoch(values: np.ndarray, scale: np.ndarray, out: np.ndarray, energy: np.ndarray) -> None:
+    """Write (sample, unit) values to `out` (unit, sample), each unit centred and scaled; add its energy."""
+    samples, units = values.shape
+    for first in range(0, samples, 8):
+        last = min(first + 8, samples)
+        for i in range(units):
+            for t in range(first, last):
+                out[i, t] = values[t, i]
+    for i in range(units):
+        row, by = out[i], scale[i]
+        mean, total = row.mean(), 0.0
+        for t in range(samples):
+            row[t] = (row[t] - mean) * by
+            total += row[t] * row[t]
+        energy[i] += total
+
+
+@numba.njit(cache=True, nogil=True)
+def split_spectra(spectra: np.ndarray, first: int, step: int, re: np.ndarray, im: np.ndarray) -> None:
+    """Write every `step`-th bin of (unit, bin) spectra, from `first` on, to (frequency, unit), real and imaginary."""
+    for f in range(len(re)):
+        for i in range(re.shape[1]):
+            value = spectra[i, first + f * step]
+            re[f, i] = value.real
+            im[f, i] = value.imag
