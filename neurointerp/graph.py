@@ -31,7 +31,8 @@ def edge_weights(graph: xr.Dataset | xr.DataArray, analysis: str) -> xr.DataArra
     Raises
     ------
     AnalysisError
-        When there is no such variable, it has other dims, or its sides are labelled differently.
+        When there is no such variable, it has other dims, its sides are labelled differently or not uniquely, or its
+        weights are no real numbers.
     """
     weights = graph.get("connectivity") if isinstance(graph, xr.Dataset) else graph
     if not isinstance(weights, xr.DataArray) or weights.dims != SIDES:
@@ -44,6 +45,13 @@ def edge_weights(graph: xr.Dataset | xr.DataArray, analysis: str) -> xr.DataArra
         weights["source"].values, weights["target"].values
     ):
         raise AnalysisError(f"{analysis}: source and target must carry the same unit labels in one order")
+    labels, counts = np.unique(weights["source"].values.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise AnalysisError(
+            f"{analysis}: unit labels must be unique, {str(labels[counts > 1][0])!r} stands {counts.max()} times"
+        )
+    if weights.dtype.kind not in "biuf":
+        raise AnalysisError(f"{analysis}: weights have dtype {weights.dtype}; real numbers are needed")
     return weights
 
 
@@ -67,6 +75,7 @@ def symmetric(weights: np.ndarray, analysis: str) -> NDArray[np.float64]:
     AnalysisError
         When weights are missing, with their count, or not symmetric.
     """
+    weights = np.asarray(weights, dtype=np.float64)
     missing = np.isnan(weights)
     if missing.any():
         units = int(missing.all(axis=1).sum())
@@ -74,14 +83,18 @@ def symmetric(weights: np.ndarray, analysis: str) -> NDArray[np.float64]:
             f"{analysis}: {int(missing.sum())} weights are missing, {units} units have none (constant in the "
             "recording?); drop them first with .isel(source=keep, target=keep), or .isel(unit=keep) of the recording"
         )
+    infinite = int(np.isinf(weights).sum())
+    if infinite:
+        raise AnalysisError(
+            f"{analysis}: {infinite} weights are infinite (Fisher's z of the diagonal?); clip them first"
+        )
     difference = np.abs(weights - weights.T).max(initial=0.0)
     if difference > 1e-5 * np.abs(weights).max(initial=0.0):
         raise AnalysisError(
             f"{analysis}: weights are not symmetric (largest difference {difference:.3g}); a directed graph "
             "has to be made symmetric first, for instance (w + w.T) / 2"
         )
-    out = weights.astype(np.float64)
-    out = (out + out.T) / 2
+    out = weights / 2 + weights.T / 2
     np.fill_diagonal(out, 0.0)
     return np.asarray(out)
 

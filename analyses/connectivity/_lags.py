@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+
+from neurointerp.analyses.connectivity._shrinkage import scaled
 
 BLOCK = 2**26
 """Bytes of spectra that are held at a time."""
@@ -81,3 +84,81 @@ def _inverse(size: int, max_lag: int, dtype: np.dtype) -> np.ndarray:
     angle = 2 * np.pi / size * (np.outer(np.arange(max_lag + 1), frequency) % size)
     weight = np.where((frequency == 0) | (frequency == size // 2), 1.0, 2.0) / size
     return np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)], axis=1).astype(dtype)
+
+
+def lagged_correlations(values: np.ndarray, parts: Sequence[slice], max_lag: int) -> np.ndarray:
+    """Give the correlations (lag, unit, unit) of (sample, unit) values from -max_lag to max_lag."""
+    z, _ = scaled(values)
+    units = z.shape[1]
+    r = np.empty((2 * max_lag + 1, units, units), dtype=z.dtype)
+    leads, follows = _moments(z, parts, max_lag)
+    for block, products in lagged_products(_padded(z, parts, max_lag), max_lag):
+        for lag, product in enumerate(products):
+            (count, mean, deviation), (_, mean2, deviation2) = leads[lag], follows[lag]
+            scale, scale2 = ((1 / side).astype(z.dtype) for side in (deviation, deviation2[block]))
+            product -= ((count * mean).astype(z.dtype)[:, None]) * mean2[block].astype(z.dtype)
+            product *= scale[:, None]
+            product *= scale2
+            np.clip(product, -1.0, 1.0, out=product)
+            r[max_lag + lag][:, block] = product
+            if lag:
+                r[max_lag - lag][block] = product.T
+    r[max_lag] = (r[max_lag] + r[max_lag].T) / 2
+    diagonal = np.einsum("ii->i", r[max_lag])
+    diagonal[~np.isnan(diagonal)] = 1.0
+    return r
+
+
+def _padded(z: np.ndarray, parts: Sequence[slice], gap: int) -> np.ndarray:
+    """Put `gap` rows of zeros between stretches: a shifted product then pairs no sample with another stretch."""
+    if len(parts) == 1:
+        return np.ascontiguousarray(z[parts[0]])
+    rows = np.concatenate([np.arange(part.start, part.stop) + i * gap for i, part in enumerate(parts)])
+    padded = np.zeros((len(z) + gap * (len(parts) - 1), z.shape[1]), dtype=z.dtype)
+    padded[rows] = z
+    return padded
+
+
+Moments = list[tuple[int, NDArray[np.float64], NDArray[np.float64]]]
+
+
+def _moments(z: np.ndarray, parts: Sequence[slice], max_lag: int) -> tuple[Moments, Moments]:
+    """Give per lag the count, means and root sums of squares about them of the samples that lead and that follow."""
+    leads = [[part.stop - lag for part in parts if part.stop - part.start >= lag] for lag in range(1, max_lag + 1)]
+    follows = [
+        [part.start + lag - 1 for part in parts if part.stop - part.start >= lag] for lag in range(1, max_lag + 1)
+    ]
+    return _without(z, leads), _without(z, follows)
+
+
+def _without(z: np.ndarray, left: Sequence[Sequence[int]]) -> Moments:
+    """Give count, means and deviations of all samples, then without those of each list of `left` in turn."""
+    count = len(z)
+    total = z.sum(axis=0, dtype=np.float64)
+    square = (z.astype(np.float64) ** 2).sum(axis=0)
+    whole = square.copy()
+    out: Moments = []
+    for rows in [[], *left]:
+        gone = z[list(rows)].astype(np.float64)
+        count -= len(rows)
+        total = total - gone.sum(axis=0)
+        square = square - (gone * gone).sum(axis=0)
+        mean = total / max(count, 1)
+        rest = square - count * mean**2
+        constant = rest <= 1e3 * np.finfo(z.dtype).eps * whole / len(z)  # what rounding leaves of no variance
+        out.append((count, mean, np.sqrt(np.where(constant, np.nan, rest))))
+    return out
+
+
+def peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the value of largest size over lags (lag, unit, unit), and its lag; NaN where there is none."""
+    most = len(r) // 2
+    peak, at = np.full(r.shape[1:], np.nan, dtype=r.dtype), np.full(r.shape[1:], np.nan)
+    size = np.full(r.shape[1:], -1.0, dtype=r.dtype)
+    for step in sorted(range(-most, most + 1), key=lambda lag: (abs(lag), -lag)):
+        here = np.abs(r[most + step])
+        larger = here > size  # never where it is NaN
+        np.copyto(size, here, where=larger)
+        np.copyto(peak, r[most + step], where=larger)
+        np.copyto(at, step, where=larger)
+    return peak, at

@@ -15,13 +15,17 @@ from neurointerp.backend import namespace, to_numpy
 Floats = NDArray[np.float64]
 
 
-def pearson(values: Any) -> tuple[Any, Any]:
-    """Give the correlations (unit, unit) of complete (sample, unit) values, and which units vary (unit)."""
-    r, varies, _ = pearson_and_norms(values)
+LARGE = 2**17
+"""Values from which compiled passes are worth their start."""
+
+
+def pearson(values: Any, out: np.ndarray | None = None) -> tuple[Any, Any]:
+    """Give the correlations (unit, unit) of complete (sample, unit) values, in `out` if given, and which units vary."""
+    r, varies, _ = pearson_and_norms(values, out)
     return r, varies
 
 
-def pearson_and_norms(values: Any) -> tuple[Any, Any, Callable[[], Any]]:
+def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, Any, Callable[[], Any]]:
     """Give also a function that gives the squared length (sample) of each sample of the standardised values.
 
     The product is of the values as they are, or centred where a mean is large beside its deviation; what is left of
@@ -30,25 +34,39 @@ def pearson_and_norms(values: Any) -> tuple[Any, Any, Callable[[], Any]]:
     """
     xp = namespace(values)
     samples = values.shape[0]
+    in_numpy = isinstance(values, np.ndarray)
     with np.errstate(over="ignore", invalid="ignore"):
         z, rest, least = _nearly_centred(values)
-        r = z.T @ z  # of one array with itself: half the work, and exactly symmetric in numpy
-        r -= (samples * rest)[:, None] * rest[None, :]
-        power = xp.linalg.diagonal(r) / samples
+        r = np.matmul(z.T, z, out=out) if in_numpy else z.T @ z  # of one array with itself: half the work in numpy
+        shift = samples**0.5 * rest
+        power = (xp.linalg.diagonal(r) - shift * shift) / samples
     limits = xp.finfo(values.dtype)
     largest = float(limits.max) * float(limits.eps) ** 2 / samples
     if not bool(xp.all((power > least + float(limits.tiny) / float(limits.eps) ** 2) & (power < largest))):
         z, varies = scaled(values)
-        return _finished(z.T @ z, varies), varies, lambda: samples * xp.sum(z * z, axis=1)
-    scale = 1 / xp.sqrt(xp.linalg.diagonal(r))
+        return _into(out, _finished(z.T @ z, varies)), varies, lambda: samples * xp.sum(z * z, axis=1)
+    scale = 1 / xp.sqrt(power * samples)
+    weight = samples * scale * scale
+    if in_numpy and values.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        _fused.correlate(r, shift, scale)
+        return r, power > 0, lambda: _fused.lengths(z, rest, weight)
+    r -= shift[:, None] * shift[None, :]
     r *= scale[:, None] * scale[None, :]
 
     def norms() -> Any:
-        weight = samples * scale * scale
-        square = np.einsum("tu,tu,u->t", z, z, weight) if isinstance(z, np.ndarray) else (z * z) @ weight
+        square = np.einsum("tu,tu,u->t", z, z, weight) if in_numpy else (z * z) @ weight
         return square - 2 * (z @ (rest * weight)) + xp.sum(rest * rest * weight)
 
     return _finished(r, power > 0), power > 0, norms
+
+
+def _into(out: np.ndarray | None, r: Any) -> Any:
+    if out is None:
+        return r
+    out[:] = r
+    return out
 
 
 def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
@@ -59,9 +77,14 @@ def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
     xp = namespace(values)
     samples = values.shape[0]
     ones = xp.ones(samples, dtype=values.dtype, device=values.device)
-    mean = ones @ values / samples
-    in_numpy = isinstance(values, np.ndarray)
-    square = (np.einsum("tu,tu->u", values, values) if in_numpy else xp.sum(values * values, axis=0)) / samples
+    if isinstance(values, np.ndarray) and values.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        mean, square = ((part / samples).astype(values.dtype) for part in _fused.moments(values))
+    else:
+        mean = ones @ values / samples
+        in_numpy = isinstance(values, np.ndarray)
+        square = (np.einsum("tu,tu->u", values, values) if in_numpy else xp.sum(values * values, axis=0)) / samples
     if bool(xp.all(mean * mean <= square / 400)):
         return values, mean, 0 * mean
     z = values - mean

@@ -13,14 +13,23 @@ from neurointerp.matrix import Stacked, require_complete, stack, stretches
 
 SIDES = ("source", "target")
 CENTRES = ("recording", "segment")
+LARGE = 2**17
+"""Values from which a compiled average is worth its start."""
 
 
 def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
-    """Stack a recording; refuse one with missing values or fewer than `samples` samples."""
-    stacked = stack(recording)
+    """Stack a recording; refuse one with missing values, without units or with fewer than `samples` samples."""
+    stacked = stacked_units(recording, analysis)
     require_complete(recording, analysis)
     _require_samples(stacked, len(stacked.values), samples, analysis)
     return stacked
+
+
+def stacked_units(recording: xr.DataArray, analysis: str) -> Stacked:
+    """Stack a recording; refuse one without units."""
+    if not recording.sizes.get("unit", 1):
+        raise AnalysisError(f"{analysis}: the recording has no units, dims are {dict(recording.sizes)}")
+    return stack(recording)
 
 
 def by_subject(
@@ -31,7 +40,7 @@ def by_subject(
     Without a `subject` dim there is one. With `centre="segment"` each segment of each trial is centred on its own.
     """
     one_of(centre, CENTRES, analysis, "centre")
-    stacked = stack(recording)
+    stacked = stacked_units(recording, analysis)
     subjects = recording.sizes.get("subject", 1)
     _require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
     values = stacked.values
@@ -47,7 +56,12 @@ def has_missing(values: np.ndarray) -> bool:
 
 
 def grouped(
-    recording: xr.DataArray, matrices: Sequence[np.ndarray], stacked: Stacked, *, fisher: bool, **attrs: Any
+    recording: xr.DataArray,
+    matrices: Sequence[np.ndarray] | np.ndarray,
+    stacked: Stacked,
+    *,
+    fisher: bool,
+    **attrs: Any,
 ) -> dict[str, xr.DataArray]:
     """Label one (unit, unit) matrix per subject as `connectivity`; of a `subject` dim also `by_subject`, `subjects`.
 
@@ -56,7 +70,7 @@ def grouped(
     coords = pair_coords(stacked.unit_coords)
     if "subject" not in recording.dims:
         return {"connectivity": _labelled(matrices[0], coords, attrs)}
-    each = np.stack(matrices)
+    each = np.asarray(matrices)
     mean, count = averaged(each, fisher=fisher)
     return {
         "connectivity": _labelled(mean, coords, attrs),
@@ -92,15 +106,17 @@ def subject_coords(recording: xr.DataArray) -> dict[str, Any]:
 def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]:
     """Average (subject, ...) values on Fisher's z or as they are, without NaN; give also how many there were."""
     total = np.zeros(each.shape[1:])
-    count = np.zeros(each.shape[1:], dtype=np.int64)
-    for one in each:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.arctanh(one) if fisher else one
-        there = ~np.isnan(one)
-        if there.all():
-            total += z
-            count += 1
-        else:
+    count = np.full(each.shape[1:], len(each), dtype=np.int64)
+    if fisher and each.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        _fused.fisher_sums(each.reshape(len(each), -1), total.reshape(-1))
+    if not fisher or each.size < LARGE or np.isnan(total).any():  # where some are missing they are taken one by one
+        total[:], count[:] = 0.0, 0
+        for one in each:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                z = np.arctanh(one) if fisher else one
+            there = ~np.isnan(one)
             total += np.where(there, z, 0.0)
             count += there
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +12,31 @@ from neurointerp.errors import AnalysisError
 
 LARGEST_ORDER = 10
 """The largest order that is tried where none is given."""
+ALPHAS = tuple(np.logspace(-4, 3, 15))
+"""Penalties of a ridge that are tried where none is given, as parts of the mean variance of a predictor."""
 
 
-def fitted(
-    z: np.ndarray, parts: Sequence[slice], order: int | None, together: bool, analysis: str
-) -> tuple[int, np.ndarray, int]:
-    """Give the order, checked or chosen, the centred products of present and past, and how many samples they sum.
+def order_of(
+    subjects: Sequence[np.ndarray], parts: Sequence[slice], order: int | None, together: bool, analysis: str
+) -> int:
+    """Give the order, checked, or chosen by BIC: one for all subjects, each (sample, unit) in the same stretches.
 
     `together` says whether all units are regressed on all, or pair by pair.
     """
     if order is not None and order < 1:
         raise AnalysisError(f"{analysis}: order is {order!r}; at least 1 sample of past is needed")
-    most = _reach(parts, z.shape[1], together)
+    units = max(z.shape[1] for z in subjects)
+    most = _reach(parts, units, together)
     if (order or 1) > most:
         raise AnalysisError(
-            f"{analysis}: order {order or 1} of {z.shape[1]} units{' together' if together else ''} has too few "
-            f"samples ({len(z)} in {len(parts)} segments), which reach order {most}; "
+            f"{analysis}: order {order or 1} of {units} units{' together' if together else ''} has too few "
+            f"samples ({len(subjects[0])} in {len(parts)} segments), which reach order {most}; "
             + ("take fewer units (pca)" if together else "take longer segments")
         )
-    lags = _chosen(z, parts, min(most, LARGEST_ORDER), together, analysis) if order is None else order
-    return (lags, *lagged_gram(z, parts, lags))
+    if order is not None:
+        return order
+    tried = min(most, LARGEST_ORDER)
+    return int(np.sum([_scores(z, parts, tried, together, analysis) for z in subjects], axis=0).argmin()) + 1
 
 
 def rows(parts: Sequence[slice], order: int) -> NDArray[np.int64]:
@@ -69,7 +75,7 @@ def lagged_gram(z: np.ndarray, parts: Sequence[slice], order: int) -> tuple[np.n
             gram[a + 1, :, b + 1] = gram[a, :, b] + first[a].T @ first[b] - last[a].T @ last[b]
             gram[b + 1, :, a + 1] = gram[a + 1, :, b + 1].T
     total = np.stack([z[used - lag].sum(axis=0) for lag in range(order + 1)]).ravel()
-    flat = gram.reshape((order + 1) * units, -1)
+    flat = gram.reshape(((order + 1) * units,) * 2)
     flat -= np.outer(total, total / len(used))
     return gram, len(used)
 
@@ -129,20 +135,57 @@ def conditioned(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray
     return reduced, np.tile(full, (units, 1)), order * units
 
 
-def _chosen(z: np.ndarray, parts: Sequence[slice], most: int, together: bool, analysis: str) -> int:
-    """Give the order from 1 to `most` of smallest BIC, all on the samples that have `most` samples of past."""
+def _scores(z: np.ndarray, parts: Sequence[slice], most: int, together: bool, analysis: str) -> list[float]:
+    """Give the BIC of the orders from 1 to `most`, all on the samples that have `most` samples of past."""
     gram, count = lagged_gram(z, parts, most)
     units = z.shape[1]
-    scores = []
+    scores: list[float] = []
     for order in range(1, most + 1):
         part = gram[: order + 1, :, : order + 1]
         if together:
             past = part[1:, :, 1:].reshape(order * units, order * units)
             cross = part[0, :, 1:].reshape(units, order * units)
             noise = part[0, :, 0] - cross @ np.linalg.solve(past, cross.T)
-            scores.append(count * np.linalg.slogdet(noise / count)[1] + order * units**2 * np.log(count))
+            scores.append(float(count * np.linalg.slogdet(noise / count)[1] + order * units**2 * np.log(count)))
         else:
             _, full, known = pairs(part, order, analysis)
             off = ~np.eye(units, dtype=bool)
-            scores.append(count * np.log(full[off]).mean() + known * np.log(count) if off.any() else 0.0)
-    return int(np.argmin(scores)) + 1
+            scores.append(float(count * np.log(full[off]).mean() + known * np.log(count)) if off.any() else 0.0)
+    return scores
+
+
+def ridge(
+    z: np.ndarray, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Give the weights (source, target, lag) of all samples, the held-out score (target), and the penalty."""
+    units = z.shape[1]
+    past = np.concatenate([z[present - lag] for lag in range(1, order + 1)], axis=1)
+    now = z[present]
+    folds = np.array_split(np.arange(len(present)), n_folds)
+    moments = [_moments(past[fold], now[fold]) for fold in folds]
+    total = tuple(sum(part[1:], start=part[0]) for part in zip(*moments, strict=True))
+    alphas: Sequence[float] = ALPHAS if alpha is None else (float(alpha),)
+    error, spread = np.zeros((len(alphas), units)), np.zeros(units)
+    for fold, moment in zip(folds, moments, strict=True):
+        rest = tuple(whole - part for whole, part in zip(total, moment, strict=True))
+        for a, coefficients in enumerate(_solutions(rest, alphas)):
+            mean_past, mean_now = rest[1] / rest[4], rest[3] / rest[4]
+            guess = (past[fold] - mean_past) @ coefficients + mean_now
+            error[a] += ((now[fold] - guess) ** 2).sum(axis=0)
+        spread += ((now[fold] - rest[3] / rest[4]) ** 2).sum(axis=0)
+    best = int(error.sum(axis=1).argmin()) if units else 0
+    weights = next(iter(_solutions(total, alphas[best : best + 1])))
+    score = 1 - error[best] / np.where(spread > 0, spread, 1.0)
+    return weights.reshape(order, units, units).transpose(1, 2, 0), score, float(alphas[best])
+
+
+def _moments(past: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    return past.T @ past, past.sum(axis=0), past.T @ now, now.sum(axis=0), float(len(past))
+
+
+def _solutions(moments: Sequence[Any], alphas: Sequence[float]) -> list[np.ndarray]:
+    """Give the weights (predictor, target) for each penalty, from one eigendecomposition of centred products."""
+    gram, past, cross, now, count = moments
+    values, vectors = np.linalg.eigh(gram - np.outer(past, past) / count)
+    turned = vectors.T @ (cross - np.outer(past, now) / count)
+    return [vectors @ (turned / (np.maximum(values, 0.0)[:, None] + alpha * count)) for alpha in alphas]

@@ -10,6 +10,8 @@ import numpy as np
 from neurointerp.backend import namespace
 
 SHRINKAGES = ("empirical", "ledoit_wolf", "oas")
+LARGE = 2**15
+"""Covariances from which a compiled pass is worth its start."""
 
 
 def centred(values: Any) -> Any:
@@ -53,7 +55,7 @@ def shrunk_product(S: Any, norms: Callable[[], Any], samples: int, method: str) 
         return S, 0.0
     xp = namespace(S)
     units = S.shape[0]
-    power = float(xp.sum(S * S, dtype=xp.float64))
+    power = _square_sum(S)
     mean = float(xp.sum(xp.linalg.diagonal(S), dtype=xp.float64)) / units
     if method == "oas":
         amount = _oas(power, mean, samples, units)
@@ -62,8 +64,20 @@ def shrunk_product(S: Any, norms: Callable[[], Any], samples: int, method: str) 
         error = (float(xp.sum(lengths * lengths)) / samples - power) / samples
         amount = _ledoit_wolf(power, mean, error, units)
     S *= 1 - amount
-    S += (amount * mean) * xp.eye(units, dtype=S.dtype, device=S.device)
+    if isinstance(S, np.ndarray):
+        np.einsum("ii->i", S)[:] += amount * mean
+    else:
+        S += (amount * mean) * xp.eye(units, dtype=S.dtype, device=S.device)
     return S, amount
+
+
+def _square_sum(S: Any) -> float:
+    if isinstance(S, np.ndarray) and S.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        return float(_fused.square_sum(S))
+    xp = namespace(S)
+    return float(xp.sum(S * S, dtype=xp.float64))
 
 
 def shrunk_pairwise(S: np.ndarray, fourth: np.ndarray, samples: np.ndarray, method: str) -> tuple[np.ndarray, float]:

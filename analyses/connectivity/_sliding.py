@@ -21,3 +21,19 @@ def write_correlation(gram: np.ndarray, sums: np.ndarray, varies: np.ndarray, si
             target[j] = min(max((row[j] - mean * sums[j]) * left * scale[j], -1.0), 1.0)
         if scale[i] == scale[i]:
             target[i] = 1.0
+
+
+@numba.njit(cache=True, nogil=True)
+def last_changes(values: np.ndarray, size: int, step: int, out: np.ndarray) -> None:
+    """Write whether each unit changes within each window (window, unit) of (sample, unit) values."""
+    samples, units = values.shape
+    last = np.zeros(units, np.int64)  # the last sample that differs from the one before
+    for t in range(samples):
+        if t:
+            for i in range(units):
+                if values[t, i] != values[t - 1, i]:
+                    last[i] = t
+        start = t + 1 - size
+        if start >= 0 and start % step == 0 and start // step < len(out):
+            for i in range(units):
+                out[start // step, i] = last[i] > start

@@ -74,9 +74,10 @@ class Tapers:
         """Write the spectra of an epoch (unit, sample) to (frequency, taper, unit)."""
         from scipy.fft import rfft
 
+        from neurointerp.analyses.connectivity._fused import split_spectra
+
         for t, taper in enumerate(self.weights):
-            found = rfft(epoch * taper, axis=1)[:, self.bins].T
-            re[:, t], im[:, t] = found.real, found.imag
+            split_spectra(rfft(epoch * taper, axis=1), self.bins.start or 0, 1, re[:, t], im[:, t])
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ class Wavelets:
         """Write the convolutions of an epoch (unit, sample) to (frequency and time, 1, unit)."""
         from scipy.fft import fft, ifft
 
+        from neurointerp.analyses.connectivity._fused import split_spectra
+
         whole = fft(epoch, n=self.spectra.shape[1], axis=1)
         for f, (wavelet, half) in enumerate(zip(self.spectra, self.halves, strict=True)):
-            found = ifft(whole * wavelet, axis=1)[:, half : half + self.length : self.decimate].T
             rows = slice(f * self.times, (f + 1) * self.times)
-            re[rows, 0], im[rows, 0] = found.real, found.imag
+            split_spectra(ifft(whole * wavelet, axis=1), half, self.decimate, re[rows, 0], im[rows, 0])
 
 
 def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int) -> Wavelets:
@@ -167,6 +169,8 @@ def cross_spectra(
     The transform is in float64 whatever `values` are: its rounding would drown the weak end of a steep spectrum. What
     follows is in the type of `values` (float64 with `ciplv`, which is ill-conditioned), and blocks add in float64.
     """
+    from neurointerp.analyses.connectivity._fused import centred_epoch, spans
+
     units = values.shape[1]
     dtype = np.float32 if values.dtype == np.float32 and "ciplv" not in measures else np.float64
     count, n_tapers = way.shape
@@ -174,28 +178,20 @@ def cross_spectra(
     sums = {name: np.zeros((count, units, units)) for name in wanted}
     spectrum = np.zeros((count, units, units), dtype=np.complex128)
     energy = np.zeros(units)
-    span = np.ptp(values, axis=0).astype(np.float64)
+    span = spans(values)
     scale = 1 / np.where(span > 0, span, 1.0)  # so that no power under- or overflows
+    epoch = np.empty((units, length))
     block = max(1, BLOCK // max(1, 2 * count * n_tapers * units * np.dtype(dtype).itemsize))
     for first in range(0, len(starts), block):
         shape = (count, min(block, len(starts) - first), n_tapers, units)
         re, im = np.empty(shape, dtype), np.empty(shape, dtype)
         for e, start in enumerate(starts[first : first + block]):
-            epoch = _epoch(values[start : start + length], scale)
+            centred_epoch(values[start : start + length], scale, epoch, energy)
             way.transform(epoch, re[:, e], im[:, e])
-            energy += np.einsum("ut,ut->u", epoch, epoch)
         _add_cross_spectrum(re, im, spectrum)
         if wanted:
             _add_phase_sums(re, im, sums)
     return Cross(spectrum, sums, len(starts), energy > 1e-24 * len(starts) * length, way.times)
-
-
-def _epoch(values: np.ndarray, scale: np.ndarray) -> NDArray[np.float64]:
-    """Give an epoch (sample, unit) as float64 (unit, sample), centred and scaled."""
-    epoch = values.T.astype(np.float64, order="C")
-    epoch -= epoch.mean(axis=1, keepdims=True)
-    epoch *= scale[:, None]
-    return epoch
 
 
 def _add_cross_spectrum(re: np.ndarray, im: np.ndarray, spectrum: np.ndarray) -> None:

@@ -82,6 +82,7 @@ def communities(
     given = correlation(graph) if isinstance(graph, xr.DataArray) and "unit" in graph.dims else graph
     weights = edge_weights(given, _ANALYSIS)
     positive = np.maximum(symmetric(weights.values, _ANALYSIS), 0.0)
+    positive /= positive.max(initial=0.0) or 1.0  # modularity knows no scale, and sums of squares do
     order = np.argsort(weights["source"].values.astype(str), kind="stable")
     placed = positive[np.ix_(order, order)]
     seeds = range(seed, seed + runs)

@@ -1,15 +1,36 @@
-"""Pearson and Spearman correlation of every pair of units."""
+"""What units share over all samples: covariance, Pearson and Spearman correlation, mutual information."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._moments import pairwise_pearson, pairwise_spearman, pearson, ranks
-from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, require_shared, shared
+from neurointerp.analyses.connectivity._moments import (
+    pairwise,
+    pairwise_pearson,
+    pairwise_spearman,
+    pearson,
+    ranks,
+)
+from neurointerp.analyses.connectivity._pairs import (
+    SIDES,
+    by_subject,
+    grouped,
+    has_missing,
+    one_of,
+    pair_coords,
+    per_subject,
+    require_shared,
+    shared,
+    subject_coords,
+)
+from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, centred, shrunk, shrunk_pairwise
+from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 
-_ANALYSIS = "connectivity.correlation"
+_COVARIANCE = "connectivity.covariance"
+_CORRELATION = "connectivity.correlation"
+_INFORMATION = "connectivity.mutual_information"
 METHODS = ("pearson", "spearman")
 
 
@@ -70,26 +91,228 @@ def correlation(
            [ 1. ,  1. , -0.5],
            [-0.5, -0.5,  1. ]])
     """
-    one_of(method, METHODS, _ANALYSIS, "method")
-    require_shared(min_samples, _ANALYSIS)
-    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
+    one_of(method, METHODS, _CORRELATION, "method")
+    require_shared(min_samples, _CORRELATION)
+    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre)
     analysed = pending(recording)
-    found = [_correlated(values, method, min_samples) for values in subjects]
-    variables = grouped(recording, [r for r, _ in found], stacked, fisher=True, units="1")
-    variables["samples"] = shared([count for _, count in found], variables["connectivity"])
+    units = stacked.values.shape[1]
+    matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
+    counts = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
+    variables = grouped(recording, matrices, stacked, fisher=True, units="1")
+    variables["samples"] = shared(counts, variables["connectivity"])
     return result(
         variables,
-        analysis=_ANALYSIS,
+        analysis=_CORRELATION,
         recording=analysed,
         parameters={"method": method, "centre": centre, "min_samples": min_samples},
         seed=seed,
     )
 
 
-def _correlated(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, np.ndarray | int]:
-    """Give the correlations (unit, unit) of (sample, unit) values, and how many samples each pair has."""
+def _correlate(values: np.ndarray, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
+    """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
     if not has_missing(values):
-        r = pearson(ranks(values) if method == "spearman" else values)[0]
-        return r if len(values) >= least else np.full_like(r, np.nan), len(values)
+        pearson(ranks(values) if method == "spearman" else values, out)
+        if len(values) < least:
+            out[:] = np.nan
+        return len(values)
     r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
-    return np.where(samples >= least, r, np.nan).astype(values.dtype), samples
+    out[:] = np.where(samples >= least, r, np.nan)
+    return samples
+
+
+def covariance(
+    recording: xr.DataArray,
+    *,
+    method: str = "empirical",
+    centre: str = "recording",
+    min_samples: int = 2,
+    seed: int = 0,
+) -> xr.Dataset:
+    r"""Give the covariance of every pair of units over all samples that both have.
+
+    .. math:: C = (1 - \lambda) S + \lambda \frac{\operatorname{tr} S}{p} I, \quad
+        S_{ij} = \frac{1}{n_{ij}} \sum_t (x_i(t) - \bar x_i)(x_j(t) - \bar x_j)
+
+    Parameters
+    ----------
+    recording
+        Any recording; the samples of all trials and segments are pooled, each subject is taken alone. Missing
+        values are left out pair by pair (sum, means and number are those of the samples that both units have), so
+        that the matrix may have negative eigenvalues. float32 stays float32.
+    method
+        `empirical` (default, :math:`\lambda = 0`, divided by the number of samples), or :math:`\lambda` by
+        `ledoit_wolf` or `oas` (oracle approximating shrinkage).
+    centre
+        `recording` (default): one mean of each unit; `segment`: one in each segment of each trial.
+    min_samples
+        A pair with fewer samples in common is NaN, or refused where there is shrinkage; at least 2.
+    seed
+        Kept in the result; nothing here is random.
+
+    Returns
+    -------
+    xarray.Dataset
+        `connectivity (source, target)`, symmetric, in the square of the recording's units; `shrinkage`, :math:`\lambda`
+        in [0, 1]; `samples (source, target)`, how many a pair has in common. With a `subject` dim `connectivity` is
+        the mean of `by_subject (subject, source, target)` over the `subjects (source, target)` that have it, and
+        `shrinkage` is per subject.
+
+    Raises
+    ------
+    AnalysisError
+        When there are fewer than two samples, an option is not known, or pairs share too few samples for shrinkage.
+
+    References
+    ----------
+    Ledoit and Wolf (2004), A well-conditioned estimator for large-dimensional covariance matrices, J Multivar
+    Anal 88:365-411; Chen et al. (2010), Shrinkage algorithms for MMSE covariance estimation, IEEE Trans Sign
+    Process 58:5016-5029, eq. 23 without its factor 2/p, as in scikit-learn. Both take samples as independent;
+    those of a recording seldom are, so that :math:`\lambda` is smaller than it should be. Deviation where values are
+    missing: the variance of each element is taken over its own samples (Ledoit-Wolf), or the number of samples is the
+    harmonic mean of those of the pairs (OAS).
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import connectivity
+    >>> values = np.array([[0.0, 2.0], [2.0, 0.0], [4.0, 4.0]])
+    >>> rec = ni.recording(values, modality="eeg", units="uV", sampling_rate=1.0)
+    >>> cov = connectivity.covariance(rec).connectivity
+    >>> cov.values.round(3), cov.attrs["units"]
+    (array([[2.667, 1.333],
+           [1.333, 2.667]]), '(uV)**2')
+    """
+    one_of(method, SHRINKAGES, _COVARIANCE, "method")
+    require_shared(min_samples, _COVARIANCE)
+    stacked, subjects = by_subject(recording, _COVARIANCE, centre=centre)
+    analysed = pending(recording)
+    found = [_covariance(values, method, min_samples) for values in subjects]
+    units = str(recording.attrs["units"])
+    squared = units if units.strip() == "1" else f"({units})**2"
+    variables = grouped(recording, [matrix for matrix, _, _ in found], stacked, fisher=False, units=squared)
+    variables["shrinkage"] = per_subject(recording, [amount for _, amount, _ in found])
+    variables["samples"] = shared([samples for _, _, samples in found], variables["connectivity"])
+    return result(
+        variables,
+        analysis=_COVARIANCE,
+        recording=analysed,
+        parameters={"method": method, "centre": centre, "min_samples": min_samples},
+        seed=seed,
+    )
+
+
+def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
+    """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
+    if len(values) >= least and not has_missing(values):
+        z = centred(values)
+        largest = float(np.abs(z).max(initial=0.0)) or 1.0
+        matrix, amount = shrunk(z / largest, method)
+        return _rescaled(matrix, largest), amount, len(values)
+    found = pairwise(values)
+    few = found.samples < least
+    if method != "empirical" and few.any():
+        raise AnalysisError(
+            f"{_COVARIANCE}: {int(np.triu(few).sum())} pairs of units have fewer than {least} samples in common, too "
+            "few to shrink all by one amount; drop units, or use method='empirical'"
+        )
+    largest = found.scale.max(initial=0.0)
+    scale = np.outer(found.scale, found.scale) / largest**2  # one scale for all: shrinkage compares variances
+    matrix, amount = shrunk_pairwise(found.covariance * scale, found.fourth * scale**2, found.samples, method)
+    return np.where(few, np.nan, _rescaled(matrix, largest)).astype(values.dtype), amount, found.samples
+
+
+def _rescaled(matrix: np.ndarray, largest: float) -> np.ndarray:
+    """Multiply a covariance by the square of a scale; refuse squares that the dtype does not hold."""
+    with np.errstate(over="ignore", under="ignore"):
+        found: np.ndarray = matrix * matrix.dtype.type(largest) * matrix.dtype.type(largest)
+    if not np.isfinite(found[np.isfinite(matrix)]).all():
+        raise AnalysisError(
+            f"{_COVARIANCE}: values up to {largest:.3g} have squares beyond {matrix.dtype}; convert them to larger "
+            "units (ni.to_units) first"
+        )
+    return found
+
+
+def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: int = 0) -> xr.Dataset:
+    r"""Estimate the mutual information of every pair of units from distances to nearest neighbours.
+
+    .. math:: I(x; y) = \iint p(x, y) \ln \frac{p(x, y)}{p(x)\, p(y)}\, dx\, dy
+
+    Parameters
+    ----------
+    recording
+        Any recording; missing values are left out pair by pair. Samples of all trials and segments are pooled, each
+        subject is taken alone. Samples count as independent: those of a slow recording are not, and need a null.
+    n_neighbors
+        Neighbours in the estimate; more are smoother and more biased.
+    seed
+        Seed of the noise, 1e-10 of a standard deviation, that breaks ties.
+
+    Returns
+    -------
+    xarray.Dataset
+        `connectivity (source, target)`, nats, 0 or more, symmetric, NaN on the diagonal. NaN too where a unit is
+        constant or a pair has fewer than `n_neighbors + 1` samples in common; the attr `undefined_units` counts units
+        without any pair. With a `subject` dim the mean over subjects, `by_subject (subject, source, target)`, and
+        `subjects (source, target)`, how many had the pair.
+
+    Raises
+    ------
+    AnalysisError
+        When there are fewer than two samples, or `n_neighbors` is under 1.
+
+    References
+    ----------
+    Kraskov, Stoegbauer and Grassberger (2004), Estimating mutual information, Phys Rev E 69:066138, in the form of
+    Ross (2014), PLoS ONE 9:e87357, as scikit-learn has it (`mutual_info_regression`), which does the work.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import connectivity
+    >>> x = np.random.default_rng(0).standard_normal((300, 2))
+    >>> values = np.stack([x[:, 0], x[:, 0] ** 2, x[:, 1]], axis=1)  # the second is a square, uncorrelated
+    >>> rec = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0)
+    >>> out = connectivity.mutual_information(rec).connectivity
+    >>> bool(out[0, 1] > 1), bool(out[0, 2] < 0.2)
+    (True, True)
+    """
+    if n_neighbors < 1:
+        raise AnalysisError(f"{_INFORMATION}: n_neighbors is {n_neighbors!r}; at least 1 is needed")
+    stacked, subjects = by_subject(recording, _INFORMATION)
+    analysed = pending(recording)
+    each = np.stack([_information(values, n_neighbors, seed) for values in subjects])
+    there = ~np.isnan(each)
+    count = there.sum(axis=0)
+    mean = np.where(count > 0, np.where(there, each, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    coords = pair_coords(stacked.unit_coords)
+    attrs = {"units": "1", "undefined_units": int((count == 0).all(axis=0).sum())}
+    variables = {"connectivity": xr.DataArray(mean, dims=SIDES, coords=coords, attrs=attrs)}
+    if "subject" in recording.dims:
+        labels = {**subject_coords(recording), **coords}
+        variables["by_subject"] = xr.DataArray(each, dims=("subject", *SIDES), coords=labels, attrs={"units": "1"})
+        variables["subjects"] = xr.DataArray(count, dims=SIDES, coords=coords, attrs={"units": "1"})
+    return result(
+        variables, analysis=_INFORMATION, recording=analysed, parameters={"n_neighbors": n_neighbors}, seed=seed
+    )
+
+
+def _information(values: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
+    """Give the information (unit, unit) of the pairs of (sample, unit) values, over the samples that both have."""
+    from sklearn.feature_selection import mutual_info_regression
+
+    units = values.shape[1]
+    out = np.full((units, units), np.nan)
+    there = ~np.isnan(values)
+    for i in range(units):
+        for j in range(i):
+            rows = there[:, i] & there[:, j]
+            x, y = values[rows, i].astype(np.float64), values[rows, j].astype(np.float64)
+            if rows.sum() > n_neighbors and np.ptp(x) > 0 and np.ptp(y) > 0:
+                # so that no variance under- or overflows, and the noise that breaks ties stays small beside it
+                x, y = ((v / np.ptp(v)) - (v / np.ptp(v)).mean() for v in (x, y))
+                out[i, j] = out[j, i] = mutual_info_regression(
+                    x[:, None], y, n_neighbors=n_neighbors, random_state=seed, discrete_features=False
+                )[0]
+    return out

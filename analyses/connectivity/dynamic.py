@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords
+from neurointerp.analyses.connectivity._pairs import SIDES, one_of, pair_coords
+from neurointerp.analyses.connectivity._subjects import subjects_of
 from neurointerp.errors import AnalysisError
 from neurointerp.matrix import Stacked, stretches
 from neurointerp.result import result
@@ -46,7 +47,7 @@ def dynamic(
     Parameters
     ----------
     recording
-        A recording with a `time` dim and without missing values.
+        A recording with a `time` dim and without missing values; a subject may lack whole units (NaN).
     method
         `sliding`, `tapered` or `phase`.
     window
@@ -65,7 +66,7 @@ def dynamic(
         `connectivity (window, source, target)`, dimensionless in [-1, 1], symmetric, 1 on the diagonal, in the dtype
         of the recording. `time` (on `window`) is the mean of a window's clock; `stretch` numbers the segments of
         trials and subjects that windows lie in, and `trial`, `subject` and `segment` are kept where there are such.
-        A unit constant in a window (with `phase`, in its stretch) is NaN there.
+        A unit constant in a window (with `phase`, in its stretch), or that the subject lacks, is NaN there.
 
     Raises
     ------
@@ -100,8 +101,8 @@ def dynamic(
     one_of(method, METHODS, _ANALYSIS, "method")
     if "time" not in recording.dims:
         raise AnalysisError(f"{_ANALYSIS}: dims are {recording.dims}, without a time to move windows along")
-    stacked = complete(recording, _ANALYSIS)
-    parts = stretches(recording)
+    people = subjects_of(recording, _ANALYSIS)
+    stacked, parts = people.stacked, stretches(recording)
     longest = max(part.stop - part.start for part in parts)
     default = 1 if method == "phase" else min(max(longest // 10, 10), longest)
     size = _count(default if window is None else window, "window", 1 if method == "phase" else 2)
@@ -116,15 +117,11 @@ def dynamic(
     values = stacked.values
     units = values.shape[1]
     out = np.empty((sum(run.count for run in places), units, units), dtype=values.dtype)
-    first = 0
+    first, rows = 0, len(values) // len(people.each)
     for run in places:
+        there = people.present[run.part.start // rows]
         into = out[first : first + run.count]
-        if method == "sliding":
-            _slide(values[run.part].astype(np.float64), run, into)
-        elif method == "tapered":
-            _weigh(values[run.part].astype(np.float64), run, taper, into)
-        else:
-            _agree(values[run.part].astype(np.float64), run, into)
+        _measure(values[run.part], run, method, taper, there, into)
         first += run.count
     variable = xr.DataArray(
         out,
@@ -155,8 +152,29 @@ def _count(value: Any, name: str, least: int) -> int:
     return int(value)
 
 
+def _measure(
+    values: NDArray[Any], run: _Run, method: str, taper: float, there: NDArray[np.bool_], out: NDArray[Any]
+) -> None:
+    """Write the connectivity (window, unit, unit) of one stretch; NaN for units that are not there."""
+    if not there.all():
+        some = np.empty((len(out), *(int(there.sum()),) * 2), dtype=out.dtype)
+        _measure(values[:, there], run, method, taper, there[there], some)
+        out[:] = np.nan
+        out[:, np.flatnonzero(there)[:, None], there] = some
+        return
+    given = values.astype(np.float64)
+    if method == "sliding":
+        _slide(given, run, out)
+    elif method == "tapered":
+        _weigh(given, run, taper, out)
+    else:
+        _agree(given, run, out)
+
+
 def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
     """Write the correlations of each window of (sample, unit) values."""
+    from scipy.linalg.blas import dgemm
+
     from neurointerp.analyses.connectivity._sliding import write_correlation
 
     size, step = run.size, run.step
@@ -169,27 +187,30 @@ def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:
         start = w * step
         inside = z[start : start + size]
         if w % RESET == 0 or step >= size:
-            gram, sums = inside.T @ inside, inside.sum(axis=0)
-            peak = np.diag(gram).copy()
+            gram, sums = np.asfortranarray(inside.T @ inside), inside.sum(axis=0)
+            square = np.einsum("ii->i", gram)  # a view
+            peak = square.copy()
         else:
             both = np.concatenate([z[start - step : start], z[start + size - step : start + size]])
             signed = both * sign
-            gram += signed.T @ both
+            dgemm(1.0, both.T, signed.T, beta=1.0, c=gram, trans_b=1, overwrite_c=1)
             sums += signed.sum(axis=0)
-            np.maximum(peak, np.diag(gram), out=peak)
-        power = np.diag(gram) - sums**2 / size
+            np.maximum(peak, square, out=peak)
+        power = square - sums**2 / size
         if (varies[w] & (power < SMALL * peak)).any():
             centred = inside - inside.mean(axis=0)
             write_correlation(centred.T @ centred, np.zeros_like(sums), varies[w], size, out[w])
         else:
-            write_correlation(gram, sums, varies[w], size, out[w])
+            write_correlation(gram.T, sums, varies[w], size, out[w])
 
 
 def _varying(values: NDArray[np.float64], run: _Run) -> NDArray[np.bool_]:
     """Tell which units change within each window (window, unit)."""
-    changes = np.concatenate([np.zeros((1, values.shape[1]), int), (np.diff(values, axis=0) != 0).cumsum(axis=0)])
-    start = np.arange(run.count) * run.step
-    return np.asarray(changes[start + run.size - 1] > changes[start])
+    from neurointerp.analyses.connectivity._sliding import last_changes
+
+    out = np.empty((run.count, values.shape[1]), dtype=np.bool_)
+    last_changes(values, run.size, run.step, out)
+    return out
 
 
 def _weigh(values: NDArray[np.float64], run: _Run, taper: float, out: NDArray[Any]) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, pair_coords, sampling_rate
-from neurointerp.analyses.connectivity._past import conditioned, fitted, pairs
+from neurointerp.analyses.connectivity import _autoregression
+from neurointerp.analyses.connectivity._pairs import sampling_rate
+from neurointerp.analyses.connectivity._past import conditioned, lagged_gram, order_of, pairs
 from neurointerp.analyses.connectivity._shrinkage import scaled
-from neurointerp.matrix import stretches
+from neurointerp.analyses.connectivity._subjects import Subjects, combined_p, mean, subjects_of
+from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 
-_ANALYSIS = "connectivity.granger"
+_IN_TIME = "connectivity.granger"
+_BY_FREQUENCY = "connectivity.spectral_granger"
 
 
 def granger(
@@ -27,8 +33,8 @@ def granger(
     Parameters
     ----------
     recording
-        A recording with a regular clock and without missing values. The past is taken within segments and trials.
-        Computed in float64.
+        A recording with a regular clock and without missing values; each subject is taken alone, and may lack whole
+        units (NaN). The past is taken within segments and trials. Computed in float64.
     order
         Samples of past. Left out, the order from 1 to 10 (or as far as the samples reach) of smallest BIC: of the
         vector autoregression of all units where `conditional`, else of the mean BIC of the regressions on both
@@ -44,7 +50,10 @@ def granger(
         `connectivity (source, target)`, :math:`\mathcal{F} \ge 0` in nats, NaN on the diagonal; `f_statistic` and
         `p_value` of the F test that the source's past adds nothing (`order` and samples - parameters degrees of
         freedom; not corrected for the number of pairs); `order`, a scalar. Constant units are NaN, and counted in
-        the attr `undefined_units`.
+        the attr `undefined_units`. With a `subject` dim one order serves all (that of the smallest sum of BIC),
+        `connectivity` and `f_statistic` are means over subjects, `p_value` combines theirs by Fisher's method, and
+        `by_subject`, `f_statistic_by_subject`, `p_value_by_subject (subject, source, target)` and `subjects (source,
+        target)`, how many had the pair, stand beside them.
 
     Raises
     ------
@@ -69,39 +78,153 @@ def granger(
     >>> int(out.order), bool(out.p_value[0, 1] < 1e-6), bool(out.p_value[1, 0] > 0.01)
     (1, True, True)
     """
-    stacked = complete(recording, _ANALYSIS)
+    sampling_rate(recording, _IN_TIME)
+    people = subjects_of(recording, _IN_TIME)
     analysed = pending(recording)
-    sampling_rate(recording, _ANALYSIS)
-    z, varies = scaled(stacked.values.astype(np.float64))
-    lags, gram, count = fitted(z[:, varies], stretches(recording), order, conditional, _ANALYSIS)
-    reduced, full, known = (conditioned if conditional else pairs)(gram, lags, _ANALYSIS)
-    freedom = count - known - 1
-    statistic = (reduced - full) / lags / (full / freedom)
-    shape = (len(varies), len(varies))
-    coords = pair_coords(stacked.unit_coords)
-    attrs = {"units": "1", "undefined_units": int((~varies).sum())}
-    found = {
-        "connectivity": np.log(reduced / full),
-        "f_statistic": statistic,
-        "p_value": _p_value(statistic, lags, freedom),
-    }
-    variables = {}
-    for name, values in found.items():
-        whole = np.full(shape, np.nan)
-        np.fill_diagonal(values, np.nan)
-        whole[np.ix_(varies, varies)] = values
-        variables[name] = xr.DataArray(whole, dims=SIDES, coords=coords, attrs=attrs)
+    measure = _conditionally if conditional else _pairwise
+    lags, found, varies = _of_each(people, order, conditional, measure, _IN_TIME)
+    attrs = {"units": "1", "undefined_units": people.undefined(varies)}
+    variables: dict[str, xr.DataArray] = {}
+    for name, values in zip(("connectivity", "f_statistic", "p_value"), zip(*found, strict=True), strict=True):
+        average = combined_p if name == "p_value" else mean
+        variables |= people.variables(name, values, average=average, attrs=attrs)
     variables["order"] = xr.DataArray(lags, attrs={"units": "1"})
     return result(
         variables,
-        analysis=_ANALYSIS,
+        analysis=_IN_TIME,
         recording=analysed,
         parameters={"order": order, "conditional": conditional},
         seed=seed,
     )
 
 
-def _p_value(statistic: np.ndarray, order: int, freedom: int) -> np.ndarray:
+def spectral_granger(
+    recording: xr.DataArray,
+    *,
+    order: int | None = None,
+    conditional: bool = False,
+    n_frequencies: int = 64,
+    seed: int = 0,
+) -> xr.Dataset:
+    r"""Measure, frequency by frequency, how much the past of each unit foretells each other unit.
+
+    Of the vector autoregression of a pair, with transfer function :math:`H(f)` and covariance :math:`\Sigma` of its
+    innovations, and :math:`S(f) = H \Sigma H^*`:
+
+    .. math:: f_{x \to y}(f) = \ln \frac{S_{yy}}{S_{yy} - (\Sigma_{xx} - \Sigma_{xy}^2 / \Sigma_{yy})\, |H_{yx}|^2}
+
+    Its mean over frequencies is the causality that `granger` estimates in time. Conditional on all others
+    :math:`z`, the numerator is the power of the innovations of :math:`y` in the model without :math:`x`; the
+    denominator is what the innovations of :math:`y` in the model of all, with what others share with them, put into it.
+
+    Parameters
+    ----------
+    recording
+        A recording with a regular clock and without missing values; each subject is taken alone, and may lack whole
+        units (NaN). The past is taken within segments and trials. Computed in float64.
+    order
+        Samples of past; chosen as in `granger` if left out.
+    conditional
+        Whether all other units are known too; default False. One algebraic Riccati equation of order x units unknowns
+        per source: seconds for 20 units, minutes for 60.
+    n_frequencies
+        Evenly spaced, from 0 to half the sampling rate, both included; at least 2.
+    seed
+        Kept in the result; nothing here is random.
+
+    Returns
+    -------
+    xarray.Dataset
+        `connectivity (source, target, frequency)`, nats, 0 or more, NaN on the diagonal; `order`, a scalar. Constant
+        units are NaN, and counted in the attr `undefined_units`. With a `subject` dim the mean over subjects, of one
+        order; `by_subject` are those averaged, `subjects (source, target)` is how many had the pair.
+
+    Raises
+    ------
+    AnalysisError
+        As `granger`, and when the fitted autoregression is not stable (a trend, or a unit root).
+
+    References
+    ----------
+    Geweke (1982), J Am Stat Assoc 77:304-313 (pairwise); Geweke (1984), J Am Stat Assoc 79:907-915 (conditional);
+    Barnett and Seth (2015), Granger causality for state-space models, Phys Rev E 91:040101. Deviation from Geweke
+    (1984): the model without the source is not fitted but follows exactly from that with all, as in Barnett and Seth,
+    so that no value is negative.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from neurointerp.analyses import connectivity
+    >>> x = np.random.default_rng(0).standard_normal((2001, 2))
+    >>> x[1:, 1] += 0.8 * x[:-1, 0]  # the first unit drives the second
+    >>> rec = ni.recording(x, modality="eeg", units="V", sampling_rate=100.0)
+    >>> out = connectivity.spectral_granger(rec).connectivity
+    >>> bool(out[0, 1].min() > 0.3), bool(out[1, 0].max() < 0.01)
+    (True, True)
+    """
+    rate = sampling_rate(recording, _BY_FREQUENCY)
+    if n_frequencies < 2:
+        raise AnalysisError(f"{_BY_FREQUENCY}: n_frequencies is {n_frequencies!r}; at least 2 are needed")
+    people = subjects_of(recording, _BY_FREQUENCY)
+    analysed = pending(recording)
+    frequency = np.linspace(0, 0.5, n_frequencies)
+    kernel = _autoregression.conditional if conditional else _autoregression.by_pair
+
+    def measure(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray]:
+        return (kernel(gram / count, lags, frequency),)
+
+    lags, found, varies = _of_each(people, order, conditional, measure, _BY_FREQUENCY)
+    clock = str(recording["time"].attrs["units"])
+    axes = {"frequency": ("frequency", frequency * rate, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
+    attrs = {"units": "1", "undefined_units": people.undefined(varies)}
+    variables = people.variables("connectivity", [values for (values,) in found], average=mean, axes=axes, attrs=attrs)
+    return result(
+        {**variables, "order": xr.DataArray(lags, attrs={"units": "1"})},
+        analysis=_BY_FREQUENCY,
+        recording=analysed,
+        parameters={"order": order, "conditional": conditional, "n_frequencies": n_frequencies},
+        seed=seed,
+    )
+
+
+def _of_each(
+    people: Subjects,
+    order: int | None,
+    conditional: bool,
+    measure: Callable[..., tuple[np.ndarray, ...]],
+    analysis: str,
+) -> tuple[int, list[tuple[np.ndarray, ...]], list[NDArray[np.bool_]]]:
+    """Give the order, what `measure` finds of each subject (source, target, ...), and which of its units vary."""
+    scores = [scaled(values.astype(np.float64)) for values in people.each]
+    z, varies = [one[:, v] for one, v in scores], [v for _, v in scores]
+    lags = order_of(z, people.parts, order, conditional, analysis)
+    found = []
+    for one, v in zip(z, varies, strict=True):
+        parts = measure(*lagged_gram(one, people.parts, lags), lags)
+        found.append(tuple(_on_all(values, v) for values in parts))
+    return lags, found, varies
+
+
+def _on_all(values: np.ndarray, varies: NDArray[np.bool_]) -> np.ndarray:
+    """Give (source, target, ...) of all units from those of the units that vary; NaN elsewhere and on the diagonal."""
+    out = np.full((len(varies),) * 2 + values.shape[2:], np.nan)
+    out[np.ix_(varies, varies)] = values
+    out[np.arange(len(out)), np.arange(len(out))] = np.nan
+    return out
+
+
+def _pairwise(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray, ...]:
+    return _tested(*pairs(gram, lags, _IN_TIME), count, lags)
+
+
+def _conditionally(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray, ...]:
+    return _tested(*conditioned(gram, lags, _IN_TIME), count, lags)
+
+
+def _tested(reduced: np.ndarray, full: np.ndarray, known: int, count: int, lags: int) -> tuple[np.ndarray, ...]:
+    """Give the causality, its F statistic and p-value (source, target) from residuals without and with the source."""
     from scipy.stats import f
 
-    return np.asarray(f.sf(statistic, order, freedom))
+    freedom = count - known - 1
+    statistic = (reduced - full) / lags / (full / freedom)
+    return np.log(reduced / full), statistic, np.asarray(f.sf(statistic, lags, freedom))

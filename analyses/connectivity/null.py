@@ -16,7 +16,16 @@ from neurointerp.result import result
 from neurointerp.statistics import fdr
 
 _ANALYSIS = "connectivity.null"
-SIGNED = ("correlation", "covariance", "partial_correlation", "lagged", "imaginary_coherence", "psi", "effective")
+SIGNED = (
+    "correlation",
+    "covariance",
+    "partial_correlation",
+    "lagged",
+    "imaginary_coherence",
+    "psi",
+    "effective",
+    "dynamic",
+)
 """Measures that lie on both sides of 0 where there is nothing."""
 MEASURES = (
     *SIGNED,
@@ -31,6 +40,10 @@ MEASURES = (
     "pli",
     "wpli",
     "wpli2_debiased",
+    "affinity",
+    "states",
+    "communities",
+    "dynamic_connectome",
 )
 SURROGATES = ("circular_shift", "phase_randomize", "iaaft", "shuffle_trials")
 TAILS = ("greater", "less", "two-sided")
@@ -45,21 +58,22 @@ def null(
     variable: str = "connectivity",
     tail: str | None = None,
     options: Mapping[str, Any] | None = None,
+    surrogate_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Compare a measure with what it gives on surrogates of the recording, in which no unit knows of another.
 
     .. math:: p_{ij} = \frac{1 + \#\{b : \max_{kl} T^{(b)}_{kl} \ge T_{ij}\}}{1 + B}
 
-    over :math:`B` draws, the largest value taken over all pairs (and frequencies or lags): the chance of one false pair
-    or more is at most the level tested at.
+    over :math:`B` draws, the largest value taken over all pairs (and frequencies, lags or windows): the chance of one
+    false pair or more is at most the level tested at.
 
     Parameters
     ----------
     recording
         What the measure takes.
     measure
-        Name of a function of `neurointerp.analyses.connectivity`; default `correlation`.
+        Name of a function of `neurointerp.analyses.connectivity` that takes a recording; default `correlation`.
     surrogate
         A function of `neurointerp.surrogate`: `circular_shift` (default) keeps each unit's values and dynamics,
         `phase_randomize` its spectrum, `iaaft` both, `shuffle_trials` its trials: for epoched recordings whose units
@@ -67,12 +81,16 @@ def null(
     draws
         How many; p is at least 1 / (1 + draws), so that a rate of false discoveries over many pairs needs many.
     variable
-        Which variable of the measure's result, `connectivity` by default; `peak` of `lagged`, `wpli` of `spectral`, ...
+        Which variable of the measure's result, `connectivity` by default; `peak` of `lagged`, `wpli` of `spectral`,
+        `affinity` of `affinity`, or a number: `explained` of `states`, `modularity` of `communities`, ...
     tail
         Which values speak against the null: `greater`, `less` or `two-sided`; by default `two-sided` where the
         measure has a sign.
     options
         Further arguments of the measure.
+    surrogate_options
+        Further arguments of the surrogate. `{"independent": False}` of `phase_randomize` keeps what units share and
+        loses its changes: the null for `dynamic` and `states`.
     seed
         Seed of the surrogates; the measure gets it too.
 
@@ -82,7 +100,8 @@ def null(
         `connectivity`, the variable as observed; `p_value`, by the maximum statistic; `p_uncorrected`, each
         pair among its own draws; `q_value`, the latter adjusted for the rate of false discoveries (Benjamini and
         Hochberg); `null_mean`, `null_std` and `z_score` over draws; `null_max (draw)`, the largest of each draw (its
-        size, where two-sided). The diagonal takes no part and is NaN, as is what is undefined in the recording.
+        size, where two-sided). The diagonal takes no part and is NaN, as is what is undefined in the recording. What
+        the measure says beside (`by_subject`, `samples`, ...) is not kept.
 
     Raises
     ------
@@ -120,7 +139,7 @@ def null(
     if draws < 1:
         raise AnalysisError(f"{_ANALYSIS}: draws is {draws!r}; at least 1 is needed")
     function: Callable[..., xr.Dataset] = getattr(connectivity, measure)
-    given = dict(options or {})
+    given, drawn = dict(options or {}), dict(surrogate_options or {})
 
     def measured(rec: xr.DataArray) -> xr.DataArray:
         found = function(rec, seed=seed, **given)
@@ -131,11 +150,11 @@ def null(
     tally = _Tally(observed.values, side)
     draw: Callable[..., xr.DataArray] = getattr(surrogates, surrogate)
     for child in np.random.SeedSequence(seed).generate_state(draws, np.uint32):
-        tally.add(measured(draw(recording, seed=int(child))).values)
+        tally.add(measured(draw(recording, seed=int(child), **drawn)).values)
     found = {name: observed.copy(data=values) for name, values in tally.variables().items()}
     for name in ("p_value", "p_uncorrected", "q_value", "z_score"):
         found[name].attrs = {"units": "1"}
-    found["null_max"] = xr.DataArray(np.array(tally.largest), dims=("draw",), attrs={"units": observed.attrs["units"]})
+    found["null_max"] = xr.DataArray(np.array(tally.largest), dims=("draw",), attrs=_units_of(observed))
     parameters = {
         "measure": measure,
         "surrogate": surrogate,
@@ -143,6 +162,7 @@ def null(
         "variable": variable,
         "tail": side,
         "options": given,
+        "surrogate_options": drawn,
     }
     return result(
         {"connectivity": observed, **found}, analysis=_ANALYSIS, recording=recording, parameters=parameters, seed=seed
@@ -150,14 +170,20 @@ def null(
 
 
 def _off_diagonal(values: xr.DataArray) -> xr.DataArray:
-    """Give values of pairs (source, target, ...) as float64, NaN on the diagonal."""
-    if values.dims[:2] != SIDES:
+    """Give values as float64, NaN on the diagonal of pairs (source, target)."""
+    if values.dtype.kind != "f":
         raise AnalysisError(
-            f"{_ANALYSIS}: {values.name!r} has dims {values.dims}; one that begins with {SIDES} is needed"
+            f"{_ANALYSIS}: {values.name!r} holds {values.dtype}, labels or counts; pass another variable"
         )
     out = np.array(values.values, dtype=np.float64)
-    out[np.arange(len(out)), np.arange(len(out))] = np.nan
+    if set(SIDES) <= set(values.dims):
+        pairs = np.moveaxis(out, [values.dims.index(side) for side in SIDES], (0, 1))
+        pairs[np.arange(len(pairs)), np.arange(len(pairs))] = np.nan
     return values.copy(data=out)
+
+
+def _units_of(values: xr.DataArray) -> dict[str, Any]:
+    return {"units": values.attrs["units"]} if "units" in values.attrs else {}
 
 
 @dataclass
@@ -177,6 +203,11 @@ class _Tally:
         self.mean, self.square = np.zeros(self.observed.shape), np.zeros(self.observed.shape)
 
     def add(self, values: np.ndarray) -> None:
+        if values.shape != self.observed.shape:
+            raise AnalysisError(
+                f"{_ANALYSIS}: a surrogate gives {values.shape} values where the recording gives "
+                f"{self.observed.shape}; pass a variable of fixed size"
+            )
         missing = int((np.isnan(values) & self.there).sum())
         if missing:
             raise AnalysisError(

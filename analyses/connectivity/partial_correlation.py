@@ -12,13 +12,15 @@ import xarray as xr
 
 from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_norms
 from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
+from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.partial_correlation"
 METHODS = (*SHRINKAGES, "graphical_lasso")
+SMALL = 50
+"""Triangles up to this size are inverted by LAPACK, larger ones by halves."""
 
 
 def partial_correlation(
@@ -93,11 +95,13 @@ def partial_correlation(
         )
     stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
     analysed = pending(recording)
-    found = [_on_units(values, method, alpha) for values in subjects]
-    variables = grouped(recording, [matrix for matrix, _, _ in found], stacked, fisher=True, units="1")
-    amounts = per_subject(recording, [amount for _, amount, _ in found])
+    units = stacked.values.shape[1]
+    matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
+    found = [_on_units(values, method, alpha, out) for values, out in zip(subjects, matrices, strict=True)]
+    variables = grouped(recording, matrices, stacked, fisher=True, units="1")
+    amounts = per_subject(recording, [amount for amount, _ in found])
     variables["alpha" if method == "graphical_lasso" else "shrinkage"] = amounts
-    variables["samples"] = shared([samples for _, _, samples in found], variables["connectivity"])
+    variables["samples"] = shared([samples for _, samples in found], variables["connectivity"])
     return result(
         variables,
         analysis=_ANALYSIS,
@@ -107,19 +111,20 @@ def partial_correlation(
     )
 
 
-def _on_units(values: np.ndarray, method: str, alpha: float | None) -> tuple[np.ndarray, float, np.ndarray | int]:
-    """Give the partial correlations of (sample, unit) values, NaN for units that do not vary."""
+def _on_units(values: np.ndarray, method: str, alpha: float | None, out: np.ndarray) -> tuple[float, np.ndarray | int]:
+    """Write the partial correlations of (sample, unit) values to `out`, NaN for units that do not vary."""
     samples: np.ndarray | int
     if has_missing(values):
         partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
     else:
-        partial, amount, varies = _partial(values, method, alpha)
+        partial, amount, varies = _partial(values, method, alpha, out)
         samples = len(values)
-    if varies.all():
-        return partial, amount, samples
-    full = np.full((len(varies),) * 2, np.nan, dtype=values.dtype)
-    full[np.ix_(varies, varies)] = partial
-    return full, amount, samples
+    if not varies.all():
+        out[:] = np.nan
+        out[np.ix_(varies, varies)] = partial
+    elif partial is not out:
+        out[:] = partial
+    return amount, samples
 
 
 def _partial_pairwise(
@@ -151,8 +156,11 @@ def _partial_pairwise(
     return _normalised(precision).astype(values.dtype), amount, varies, found.samples
 
 
-def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float, Any]:
-    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or alpha, and which."""
+def _partial(values: Any, method: str, alpha: float | None, out: np.ndarray | None = None) -> tuple[Any, float, Any]:
+    """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or alpha, and which.
+
+    Where all vary the first may be `out`.
+    """
     r, varies, norms = pearson_and_norms(values)
     if not varies.any():
         return values[:0, varies].T @ values[:0, varies], float("nan"), varies
@@ -160,7 +168,7 @@ def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float,
         r, _, norms = pearson_and_norms(values[:, varies])
     if method != "graphical_lasso":
         covariance, amount = shrunk_product(r, norms, values.shape[0], method)
-        return _normalised(_inverse(covariance)), amount, varies
+        return _normalised(_inverse(covariance), out if varies.all() else None), amount, varies
     if alpha is None:
         z = scaled(values[:, varies].astype(np.float64))[0] * np.sqrt(len(values))
         precision, amount = _cross_validated_lasso(z)
@@ -169,8 +177,14 @@ def _partial(values: Any, method: str, alpha: float | None) -> tuple[Any, float,
     return _normalised(precision).astype(values.dtype), amount, varies
 
 
-def _normalised(precision: Any) -> Any:
+def _normalised(precision: Any, out: np.ndarray | None = None) -> Any:
     """Turn a precision matrix, of which the upper triangle is read and which may be overwritten, into correlations."""
+    if isinstance(precision, np.ndarray) and precision.size >= LARGE:
+        from neurointerp.analyses.connectivity import _fused
+
+        out = np.empty(precision.shape, precision.dtype) if out is None else out
+        _fused.normalise(precision, out)
+        return out
     xp = namespace(precision)
     scale = 1 / xp.sqrt(xp.linalg.diagonal(precision))
     r = xp.triu(precision, k=1)
@@ -184,17 +198,20 @@ def _normalised(precision: Any) -> Any:
 
 
 def _inverse(covariance: Any) -> Any:
-    """Give the upper triangle of the inverse, from a Cholesky factor; refuse what is singular to rounding."""
+    """Give the upper triangle of the inverse, from a Cholesky factor; refuse what is singular to rounding.
+
+    `covariance` may be overwritten.
+    """
     xp = namespace(covariance)
     limit = covariance.shape[0] * float(xp.finfo(covariance.dtype).eps) * float(xp.max(xp.linalg.diagonal(covariance)))
     if isinstance(covariance, np.ndarray):
         from scipy.linalg import lapack
 
-        factorise, invert = lapack.get_lapack_funcs(("potrf", "potri"), (covariance,))
-        factor, failed = factorise(covariance.T, lower=1, clean=0)  # its transpose is what LAPACK calls columns
+        factorise, square = lapack.get_lapack_funcs(("potrf", "lauum"), (covariance,))
+        factor, failed = factorise(covariance.T, lower=1, overwrite_a=1)  # its transpose is what LAPACK calls columns
         smallest = 0.0 if failed else float(np.diagonal(factor).min()) ** 2
         if smallest > limit:
-            inverse: np.ndarray = invert(factor, lower=1, overwrite_c=1)[0]
+            inverse: np.ndarray = square(_triangular_inverse(factor), lower=1, overwrite_c=1)[0]
             return inverse.T
     else:
         try:
@@ -208,6 +225,23 @@ def _inverse(covariance: Any) -> Any:
         "are sums of others, or pairs with different samples); use method='ledoit_wolf' or 'graphical_lasso', or drop "
         "the units that miss most"
     )
+
+
+def _triangular_inverse(factor: np.ndarray) -> np.ndarray:
+    """Invert a lower triangular matrix by halves: products of matrices, which LAPACK's own way is slower than."""
+    from scipy.linalg import lapack
+
+    size = len(factor)
+    if size <= SMALL:
+        inverse: np.ndarray = lapack.get_lapack_funcs("trtri", (factor,))(factor, lower=1)[0]
+        return inverse
+    half = size // 2
+    out = np.zeros_like(factor, order="F")
+    out[:half, :half], out[half:, half:] = (
+        _triangular_inverse(f) for f in (factor[:half, :half], factor[half:, half:])
+    )
+    np.matmul(-out[half:, half:], factor[half:, :half] @ out[:half, :half], out=out[half:, :half])
+    return out
 
 
 def _graphical_lasso(covariance: np.ndarray, alpha: float) -> tuple[np.ndarray, float]:

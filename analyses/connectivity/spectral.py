@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, one_of, pair_coords, sampling_rate
-from neurointerp.analyses.connectivity._spectra import (
-    MEASURES,
-    SUMS,
-    Tapers,
-    Wavelets,
-    cross_spectra,
-    measured,
-    morlet,
-    tapers,
-)
-from neurointerp.errors import AnalysisError
-from neurointerp.matrix import stretches
+from neurointerp.analyses.connectivity._estimates import Estimate, spectral_variables
+from neurointerp.analyses.connectivity._pairs import one_of
+from neurointerp.analyses.connectivity._spectra import MEASURES
 from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.spectral"
-MODES = ("multitaper", "fourier", "morlet")
-SHORTEST, LONGEST, WINDOWS = 16, 512, 8
-"""Without `window`: the longest power of two between the first two of which so many windows fit."""
 
 
 def spectral(
@@ -67,8 +52,8 @@ def spectral(
     Parameters
     ----------
     recording
-        A recording with a regular clock and without missing values. Its trials (of all subjects) are the epochs; a
-        continuous one is cut into windows, which never cross a segment.
+        A recording with a regular clock and without missing values. Its trials are the epochs; a continuous one is cut
+        into windows, which never cross a segment. Each subject is taken alone, and may lack whole units (NaN).
     measures
         Any of `coherence`, `imaginary_coherence`, `plv`, `ciplv`, `pli`, `wpli`, `wpli2_debiased`, `psi`; all by
         default. The spectra are computed once for all.
@@ -100,7 +85,10 @@ def spectral(
         positive where the source leads. A unit that is constant in every epoch is NaN; the attr `undefined_units`
         counts such units. The attrs `epochs` and `tapers` count those used. With `morlet` there is one more dim,
         `time`: that of whole trials, or from the start of a window; near its ends, within five deviations of a wavelet,
-        values hold the edge.
+        values hold the edge. With a `subject` dim each measure is the average over subjects: of Fisher's z, turned
+        back, for `coherence` and `imaginary_coherence`, which are correlations; the plain mean for the others.
+        `<measure>_by_subject` holds those averaged, and `subjects (source, target)` is how many had the pair. Averaging
+        does not take away what few epochs of each subject add by chance.
 
     Raises
     ------
@@ -134,7 +122,7 @@ def spectral(
     >>> bool(out.coherence[0, 1].min() > 0.9), bool(out.psi[0, 1] > 0)  # the first unit leads
     (True, True)
     """
-    parameters: dict[str, Any] = {
+    parameters: Estimate = {
         "mode": mode,
         "fmin": fmin,
         "fmax": fmax,
@@ -149,154 +137,7 @@ def spectral(
     for name in names:
         one_of(name, MEASURES, _ANALYSIS, "a measure")
     analysed = pending(recording)
-    variables = spectral_variables(recording, names, _ANALYSIS, **parameters)
+    variables = spectral_variables(recording, {name: name for name in names}, _ANALYSIS, **parameters)
     return result(
         variables, analysis=_ANALYSIS, recording=analysed, parameters={"measures": names, **parameters}, seed=seed
     )
-
-
-def single(recording: xr.DataArray, measure: str, seed: int, **parameters: Any) -> xr.Dataset:
-    """Give the result of one measure as `connectivity`."""
-    analysis = f"connectivity.{measure}"
-    if parameters["frequencies"] is not None:
-        parameters["frequencies"] = list(map(float, parameters["frequencies"]))
-    analysed = pending(recording)
-    variables = spectral_variables(recording, [measure], analysis, **parameters)
-    return result(
-        {"connectivity": variables[measure]}, analysis=analysis, recording=analysed, parameters=parameters, seed=seed
-    )
-
-
-def spectral_variables(
-    recording: xr.DataArray,
-    measures: Sequence[str],
-    analysis: str,
-    *,
-    mode: str,
-    fmin: float | None,
-    fmax: float | None,
-    bandwidth: float | None,
-    window: int | None,
-    step: int | None,
-    frequencies: Sequence[float] | None,
-    cycles: float,
-    decimate: int,
-) -> dict[str, xr.DataArray]:
-    """Give each measure as a labelled array."""
-    one_of(mode, MODES, analysis, "mode")
-    stacked = complete(recording, analysis)
-    rate = sampling_rate(recording, analysis)
-    starts, length = _epochs(recording, window, step, analysis)
-    way: Tapers | Wavelets
-    if mode == "morlet":
-        given = _frequencies(frequencies, fmin, fmax, bandwidth, rate, 2 if "psi" in measures else 1, analysis)
-        if not cycles > 0 or decimate < 1:
-            raise AnalysisError(
-                f"{analysis}: cycles {cycles!r} and decimate {decimate!r}: above 0 and at least 1 are needed"
-            )
-        way, frequency = morlet(given, cycles, length, rate, int(decimate)), np.asarray(given)
-    else:
-        if frequencies is not None:
-            raise AnalysisError(f"{analysis}: frequencies are those of wavelets; with mode={mode!r} pass fmin and fmax")
-        weights = tapers(length, mode, None if bandwidth is None else bandwidth * length / (2 * rate))
-        bins = _bins(length, rate, fmin, fmax, 2 if "psi" in measures else 1, analysis)
-        way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
-    _require_epochs(len(starts), way.shape[1], measures, analysis)
-    cross = cross_spectra(stacked.values, starts, length, way, measures)
-    clock = str(recording["time"].attrs["units"])
-    axes: dict[str, Any] = {"frequency": ("frequency", frequency, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
-    if mode == "morlet":
-        whole = length == recording.sizes["time"]
-        axes["time"] = (
-            "time",
-            (recording["time"].values if whole else np.arange(length) / rate)[:: int(decimate)],
-            {"units": clock},
-        )
-    undefined = int((~cross.varies).sum())
-    attrs = {"units": "1", "undefined_units": undefined, "epochs": cross.epochs, "tapers": way.shape[1]}
-    coords = pair_coords(stacked.unit_coords)
-    return {
-        name: _labelled(measured(cross, name).astype(stacked.values.dtype, copy=False), name, coords, axes, attrs)
-        for name in measures
-    }
-
-
-def _labelled(
-    values: np.ndarray, name: str, coords: dict[str, Any], axes: dict[str, Any], attrs: dict[str, Any]
-) -> xr.DataArray:
-    """Label values (frequency and time, unit, unit), or (time, unit, unit) of the phase slope index."""
-    kept = {dim: axis for dim, axis in axes.items() if not (dim == "frequency" and name == "psi")}
-    shaped = values.reshape(*(len(axis[1]) for axis in kept.values()), *values.shape[1:])
-    last = np.moveaxis(shaped, (-2, -1), (0, 1))
-    return xr.DataArray(last, dims=(*SIDES, *kept), coords={**coords, **kept}, attrs=attrs)
-
-
-def _frequencies(
-    frequencies: Sequence[float] | None,
-    fmin: float | None,
-    fmax: float | None,
-    bandwidth: float | None,
-    rate: float,
-    least: int,
-    analysis: str,
-) -> list[float]:
-    """Give the frequencies of wavelets, refusing what does not belong to them."""
-    if frequencies is None or (fmin, fmax, bandwidth) != (None, None, None):
-        raise AnalysisError(
-            f"{analysis}: mode 'morlet' takes frequencies=[...] and cycles, not fmin {fmin!r}, fmax {fmax!r} and "
-            f"bandwidth {bandwidth!r}"
-        )
-    given = [float(frequency) for frequency in frequencies]
-    steps = np.diff(given)
-    if len(given) < least or min(given) <= 0 or max(given) > rate / 2 or (steps <= 0).any():
-        raise AnalysisError(
-            f"{analysis}: frequencies are {given}; {least} or more, ascending, above 0 and up to half the sampling "
-            f"rate ({rate / 2:g}) are needed"
-        )
-    return given
-
-
-def _epochs(recording: xr.DataArray, window: int | None, step: int | None, analysis: str) -> tuple[list[int], int]:
-    """Give the first sample of each epoch on the stacked sample axis, and the samples of one."""
-    parts = stretches(recording)
-    sizes = {part.stop - part.start for part in parts}
-    whole = len(recording.dims) > 2 and len(sizes) == 1 and "segment" not in recording.coords
-    length = (max(sizes) if whole else _longest(parts)) if window is None else int(window)
-    stride = length if step is None else int(step)
-    if length < 4 or stride < 1:
-        raise AnalysisError(f"{analysis}: a window of {length} samples every {stride}; at least 4 every 1 are needed")
-    starts = [s for part in parts for s in range(part.start, part.stop - length + 1, stride)]
-    if not starts:
-        raise AnalysisError(
-            f"{analysis}: no segment holds a window of {length} samples, the longest has {max(sizes, default=0)}; "
-            "pass a shorter window"
-        )
-    return starts, length
-
-
-def _longest(parts: Sequence[slice]) -> int:
-    length = LONGEST
-    while length > SHORTEST and sum((part.stop - part.start) // length for part in parts) < WINDOWS:
-        length //= 2
-    return length
-
-
-def _require_epochs(epochs: int, n_tapers: int, measures: Sequence[str], analysis: str) -> None:
-    found = epochs if set(measures) & set(SUMS) else epochs * n_tapers
-    if found < 2:
-        raise AnalysisError(
-            f"{analysis}: {epochs} epoch with {n_tapers} tapers; any two units agree in one epoch, at least 2 epochs "
-            "are needed: pass a shorter window, or for coherence several tapers"
-        )
-
-
-def _bins(length: int, rate: float, fmin: float | None, fmax: float | None, least: int, analysis: str) -> slice:
-    frequency = np.fft.rfftfreq(length, 1 / rate)
-    low = frequency > 0 if fmin is None else frequency >= fmin
-    keep = np.flatnonzero(low if fmax is None else low & (frequency <= fmax))
-    if len(keep) < least:
-        raise AnalysisError(
-            f"{analysis}: {len(keep)} frequencies from fmin={fmin} to fmax={fmax}, {least} needed; windows of {length} "
-            f"samples have one every {frequency[1]:.4g} up to {frequency[-1]:.4g}"
-        )
-    return slice(int(keep[0]), int(keep[-1]) + 1)

@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, complete, pair_coords, sampling_rate
+from neurointerp.analyses.connectivity._pairs import sampling_rate
 from neurointerp.analyses.connectivity._past import rows
+from neurointerp.analyses.connectivity._subjects import combined_p, mean, subjects_of
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import stretches
 from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.transfer_entropy"
@@ -40,8 +40,9 @@ def transfer_entropy(
     Parameters
     ----------
     recording
-        Counts per bin, on a regular clock and without missing values; or any values with `threshold`. The past is taken
-        within segments and trials. Bins must be short beside synaptic delays: within one bin nothing has a direction.
+        Counts per bin, on a regular clock and without missing values; or any values with `threshold`. Each subject is
+        taken alone, and may lack whole units (NaN). The past is taken within segments and trials. Bins must be short
+        beside synaptic delays: within one bin nothing has a direction.
     order, source_order
         Bins of past of the target and of the source, small: `levels` to the power of either is at most 256.
     levels
@@ -57,7 +58,10 @@ def transfer_entropy(
         `connectivity (source, target)`, nats, 0 or more, NaN on the diagonal; `corrected`, the same less the bias of
         few samples (Miller and Madow), around 0 where nothing is told; `p_value` of the likelihood-ratio test that
         nothing is (chi-squared with as many degrees of freedom as the words that were seen leave; not corrected for
-        the number of pairs). A unit of one symbol alone is NaN, and counted in the attr `undefined_units`.
+        the number of pairs). A unit of one symbol alone is NaN, and counted in the attr `undefined_units`. With a
+        `subject` dim `connectivity` and `corrected` are means over subjects, `p_value` combines theirs by Fisher's
+        method, and `by_subject`, `corrected_by_subject`, `p_value_by_subject` and `subjects (source, target)`, how many
+        had the pair, stand beside them.
 
     Raises
     ------
@@ -83,37 +87,42 @@ def transfer_entropy(
     >>> bool(out.connectivity[0, 1] > 0.1), bool(out.p_value[1, 0] > 0.01)
     (True, True)
     """
-    stacked = complete(recording, _ANALYSIS)
-    analysed = pending(recording)
     sampling_rate(recording, _ANALYSIS)
     _require_small(order, source_order, levels)
-    symbols = _symbols(stacked.values, levels, threshold)
-    parts = stretches(recording)
-    present = rows(parts, max(order, source_order))
+    people = subjects_of(recording, _ANALYSIS)
+    analysed = pending(recording)
+    present = rows(people.parts, max(order, source_order))
     if not len(present):
         raise AnalysisError(
             f"{_ANALYSIS}: no segment has more than {max(order, source_order)} bins, the past of one word"
         )
-    transfer, bias, freedom = _transfer(symbols, present, order, source_order, levels)
-    constant = (symbols == symbols[:1]).all(axis=0)
-    undefined = constant[:, None] | constant | np.eye(len(constant), dtype=bool)
-    coords = pair_coords(stacked.unit_coords)
-    attrs = {"units": "1", "undefined_units": int(constant.sum())}
-    found = {
-        "connectivity": transfer,
-        "corrected": transfer - bias,
-        "p_value": _p_value(2 * len(present) * transfer, freedom),
-    }
+    found, varies = [], []
+    for values in people.each:
+        symbols = _symbols(values, levels, threshold)
+        varies.append((symbols != symbols[:1]).any(axis=0))
+        found.append(_tested(symbols, varies[-1], present, order, source_order, levels))
+    attrs = {"units": "1", "undefined_units": people.undefined(varies)}
+    variables: dict[str, xr.DataArray] = {}
+    for name, each in zip(("connectivity", "corrected", "p_value"), zip(*found, strict=True), strict=True):
+        average = combined_p if name == "p_value" else mean
+        variables |= people.variables(name, each, average=average, attrs=attrs)
     return result(
-        {
-            name: xr.DataArray(np.where(undefined, np.nan, values), dims=SIDES, coords=coords, attrs=attrs)
-            for name, values in found.items()
-        },
+        variables,
         analysis=_ANALYSIS,
         recording=analysed,
         parameters={"order": order, "source_order": source_order, "levels": levels, "threshold": threshold},
         seed=seed,
     )
+
+
+def _tested(
+    symbols: np.ndarray, varies: np.ndarray, present: np.ndarray, order: int, source_order: int, levels: int
+) -> tuple[np.ndarray, ...]:
+    """Give transfer entropy, the same less its bias, and its p-value (source, target); NaN where undefined."""
+    transfer, bias, freedom = _transfer(symbols, present, order, source_order, levels)
+    undefined = ~varies[:, None] | ~varies | np.eye(len(varies), dtype=bool)
+    found = transfer, transfer - bias, _p_value(2 * len(present) * transfer, freedom)
+    return tuple(np.where(undefined, np.nan, values) for values in found)
 
 
 def _require_small(order: int, source_order: int, levels: int) -> None:

@@ -113,28 +113,49 @@ def sweep(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Move each vertex in turn to the block that costs least, in place; give the total change and the moves.
 
-    `prior[B]` is what B blocks cost. A block may die where `prior` says that it pays; none is born.
+    `prior[B]` is what B blocks cost. A block may die where `prior` says that it pays; none is born. Below the upper
+    levels what two blocks cost does not depend on their sizes: it is kept in `costs`, and what a vertex saves by
+    leaving its block is found once for all that it could go to.
     """
     blocks = len(sizes)
     alive = 0
     for r in range(blocks):
         alive += sizes[r] > 0
     out, weights = np.zeros(blocks, np.int64), np.zeros(blocks)
+    near, left = np.zeros(blocks, np.int64), np.zeros(blocks)
+    costs = all_costs(kind, counts, sums, weighted, table) if kind < 2 else np.zeros((0, 0))
     change, moved = 0.0, 0
     for i in order:
         out[:] = 0
         weights[:] = 0.0
+        left[:] = 0.0
+        count = 0
         for e in range(pointer[i], pointer[i + 1]):
-            out[label[neighbour[e]]] += multiple[e]
-            weights[label[neighbour[e]]] += weight[e]
+            t = label[neighbour[e]]
+            if out[t] == 0:
+                near[count] = t
+                count += 1
+            out[t] += multiple[e]
+            weights[t] += weight[e]
         r = label[i]
+        gone = leaving(kind, r, out, weights, near[:count], loops[i], counts, sums, costs, left, weighted, table)
         best, where = -1e-9, -1
         for s in range(blocks):
             if s == r or sizes[s] == 0 or (alive > MANY and out[s] == 0):
                 continue
-            delta = move_change(
-                kind, r, s, out, weights, loops[i], degree[i], counts, sums, sizes, degrees, weighted, table
-            )
+            if kind < 2:
+                delta = (
+                    gone
+                    - left[s]
+                    + joining(kind, r, s, out, weights, near[:count], loops[i], counts, sums, costs, weighted, table)
+                )
+                delta += block_cost(kind, sizes[r] - 1, degrees[r] - degree[i], table)
+                delta += block_cost(kind, sizes[s] + 1, degrees[s] + degree[i], table)
+                delta -= block_cost(kind, sizes[r], degrees[r], table) + block_cost(kind, sizes[s], degrees[s], table)
+            else:
+                delta = move_change(
+                    kind, r, s, out, weights, loops[i], degree[i], counts, sums, sizes, degrees, weighted, table
+                )
             if sizes[r] == 1:
                 delta += prior[alive - 1] - prior[alive]
             if delta < best:
@@ -142,10 +163,72 @@ def sweep(  # type: ignore[no-untyped-def]
         if where < 0:
             continue
         apply_move(i, r, where, out, weights, loops, degree, label, counts, sums, sizes, degrees)
+        if kind < 2:
+            for n in range(count):
+                for block in (r, where):
+                    renew(kind, block, near[n], counts, sums, costs, weighted, table)
+            for block in (r, where):
+                renew(kind, r, block, counts, sums, costs, weighted, table)
+                renew(kind, where, block, counts, sums, costs, weighted, table)
         alive -= sizes[r] == 0
         change += best
         moved += 1
     return change, moved
+
+
+@numba.njit(cache=True, nogil=True)
+def all_costs(kind, counts, sums, weighted, table):  # type: ignore[no-untyped-def]
+    """Give what each pair of blocks costs (block, block), of a kind for which sizes do not matter."""
+    out = np.empty(sums.shape)
+    for r in range(len(counts)):
+        for s in range(r + 1):
+            renew(kind, r, s, counts, sums, out, weighted, table)
+    return out
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def renew(kind, r, s, counts, sums, costs, weighted, table):  # type: ignore[no-untyped-def]
+    costs[r, s] = costs[s, r] = pair_cost(kind, r == s, counts[r, s], sums[r, s], 0, 0, weighted, table)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def leaving(kind, r, out, weights, near, loops, counts, sums, costs, left, weighted, table):  # type: ignore[no-untyped-def]
+    """Give the change in cost of the pairs of block r when a vertex leaves it, and in `left` that of each pair."""
+    if kind == 2:
+        return 0.0
+    inside = pair_cost(kind, True, counts[r, r] - out[r] - loops, sums[r, r] - weights[r], 0, 0, weighted, table)
+    total = inside - costs[r, r]
+    for t in near:
+        if t != r:
+            rest = pair_cost(kind, False, counts[r, t] - out[t], sums[r, t] - weights[t], 0, 0, weighted, table)
+            left[t] = rest - costs[r, t]
+            total += left[t]
+    return total
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def joining(kind, r, s, out, weights, near, loops, counts, sums, costs, weighted, table):  # type: ignore[no-untyped-def]
+    """Give the change in cost of the pairs of block s, that with r among them, when a vertex of r joins it."""
+    inside = pair_cost(kind, True, counts[s, s] + out[s] + loops, sums[s, s] + weights[s], 0, 0, weighted, table)
+    between = pair_cost(
+        kind, False, counts[r, s] + out[r] - out[s], sums[r, s] + weights[r] - weights[s], 0, 0, weighted, table
+    )
+    total = inside - costs[s, s] + between - costs[r, s]
+    for t in near:
+        if t not in (r, s):
+            more = pair_cost(kind, False, counts[s, t] + out[t], sums[s, t] + weights[t], 0, 0, weighted, table)
+            total += more - costs[s, t]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def stepped(steps, start, draw):  # type: ignore[no-untyped-def]
+    """Give where a step from each start leads, `steps` being cumulative shares of its row."""
+    out = np.empty(len(start), np.int64)
+    last = steps.shape[1] - 1
+    for k in range(len(start)):
+        out[k] = min(np.searchsorted(steps[start[k]], draw[k]), last)
+    return out
 
 
 @numba.njit(cache=True, nogil=True)

@@ -18,6 +18,8 @@ SWEEPS = 12
 ALL_PAIRS = 64
 """Up to this many blocks every pair is a candidate to merge; beyond, DRAWS per block are drawn."""
 DRAWS = 12
+PROPOSALS = 10
+"""Merges, splits and both that are tried in one sweep of merge-split."""
 PATIENCE = 2
 
 
@@ -82,8 +84,11 @@ def table(g: Graph) -> NDArray[np.float64]:
     return np.asarray(gammaln(np.arange(most + 1) + 1.0))
 
 
-def fit(g: Graph, model: Model, starts: int, rng: np.random.Generator) -> Fit:
-    """Give the best hierarchy over several starts: their paths compared flat, the best three with levels above."""
+def fit(g: Graph, model: Model, starts: int, merge_split: int, rng: np.random.Generator) -> Fit:
+    """Give the best hierarchy over several starts: their paths compared flat, the best three with levels above.
+
+    `merge_split` is how many sweeps of random merges and splits follow.
+    """
     paths = [list(_path(g, model, rng)) for _ in range(starts)]
     flat = [[cost + _flat(len_of(label), g.edges, model.table) for label, cost in path] for path in paths]
     ranking = sorted(range(starts), key=lambda i: min(flat[i]))
@@ -93,7 +98,7 @@ def fit(g: Graph, model: Model, starts: int, rng: np.random.Generator) -> Fit:
         for direction in (-1, 1):
             _climb(g, model, paths[i], best, direction, found, rng)
     best_fit = min(found.values(), key=lambda f: f.length)
-    return _settled(g, model, best_fit, rng)
+    return merge_split_sweeps(g, model, _settled(g, model, best_fit, rng), merge_split, rng)
 
 
 def len_of(label: Labels) -> int:
@@ -130,6 +135,35 @@ def _settled(g: Graph, model: Model, best: Fit, rng: np.random.Generator) -> Fit
                 best, improved = other, True
                 break
     return best
+
+
+def merge_split_sweeps(g: Graph, model: Model, best: Fit, sweeps: int, rng: np.random.Generator) -> Fit:
+    """Propose to split a block, to merge two, or to merge two and split them anew; take what makes the whole shorter.
+
+    That is merge-split at zero temperature: only the vertices of the blocks concerned move after a proposal.
+    """
+    for _ in range(sweeps * PROPOSALS):
+        label = _rearranged(g, model, best.levels[0], rng)
+        cost = level_cost(g, label, model)
+        if cost >= best.length:
+            continue
+        other = _with_levels(g, label, cost, model.table, rng)
+        if other.length < best.length - 1e-6:
+            best = other
+    return best
+
+
+def _rearranged(g: Graph, model: Model, label: Labels, rng: np.random.Generator) -> Labels:
+    """Split a random block, merge a random pair, or merge a pair and split it anew."""
+    blocks, way = len_of(label), rng.integers(3)
+    label = label.copy()
+    concerned = rng.permutation(blocks)[: 1 if way == 0 or blocks == 1 else 2]
+    members = np.flatnonzero(np.isin(label, concerned))
+    label[members] = concerned[0]
+    if way != 1 or blocks == 1:
+        other = blocks if len(concerned) == 1 else concerned[1]
+        label[rng.permutation(members)[: rng.integers(len(members) + 1)]] = other
+    return _moved(g, model, _relabelled(label), rng, only=members)
 
 
 def _neighbours(g: Graph, model: Model, label: Labels, rng: np.random.Generator) -> Iterator[Labels]:
@@ -198,22 +232,21 @@ def _drawn(counts: NDArray[np.int64], rng: np.random.Generator) -> tuple[Labels,
     share = counts + 1e-9
     steps = (share / share.sum(axis=1, keepdims=True)).cumsum(axis=1)
     first = np.repeat(np.arange(blocks), DRAWS)
-    one = _stepped(steps, first, rng.random(len(first)))
-    two = _stepped(steps, one, rng.random(len(first)))
+    one = _blocks.stepped(steps, first, rng.random(len(first)))
+    two = _blocks.stepped(steps, one, rng.random(len(first)))
     way = np.arange(len(first)) % 3
     second = np.select([way == 0, way == 1], [one, two], rng.integers(blocks, size=len(first)))
     keep = first != second
     return first[keep].astype(np.int64), second[keep].astype(np.int64)
 
 
-def _stepped(steps: NDArray[np.float64], start: Labels, draw: NDArray[np.float64]) -> Labels:
-    """Give where a step from each start leads, `steps` being cumulative shares of its row."""
-    found = [np.searchsorted(steps[row], value) for row, value in zip(start, draw, strict=True)]
-    return np.minimum(found, len(steps) - 1)
+def _moved(
+    g: Graph, model: Model, label: Labels, rng: np.random.Generator, *, free: bool = False, only: Labels | None = None
+) -> Labels:
+    """Sweep over the vertices, or `only` some, until none moves.
 
-
-def _moved(g: Graph, model: Model, label: Labels, rng: np.random.Generator, *, free: bool = False) -> Labels:
-    """Sweep over the vertices until none moves; with `free` blocks die where the flat description says it pays."""
+    With `free` blocks die where the flat description says it pays.
+    """
     label = label.copy()
     counts, sums, sizes, degrees = _tally(g, label)
     blocks = len(sizes)
@@ -221,9 +254,10 @@ def _moved(g: Graph, model: Model, label: Labels, rng: np.random.Generator, *, f
     if free:
         each = [_flat(b, g.edges, model.table) + _choice(g.size, b, model.table) for b in range(1, blocks + 1)]
         prior = np.array([math.inf, *each])
+    visited = g.size if only is None else only
     for _ in range(SWEEPS):
         _, moved = _blocks.sweep(
-            model.kind, label, rng.permutation(g.size), g.pointer, g.neighbour, g.multiple[g.place], g.weight[g.place],
+            model.kind, label, rng.permutation(visited), g.pointer, g.neighbour, g.multiple[g.place], g.weight[g.place],
             g.loops, g.degree, counts, sums, sizes, degrees, model.weighted, prior, model.table,
         )  # fmt: skip
         if not moved:

@@ -22,8 +22,9 @@ MOST_UNITS = 3000
 
 
 def block_model(
-    graph: xr.Dataset | xr.DataArray, *, model: str = "either", weighted: bool = True, starts: int = 10, seed: int = 0
-) -> xr.Dataset:
+    graph: xr.Dataset | xr.DataArray, *, model: str = "either", weighted: bool = True, starts: int = 10,
+    merge_split: int = 0, seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
     r"""Divide units into the blocks that describe a graph in the fewest nats, at every level.
 
     With partition b, edges A and weights x the description length is
@@ -55,6 +56,8 @@ def block_model(
         Whether weights are described; without, edges alone count.
     starts
         Searches from different random orders, of which the best is kept.
+    merge_split
+        Sweeps, of ten proposals each, of random merges and splits at zero temperature after the search; 0 by default.
     seed
         Seed of those orders.
 
@@ -78,7 +81,8 @@ def block_model(
     -----
     Search: from one unit per block, merges that cost least alternate with moves of single units, until one block is
     left; the stages of the three best starts are compared with the levels above them; then merges, splits and moves
-    while they help. It is a heuristic: more `starts` may find a shorter description.
+    while they help, and random ones where `merge_split` asks for them. It is a heuristic: more `starts` may find a
+    shorter description.
 
     References
     ----------
@@ -107,13 +111,16 @@ def block_model(
         raise AnalysisError(f"{NAME}: model is {model!r}; one of either, {', '.join(MODELS)} is needed")
     if not isinstance(starts, Integral) or isinstance(starts, bool) or starts < 1:
         raise AnalysisError(f"{NAME}: starts is {starts!r}; a whole number of at least 1 is needed")
+    if not isinstance(merge_split, Integral) or isinstance(merge_split, bool) or merge_split < 0:
+        raise AnalysisError(f"{NAME}: merge_split is {merge_split!r}; a whole number of at least 0 is needed")
     weights = weights_of(graph, NAME)
     units = weights.sizes["source"]
     if units > MOST_UNITS:
         raise AnalysisError(f"{NAME}: {units} units; at most {MOST_UNITS} can be divided here: use communities")
     found = best_blocks(
-        positive(weights, NAME), weights["source"].values, model=model, weighted=weighted, starts=starts, seed=seed
-    )
+        positive(weights, NAME), weights["source"].values, model=model, weighted=weighted, starts=starts,
+        merge_split=merge_split, seed=seed,
+    )  # fmt: skip
     return result(
         {
             "community": xr.DataArray(
@@ -128,7 +135,7 @@ def block_model(
         },
         analysis=NAME,
         recording=graph,
-        parameters={"model": model, "weighted": weighted, "starts": starts},
+        parameters={"model": model, "weighted": weighted, "starts": starts, "merge_split": merge_split},
         seed=seed,
     )
 
@@ -150,8 +157,9 @@ class Blocks:
 
 
 def best_blocks(
-    weights: NDArray[np.float64], labels: NDArray[np.object_], *, model: str, weighted: bool, starts: int, seed: int
-) -> Blocks:
+    weights: NDArray[np.float64], labels: NDArray[np.object_], *, model: str, weighted: bool, starts: int,
+    merge_split: int = 0, seed: int,
+) -> Blocks:  # fmt: skip
     """Fit the models asked for to non-negative weights (unit, unit) and keep the shorter description.
 
     Units are put in the order of their labels first, so that a reordered graph gives the same blocks.
@@ -169,7 +177,7 @@ def best_blocks(
     for name, kind in (("degree_corrected", _blocks.DEGREE_CORRECTED), ("plain", _blocks.PLAIN)):
         if model in (name, "either"):
             described = _partition.Model(kind, weighted, table)
-            fits[name] = _partition.fit(graph, described, starts, np.random.default_rng(seed))
+            fits[name] = _partition.fit(graph, described, starts, merge_split, np.random.default_rng(seed))
             trivial[name] = _partition.level_cost(graph, np.zeros(len(placed), np.int64), described)
     kept = min(fits, key=lambda name: fits[name].length)
     community = np.empty((0, len(weights)), dtype=np.int64)

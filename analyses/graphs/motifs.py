@@ -49,7 +49,7 @@ def motifs(
           background, and carried by two subjects or more. What one subject shows alone may be chance.
         - `active (time, component)`: above half of the time factor's maximum.
         - `carrier (subject, component)`: above the uniform level :math:`1/\sqrt{S}` of the subject factor (`trial`
-          where the affinity had trials).
+          where the affinity had trials). Not all subjects can be: of two, one at most, so that none is `recurrent`.
         - `factor_time`, `factor_subject`, `weight` as they came.
 
     Raises

@@ -65,9 +65,12 @@ def rewired(
     name = "graphs.rewired"
     given, weights = _edges(graph, threshold, name, nulls)
     draws = _draws(weights, nulls, swaps, seed)
-    strength = weights.sum(axis=1)
+    largest = weights.max()
+    strength = (weights / largest).sum(axis=1)
     kept = [
-        np.corrcoef(strength, draw.sum(axis=1))[0, 1] if np.ptp(strength) > 1e-12 * strength.max() else np.nan
+        np.corrcoef(strength, (draw / largest).sum(axis=1))[0, 1]
+        if np.ptp(strength) > 1e-12 * strength.max()
+        else np.nan
         for draw in draws
     ]
     coords = {"draw": np.arange(nulls), **side_coords(xr.Dataset(coords=unit_coords(given)).coords)}
@@ -153,18 +156,22 @@ def rich_club(
     r"""Measure how densely units of high degree are connected, beside random graphs with the same degrees.
 
     :math:`\phi(k) = 2 E_{>k} / (N_{>k} (N_{>k} - 1))`, the density among the :math:`N_{>k}` units with more than k
-    edges.
+    edges; and :math:`\phi^w(k) = W_{>k} / \sum_{l=1}^{E_{>k}} w_l`, the weight :math:`W_{>k}` of their edges over that
+    of as many of the strongest edges :math:`w_l` of the whole graph.
 
     Parameters
     ----------
     graph, nulls, swaps, threshold, seed
-        As for `graphs.rewired`, which the null graphs come from. Weights beyond the threshold do not count.
+        As for `graphs.rewired`, which the null graphs come from.
 
     Returns
     -------
     xarray.Dataset
         Along `degree`: `coefficient` (:math:`\phi`), `null (draw, degree)`, `normalised` (over the mean of the null;
-        NaN where that is 0), `p_value`, and `units`, how many have more edges. Degrees go as far as two such units.
+        NaN where that is 0), `p_value`, and `units`, how many have more edges. Degrees go as far as two such units. The
+        same with weights: `weighted_coefficient` (:math:`\phi^w`, NaN where there is no edge among them),
+        `weighted_null`, `weighted_normalised`, `weighted_p_value`. Their null graphs are the graph itself with its
+        weights dealt out anew over its edges, so that they ask where the strong edges are, given which edges there are.
 
     Raises
     ------
@@ -174,7 +181,9 @@ def rich_club(
     References
     ----------
     Colizza et al. (2006), Detecting rich-club ordering in complex networks, Nat Phys 2:110; van den Heuvel, Sporns
-    (2011), Rich-club organization of the human connectome, J Neurosci 31:15775 (theirs has a weighted form too).
+    (2011), Rich-club organization of the human connectome, J Neurosci 31:15775; weighted: Opsahl et al. (2008),
+    Prominence and control: the weighted rich-club effect, Phys Rev Lett 101:168702 (with this null). Units are ranked
+    by degree in both.
 
     Examples
     --------
@@ -188,21 +197,16 @@ def rich_club(
     _, weights = _edges(graph, threshold, name, nulls)
     degree = (weights > 0).sum(axis=1)
     levels = np.arange(np.sort(degree)[-2])
-    own = _club(weights, degree, levels)
-    null = np.stack([_club(draw, degree, levels) for draw in _draws(weights, nulls, swaps, seed)])
-    mean = null.mean(axis=0)
     at = {"degree": levels}
-    along: dict[str, NDArray[np.float64]] = {
-        "coefficient": own,
-        "normalised": np.divide(own, mean, out=np.full_like(own, np.nan), where=mean > 0),
-        "p_value": np.asarray(permutation_p(own, null)),
-        "units": (degree[:, None] > levels).sum(axis=0),
-    }
+    variables = {"units": xr.DataArray((degree[:, None] > levels).sum(axis=0), dims="degree", coords=at)}
+    rewired_draws, dealt = _draws(weights, nulls, swaps, seed), _dealt(weights, nulls, seed)
+    for prefix, club, draws in (("", _club, rewired_draws), ("weighted_", _weighted_club, dealt)):
+        null = np.stack([club(draw, degree, levels) for draw in draws])
+        along = _beside(club(weights, degree, levels), null)
+        variables |= {f"{prefix}{key}": xr.DataArray(v, dims="degree", coords=at) for key, v in along.items()}
+        variables[f"{prefix}null"] = xr.DataArray(null, dims=("draw", "degree"), coords=at)
     return result(
-        {
-            **{key: xr.DataArray(values, dims="degree", coords=at) for key, values in along.items()},
-            "null": xr.DataArray(null, dims=("draw", "degree"), coords=at),
-        },
+        variables,
         analysis=name,
         recording=graph,
         parameters={"nulls": nulls, "swaps": swaps, "threshold": threshold},
@@ -226,8 +230,18 @@ def _edges(
 def _draws(weights: NDArray[np.float64], nulls: int, swaps: int, seed: int) -> list[NDArray[np.float64]]:
     from neurointerp.analyses.graphs._rewire import null_graph
 
-    rng = np.random.default_rng(seed)
-    return [null_graph(weights, swaps, rng) for _ in range(nulls)]
+    rng, scale = np.random.default_rng(seed), 2.0 ** np.frexp(weights.max())[1]  # a power of two: nothing is rounded
+    return [scale * null_graph(weights / scale, swaps, rng) for _ in range(nulls)]
+
+
+def _dealt(weights: NDArray[np.float64], nulls: int, seed: int) -> list[NDArray[np.float64]]:
+    """Give graphs with the same edges, and their weights in a random order."""
+    rng, (i, j), draws = np.random.default_rng(seed), np.nonzero(np.triu(weights, 1)), []
+    for _ in range(nulls):
+        draw = np.zeros_like(weights)
+        draw[i, j] = draw[j, i] = rng.permutation(weights[i, j])
+        draws.append(draw)
+    return draws
 
 
 def _club(weights: NDArray[np.float64], degree: NDArray[np.int64], levels: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -236,3 +250,25 @@ def _club(weights: NDArray[np.float64], degree: NDArray[np.int64], levels: NDArr
     edges = (lower[:, None] > levels).sum(axis=0)
     units = (degree[:, None] > levels).sum(axis=0)
     return np.asarray(2 * edges / (units * (units - 1)))
+
+
+def _weighted_club(
+    weights: NDArray[np.float64], degree: NDArray[np.int64], levels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give the weight among the units with more than each of `levels` edges, over that of as many strongest edges."""
+    upper = np.triu(weights, 1)
+    edge = upper > 0
+    lower, weight = np.minimum(degree[:, None], degree)[edge], upper[edge]
+    inside = lower[:, None] > levels
+    edges = inside.sum(axis=0)
+    most = np.concatenate([[0.0], np.sort(weight)[::-1].cumsum()])[edges]
+    return np.asarray(np.divide(weight @ inside, most, out=np.full(len(levels), np.nan), where=edges > 0))
+
+
+def _beside(own: NDArray[np.float64], null: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Put coefficients (degree) beside those of null graphs (draw, degree); NaN where there is none."""
+    count = (~np.isnan(null)).sum(axis=0)
+    mean = np.divide(np.nansum(null, axis=0), count, out=np.full_like(own, np.nan), where=count > 0)
+    p = np.where(np.isnan(own), np.nan, permutation_p(np.nan_to_num(own), np.nan_to_num(null)))
+    normalised = np.divide(own, mean, out=np.full_like(own, np.nan), where=mean > 0)
+    return {"coefficient": own, "normalised": normalised, "p_value": p}

@@ -49,8 +49,8 @@ def structure_function(
     Raises
     ------
     AnalysisError
-        When fewer than three units have a name in both, none or all of their pairs are wired, or a graph is not
-        as described.
+        When fewer than three units have a name in both, none or all of their pairs are wired, all have one functional
+        weight, or a graph is not as described.
 
     References
     ----------
@@ -68,6 +68,10 @@ def structure_function(
     """
     weights = weights_of(function, NAME)
     wiring = _wiring(structure, kind)
+    if not weights.size or not wiring.size:
+        raise AnalysisError(
+            f"{NAME}: {weights.size} weights of function and {wiring.size} of structure; there is nothing to compare"
+        )
     shared = [unit for unit in weights["source"].values if unit in set(wiring["source"].values)]
     if len(shared) < 3:
         raise AnalysisError(
@@ -80,6 +84,10 @@ def structure_function(
     first, second = np.triu_indices(len(shared), 1)
     seen = ~np.isnan(f[first, second])
     first, second = first[seen], second[seen]
+    if not seen.any() or f[first, second].min() == f[first, second].max():
+        raise AnalysisError(
+            f"{NAME}: all {int(seen.sum())} pairs that have a weight have the same; there is nothing to rank"
+        )
     ranks = _ranks(f[first, second])
     wired = s[first, second] > 0
     if wired.all() or not wired.any():
@@ -124,6 +132,8 @@ def _wiring(structure: xr.DataArray, kind: str | None) -> xr.DataArray:
     missing = int(structure.isnull().sum())
     if missing or (structure < 0).any():
         raise AnalysisError(f"{NAME}: {missing} missing and {int((structure < 0).sum())} negative weights of structure")
+    if len(set(structure["source"].values)) < structure.sizes["source"]:
+        raise AnalysisError(f"{NAME}: unit labels of the structure must be unique")
     if list(structure["source"].values) != list(structure["target"].values):
         raise AnalysisError(f"{NAME}: source and target of the structure must carry the same labels in one order")
     return structure.copy(data=structure.values + structure.values.T)

@@ -214,7 +214,7 @@ def motif_strip(
     """
     one = motifs.sel(component=component)
     dim = next(str(d) for d in one["carrier"].dims)
-    course, who, net = figure.subplots(1, 3, width_ratios=(3, 1.3, 1.5))
+    course, who, net = figure.subplots(1, 3, width_ratios=(3, 1.3, 2))
     time = one["time"].values
     active = np.asarray(one["active"].values)
     course.fill_between(
@@ -235,7 +235,8 @@ def motif_strip(
     who.axhline(1 / np.sqrt(share.size), color="black", linewidth=0.6, linestyle=":")
     names = one[dim].values if dim in one.coords else np.arange(share.size)
     if share.size <= 24:
-        who.set_xticks(range(share.size), [str(name) for name in names], rotation=90, fontsize=6)
+        wide = sum(len(str(name)) for name in names) > 24
+        who.set_xticks(range(share.size), [str(name) for name in names], rotation=90 * wide, fontsize=6)
     who.set_yticks([])
     who.set_xlabel(dim)
     for ax in (course, who):

@@ -1,5 +1,7 @@
 """Correlation against numpy, and its labels."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,3 +223,52 @@ def test_spearman_equals_scipy_with_ties(dtype):
 def test_an_unknown_method_is_refused_with_those_there_are():
     with pytest.raises(AnalysisError, match="method is 'kendall'; one of pearson, spearman is needed"):
         connectivity.correlation(_recording(_mixed()), method="kendall")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "tolerance"), [(np.float32, 0, 1e-6), (np.float32, 100, 1e-6), (float, 3, 1e-12)]
+)
+def test_compiled_passes_over_large_recordings_give_the_same(dtype, offset, tolerance, monkeypatch):
+    from neurointerp.analyses.connectivity import _moments, _pairs, _shrinkage
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 700, 200))
+    x[..., 1] += x[..., 0]
+    rec = ni.recording(
+        (x + offset).astype(dtype), modality="fmri", units="1", sampling_rate=0.5, dims=("subject", "time", "unit")
+    )
+    assert x[0].size >= _moments.LARGE
+    found = [connectivity.correlation(rec), connectivity.partial_correlation(rec)]
+    partial = importlib.import_module("neurointerp.analyses.connectivity.partial_correlation")
+    for module in (_moments, _pairs, _shrinkage, partial):
+        monkeypatch.setattr(module, "LARGE", 2**60)
+    plain = [connectivity.correlation(rec), connectivity.partial_correlation(rec)]
+    for one, other in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(one.by_subject.values, one.by_subject.values.swapaxes(1, 2))
+        for name in ("connectivity", "by_subject"):
+            np.testing.assert_allclose(one[name].values, other[name].values, rtol=0, atol=tolerance)
+    expected = [np.corrcoef(each.astype(float).T) for each in rec.values]
+    np.testing.assert_allclose(found[0].by_subject.values, expected, rtol=0, atol=tolerance)
+    with np.errstate(divide="ignore"):
+        average = np.tanh(np.arctanh(np.array(expected)).mean(axis=0))
+    np.testing.assert_allclose(found[0].connectivity.values, average, rtol=0, atol=3 * tolerance)
+
+
+def test_perfect_correlations_and_missing_subjects_survive_the_average():
+    x = np.random.default_rng(0).standard_normal((20, 300, 60))
+    x[:, :, 1] = x[:, :, 0]
+    x[:, :, 2] = -x[:, :, 0]
+    rec = ni.recording(x, modality="fmri", units="1", sampling_rate=0.5, dims=("subject", "time", "unit"))
+    found = connectivity.correlation(rec)
+    assert float(found.connectivity[0, 1]) == 1.0
+    assert float(found.connectivity[0, 2]) == -1.0
+    assert (found.subjects == 20).all()
+    lacking = rec.copy(deep=True)
+    lacking[:5, :, 7] = np.nan
+    fewer = connectivity.correlation(lacking)
+    assert int(fewer.subjects[7, 8]) == 15
+    assert int(fewer.subjects[8, 9]) == 20
+    np.testing.assert_allclose(
+        float(fewer.connectivity[7, 8]), np.tanh(np.arctanh(fewer.by_subject[5:, 7, 8]).mean()), rtol=1e-9
+    )
+    np.testing.assert_allclose(fewer.connectivity[8:, 8:], found.connectivity[8:, 8:], rtol=0, atol=1e-12)

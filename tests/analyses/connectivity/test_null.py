@@ -68,7 +68,10 @@ def test_numbers_are_those_of_the_statistics_of_all_draws():
     assert found.attrs["parameters"]["tail"] == "two-sided"
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+OTHERS = ("dynamic", "affinity", "states", "communities", "dynamic_connectome")
+
+
+@pytest.mark.parametrize("measure", [name for name in MEASURES if name not in OTHERS])
 def test_every_measure_goes_through_and_finds_the_planted_pair(measure):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1203, 3))
@@ -94,6 +97,73 @@ def test_every_measure_goes_through_and_finds_the_planted_pair(measure):
     assert set(found.p_value.dims) == set(found.connectivity.dims)
 
 
+def _together_for_a_while(samples=400, units=5):
+    """Give units of which the first two go together in the third quarter alone."""
+    x = np.random.default_rng(2).standard_normal((samples, units))
+    part = slice(samples // 2, 3 * samples // 4)
+    x[part, 1] = x[part, 0] + 0.1 * x[part, 1]
+    return _recording(x)
+
+
+def test_windows_of_a_dynamic_measure_are_tested_together():
+    rec = _together_for_a_while()
+    found = connectivity.null(rec, "dynamic", draws=39, options={"window": 50, "step": 50})
+    assert found.p_value.dims == ("window", "source", "target")
+    significant = found.p_value[:, 0, 1].values <= 0.05
+    assert significant.tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    assert not (found.p_value[:, 2:, 2:] <= 0.05).any()
+    assert np.isnan(found.p_value.values[:, np.arange(5), np.arange(5)]).all()
+
+
+def test_moments_of_an_affinity_are_tested_together():
+    rec = _together_for_a_while()
+    found = connectivity.null(rec, "affinity", variable="affinity", draws=39, options={"bin_size": 50, "smooth": 1})
+    assert found.p_value.dims == ("time", "subject", "pair")
+    assert found.p_value.values[4:6, 0, 0].min() <= 0.05
+    assert not (found.p_value.values[[0, 1, 2, 3, 6, 7], 0, 0] <= 0.05).any()
+    assert not (found.p_value.values[:, 0, 1:] <= 0.05).any()
+
+
+def test_changes_are_told_from_steady_correlation():
+    """Keep what units share and lose its changes: states of what changes explain more, those of the steady do not."""
+    options = {"count": 2, "restarts": 3}
+    given = {"variable": "explained", "surrogate": "phase_randomize", "surrogate_options": {"independent": False}}
+    changing = _together_for_a_while(800)
+    steady = changing.copy(deep=True)
+    rng = np.random.default_rng(3)
+    steady[:] = rng.standard_normal(steady.shape)
+    steady[:, 1] += steady[:, 0].values
+    p = [
+        float(connectivity.null(rec, "states", draws=19, options=options, **given).p_value)
+        for rec in (changing, steady)
+    ]
+    assert p[0] == 0.05
+    assert p[1] > 0.05
+
+
+def test_a_number_of_a_whole_graph_is_tested():
+    x = np.random.default_rng(0).standard_normal((300, 8))
+    noise = connectivity.null(_recording(x), "communities", variable="modularity", draws=19)
+    assert float(noise.p_value) > 0.05
+    assert float(noise.null_mean) > 0.1  # noise has communities too
+    x += np.repeat(np.random.default_rng(1).standard_normal((300, 2)), 4, axis=1)
+    found = connectivity.null(_recording(x), "communities", variable="modularity", draws=19)
+    assert float(found.p_value) == 0.05
+    assert found.p_value.dims == ()
+
+
+def test_a_connectome_that_changes_is_tested_by_its_error():
+    tree = ni.synthetic.dynamic_motifs(n_units=16, n_motifs=2, motif_size=6, gain=3, n_subjects=4, carriers=3, seed=1)
+    rec = tree["recordings/dynamic_motifs/recording"]
+    options = {"rank": 3, "restarts": 1, "starts": 1}
+    found = connectivity.null(
+        rec, "dynamic_connectome", variable="relative_error", tail="less", draws=19, options=options
+    )
+    assert float(found.p_value) == 0.05
+    with pytest.raises(AnalysisError, match="'community' holds int64, labels or counts"):
+        connectivity.null(rec, "dynamic_connectome", variable="community", draws=2, options=options)
+
+
 @pytest.mark.parametrize("surrogate", SURROGATES)
 def test_every_surrogate_goes_through(surrogate):
     epochs = np.random.default_rng(0).standard_normal((12, 30, 3))
@@ -115,13 +185,13 @@ def test_missing_values_travel_with_their_unit():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"measure": "communities"}, "measure is 'communities'; one of correlation, covariance"),
+        ({"measure": "null"}, "measure is 'null'; one of correlation, covariance"),
         ({"surrogate": "bootstrap"}, "surrogate is 'bootstrap'; one of circular_shift, phase_randomize"),
         ({"variable": "peak"}, "variable is 'peak'; one of connectivity, samples is needed"),
         ({"tail": "upper"}, "tail is 'upper'; one of greater, less, two-sided"),
         ({"draws": 0}, "draws is 0; at least 1 is needed"),
         ({"surrogate": "shuffle_trials"}, "without trials to shuffle"),
-        ({"measure": "effective", "variable": "score"}, r"'score' has dims \('target',\)"),
+        ({"measure": "communities"}, "variable is 'connectivity'; one of community, modularity"),
     ],
 )
 def test_what_is_not_there_is_refused(options, message):

@@ -64,6 +64,27 @@ def test_alpha_lags_of_an_eeg_appear_with_closed_eyes(rest):
         assert abs(float(found.null_mean.mean())) < 0.02  # debiased
 
 
+def test_the_graph_of_alpha_lags_divides_the_head_into_front_and_back(rest):
+    """wPLI in the alpha band is a graph of 64 electrodes like any other.
+
+    With closed eyes it is strongest among frontal electrodes (of the common reference), weaker between front and back.
+    """
+    mean = {}
+    for state, rec in rest.items():
+        graph = connectivity.wpli(rec, fmin=8.0, fmax=13.0, bandwidth=2.0).connectivity.mean("frequency")
+        np.testing.assert_allclose(graph.values, graph.values.T, atol=1e-6)
+        side = np.array([{"F": 1, "A": 1, "P": -1, "O": -1}.get(unit[0], 0) for unit in graph.source.values])
+        front, across = (side[:, None] * side == 1) & (side == 1), side[:, None] * side == -1
+        np.fill_diagonal(front, False)
+        mean[state, "front"], mean[state, "across"] = graph.values[front].mean(), graph.values[across].mean()
+    assert mean["closed", "front"] > 1.2 * mean["open", "front"]
+    assert mean["closed", "front"] > 1.3 * mean["closed", "across"]
+    label = connectivity.communities(graph, runs=10).community.values
+    assert len(set(label)) > 1
+    same = label[:, None] == label
+    assert same[front].mean() > 2 * same[across].mean()
+
+
 def test_correlations_of_resting_parcels_equal_nilearn(mirror):
     connectome = pytest.importorskip("nilearn.connectome")
     from sklearn.covariance import EmpiricalCovariance

@@ -5,7 +5,7 @@ import pytest
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
-from neurointerp.analyses.connectivity.spectral_granger import _conditional
+from neurointerp.analyses.connectivity._autoregression import conditional as _conditional
 from neurointerp.errors import AnalysisError
 
 

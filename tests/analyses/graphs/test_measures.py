@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 import neurointerp as ni
-from neurointerp.analyses import graphs
+from neurointerp.analyses import connectivity, graphs
 from neurointerp.errors import AnalysisError
 
 
@@ -87,6 +87,31 @@ def test_the_rich_club_is_that_of_networkx_and_a_planted_one_is_found():
     assert float(high.p_value) == pytest.approx(1 / 21)
     chance = graphs.rich_club(labelled(nx.to_numpy_array(nx.gnm_random_graph(80, 400, seed=1))), nulls=20)
     assert abs(float(chance.normalised.where(chance.units > 8).mean()) - 1) < 0.15
+
+
+def test_the_weighted_rich_club_is_that_of_its_formula_and_a_planted_one_is_found():
+    rng = np.random.default_rng(0)
+    rate = np.full((80, 80), 0.08)
+    rate[:10] = rate[:, :10] = 0.3
+    rate[:10, :10] = 0.95
+    edges = np.triu(rng.random((80, 80)) < rate, 1)
+    weights = edges * rng.exponential(size=(80, 80))
+    weights += weights.T
+    found = graphs.rich_club(labelled(weights), nulls=19)
+    degree, strongest = (weights > 0).sum(axis=1), np.sort(weights[np.triu_indices(80, 1)])[::-1]
+    for k in found.degree.values:
+        rich = degree > k
+        inside = weights[np.ix_(rich, rich)]
+        count = (np.triu(inside) > 0).sum()
+        expected = np.triu(inside).sum() / strongest[:count].sum() if count else np.nan
+        assert float(found.weighted_coefficient.sel(degree=k)) == pytest.approx(expected, nan_ok=True)
+    assert float(found.weighted_coefficient[0]) == pytest.approx(1.0)
+    high = found.degree[found.units == 10][-1]
+    assert abs(float(found.weighted_normalised.sel(degree=high)) - 1) < 0.2  # weights are dealt out at random
+    weights[:10, :10] *= 4
+    planted = graphs.rich_club(labelled(weights), nulls=19)
+    assert float(planted.weighted_normalised.sel(degree=high)) > 1.2
+    assert float(planted.weighted_p_value.sel(degree=high)) == 0.05
 
 
 def test_structure_function_against_scikit_learn_and_a_null():
@@ -206,3 +231,39 @@ def test_graphs_without_edges_are_refused():
             call(empty)
     with pytest.raises(AnalysisError, match="nulls is 0; a whole number"):
         graphs.rewired(empty, nulls=0)
+
+
+def symmetric_graph(scale=1.0):
+    return labelled(random_graph(3, 20, 0.4) * scale)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_measures_know_no_scale(scale):
+    own, scaled = symmetric_graph(), symmetric_graph(scale)
+    for call in (graphs.rich_club, graphs.small_world):
+        one, other = (call(graph, nulls=3) for graph in (own, scaled))
+        for name in ("weighted_coefficient", "small_worldness", "normalised"):
+            if name in one:
+                np.testing.assert_allclose(other[name].values, one[name].values, rtol=1e-6)
+    np.testing.assert_allclose(
+        graphs.rewired(scaled, nulls=1).connectivity.values / scale, graphs.rewired(own, nulls=1).connectivity.values
+    )
+    assert float(connectivity.communities(scaled).modularity) == pytest.approx(
+        float(connectivity.communities(own).modularity)
+    )
+
+
+def test_yes_or_no_is_a_graph_and_what_is_none_is_refused():
+    edges = symmetric_graph() > 0
+    assert int(graphs.measures(edges).degree.sum()) == int(edges.sum())
+    twice = symmetric_graph().assign_coords(source=["a"] * 20, target=["a"] * 20)
+    for graph, message in (
+        (symmetric_graph().astype(complex), "dtype complex128; real numbers are needed"),
+        (twice, "unit labels must be unique, 'a' stands 20 times"),
+        (symmetric_graph().where(symmetric_graph() < 0.5, np.inf), "are infinite"),
+    ):
+        with pytest.raises(AnalysisError, match=message):
+            graphs.measures(graph)
+    alike = labelled(np.ones((6, 6)))
+    with pytest.raises(AnalysisError, match="all 15 pairs that have a weight have the same"):
+        graphs.structure_function(alike, labelled(random_graph(3, 6, 0.4)))

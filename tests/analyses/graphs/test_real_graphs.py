@@ -15,8 +15,7 @@ WITVLIET = "connectome/witvliet_2020_8.xlsx"
 WORMS = ("2022-07-26-31", "2022-07-26-38")
 
 
-@pytest.fixture
-def worms(mirror):
+def two_worms(mirror):
     """Give (subject, time, unit) of two freely moving worms: labelled neurons, on one clock."""
     each = {}
     for worm in WORMS:
@@ -26,6 +25,11 @@ def worms(mirror):
     shared = [u for u in each[WORMS[0]].unit.values if u in set(each[WORMS[1]].unit.values)]
     assert len(shared) > 30
     return ni.align.stack_subjects({worm: rec.sel(unit=shared) for worm, rec in each.items()})
+
+
+@pytest.fixture
+def worms(mirror):
+    return two_worms(mirror)
 
 
 def wiring(mirror, file):
@@ -51,30 +55,70 @@ def test_wired_neurons_correlate_more_than_permuted_labels_say(mirror, worms, wo
     assert float(value) == pytest.approx(roc_auc_score((s + s.T)[upper] > 0, r[upper]))
 
 
-def test_communities_of_correlation_and_of_affinity_beside_the_connectome(mirror, worms):
-    """Communities of one neuron class stand together; the affinity's and the correlation's are related."""
-    r = connectivity.correlation(worms.isel(subject=0, drop=True))
-    by_correlation = graphs.block_model(r, starts=3)
-    found = connectivity.dynamic_connectome(worms, 4, smooth=3.0, bin_size=6, restarts=4, starts=3)
-    assert list(found.unit.values) == list(worms.unit.values)
-    motif = found.component.values[~found.background.values]
-    assert motif.size
-    label = by_correlation.community.isel(level=0).values
+@pytest.fixture(scope="module")
+def motifs(mirror):
+    """Give the two worms, and their components of affinity."""
+    rec = two_worms(mirror)
+    found = connectivity.dynamic_connectome(rec, 4, smooth=3.0, bin_size=6, restarts=4, starts=3)
+    assert list(found.unit.values) == list(rec.unit.values)
+    return rec, found
+
+
+def beside(label, anatomy, draws=300):
+    """Give NMI of two divisions of the same units, its mean over permuted labels, and how often those reach it."""
+    own = normalized_mutual_info_score(anatomy, label)
+    rng = np.random.default_rng(0)
+    null = np.array([normalized_mutual_info_score(anatomy, rng.permutation(label)) for _ in range(draws)])
+    return own, null.mean(), (1 + (null >= own).sum()) / (1 + draws)
+
+
+@pytest.mark.parametrize("file", [WHITE, WITVLIET])
+def test_communities_of_correlation_and_of_affinity_beside_the_connectome(mirror, motifs, file):
+    """Communities of both are related to those of the wiring, more than permuted labels are, and far from the same."""
+    rec, found = motifs
+    wired = wiring(mirror, file).sum("kind")
+    names = [unit for unit in rec.unit.values if unit in set(wired.source.values)]
+    assert len(names) > 60
+    wired = wired.sel(source=names, target=names)
+    anatomy = connectivity.communities(wired.copy(data=wired.values + wired.values.T), runs=10).community.values
+    affinity = (found.connectivity * found.weight).sum("component")
+    for graph in (connectivity.correlation(rec), affinity):
+        label = connectivity.communities(graph, runs=10).community.sel(unit=names).values
+        own, chance, p = beside(label, anatomy)
+        assert p < 0.05
+        assert chance + 0.03 < own < 0.7
+    component = [beside(found.community.sel(component=k, level=0, unit=names).values, anatomy) for k in range(4)]
+    assert min(p for _, _, p in component) * 4 < 0.05
+
+
+@pytest.mark.parametrize("file", [WHITE, WITVLIET])
+def test_affinity_tells_wired_neurons_and_some_motifs_do_alone(mirror, motifs, file):
+    _, found = motifs
+    structure = wiring(mirror, file)
+    affinity = (found.connectivity * found.weight).sum("component")
+    whole = graphs.structure_function(affinity, structure, nulls=200).sel(measure="auroc")
+    assert 0.55 < float(whole.value) < 0.8
+    assert float(whole.p_value) == pytest.approx(1 / 201)
+    each = [graphs.structure_function(found.connectivity.sel(component=k), structure, nulls=200) for k in range(4)]
+    auroc = [float(one.value.sel(measure="auroc")) for one in each]
+    assert max(auroc) > 0.55 > 0.5 > min(auroc)  # one motif follows the wiring, another lies across it
+
+
+def test_left_and_right_cells_of_a_pair_work_together(mirror):
+    rec = two_worms(mirror)
+    r = connectivity.correlation(rec.isel(subject=0, drop=True))
+    label = graphs.block_model(r, starts=3).community.isel(level=0).values
     assert len(set(label)) > 1
+    units = rec.unit.values
     partners = [
         (i, j)
-        for i, a in enumerate(worms.unit.values)
-        for j, b in enumerate(worms.unit.values)
+        for i, a in enumerate(units)
+        for j, b in enumerate(units)
         if i < j and a[:-1] == b[:-1] and {a[-1], b[-1]} == {"L", "R"}
     ]
-    together = np.mean([label[i] == label[j] for i, j in partners])
-    chance = np.mean(label[:, None] == label[None])
     assert len(partners) > 5
-    assert together > chance + 0.15  # left and right cells of a pair work together
-    wired = wiring(mirror, WHITE).sum("kind").sel(source=worms.unit.values, target=worms.unit.values)
-    anatomy = graphs.block_model(wired.copy(data=wired.values + wired.values.T), weighted=False, starts=3)
-    best = max(normalized_mutual_info_score(a, label) for a in anatomy.community.values)
-    assert 0 < best < 0.7  # related to the wiring, far from the same
+    together = np.mean([label[i] == label[j] for i, j in partners])
+    assert together > np.mean(label[:, None] == label[None]) + 0.15
 
 
 def test_a_layer_of_a_language_model_under_the_same_calls():
