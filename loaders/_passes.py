@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ class Capture:
         self.widths: list[int] = []
         """Features of each site, known after the first pass."""
         self._dtype: torch.dtype | None = None
+        self._spare: deque[np.ndarray] = deque()
 
     def prompts(self, batch: Batch) -> np.ndarray:
         """Run prompts, and give (token kept, unit) with the sites side by side."""
@@ -64,7 +66,10 @@ class Capture:
             first = np.concatenate([to_numpy(one[0]) for one in held], axis=1)
             self._dtype = torch.from_numpy(first[:0]).dtype  # sites may be more precise than the run
             return first
-        buffer = torch.empty(rows, sum(self.widths), dtype=self._dtype, device=run.device)
+        room = self._room(rows)
+        buffer = torch.from_numpy(room)
+        if run.device.type != "cpu":
+            buffer = torch.empty_like(buffer, device=run.device)
         columns = np.cumsum([0, *self.widths])
 
         def put(tensor: torch.Tensor, site: Site, start: int, stop: int) -> None:
@@ -76,7 +81,26 @@ class Capture:
             for site, start, stop in zip(self.sites, columns, columns[1:], strict=False)
         ]
         self._pass(taps, args, kwargs)
-        return to_numpy(buffer)
+        if run.device.type != "cpu":
+            torch.from_numpy(room).copy_(buffer)
+        return room
+
+    def free(self, block: np.ndarray) -> None:
+        """Take back the memory of rows of prompts: to touch fresh memory costs more than to fill it."""
+        owner = block if block.base is None else block.base
+        if self._dtype is not None and isinstance(owner, np.ndarray):
+            self._spare.append(owner)
+
+    def _room(self, rows: int) -> np.ndarray:
+        """Give memory for the rows of a pass, where possible of an earlier one."""
+        import torch
+
+        width = sum(self.widths)
+        while self._spare:
+            owner = self._spare.popleft()
+            if len(owner) >= rows:
+                return owner[:rows]
+        return np.empty((rows, width), torch.empty(0, dtype=self._dtype).numpy().dtype)
 
     @property
     def _counts_positions(self) -> bool:

@@ -23,6 +23,10 @@ EVERY = 5.0
 log = logging.getLogger("neurointerp")
 
 
+Free = Callable[[np.ndarray], None]
+"""What is told that a block was taken, so that its memory may be written over."""
+
+
 class Sink(Protocol):
     """Where rows go, in order."""
 
@@ -38,14 +42,15 @@ class Sink(Protocol):
 class Memory:
     """Rows of a recording in memory."""
 
-    def __init__(self, like: xr.DataArray) -> None:
-        self._like, self.rows = like, 0
+    def __init__(self, like: xr.DataArray, free: Free) -> None:
+        self._like, self._free, self.rows = like, free, 0
         self._values = np.empty(like.shape, like.dtype)
 
     def put(self, values: np.ndarray) -> None:
         """Take the rows that follow."""
         self._values[self.rows : self.rows + len(values)] = values
         self.rows += len(values)
+        self._free(values)
 
     def end(self) -> xr.DataArray:
         """Give the recording."""
@@ -57,10 +62,12 @@ class Memory:
 class Stored:
     """Rows of a recording in a store, written by one thread beside the model; left ones are taken up."""
 
-    def __init__(self, path: str | os.PathLike[str], like: xr.DataArray, key: str, *, overwrite: bool) -> None:
-        self._filler = store.filler(path, like, key=key, overwrite=overwrite)
+    def __init__(
+        self, path: str | os.PathLike[str], like: xr.DataArray, key: str, free: Free, *, overwrite: bool
+    ) -> None:
+        self._filler, self._free = store.filler(path, like, key=key, overwrite=overwrite), free
         self.rows = self._filler.rows
-        self._behind = Behind(self._filler.put)
+        self._behind = Behind(self._write)
         if self.rows:
             log.info("%s: %d rows are there already, going on", path, self.rows)
 
@@ -75,6 +82,10 @@ class Stored:
         self.close()
         found: xr.DataArray = store.open(path)
         return found
+
+    def _write(self, values: np.ndarray) -> None:
+        self._filler.put(values)
+        self._free(values)
 
     def close(self) -> None:
         """Stop the thread, and leave what is written for another run."""

@@ -170,9 +170,9 @@ def record(
         def begin(first: np.ndarray) -> Sink:
             like = label(first)
             if out is None:
-                return Memory(like)
+                return Memory(like, capture.free)
             key = _key(model, made_of, found, run, first, batch_size, padding, pool)
-            return Stored(out, like, key, overwrite=overwrite)
+            return Stored(out, like, key, capture.free, overwrite=overwrite)
 
         return collect(parts, begin, what)
 
