@@ -13,7 +13,7 @@ import numpy as np
 from neurointerp.errors import LoaderError
 from neurointerp.models.running import Run
 from neurointerp.models.sites import Site
-from neurointerp.models.taps import tapped
+from neurointerp.models.taps import features_last, tapped
 
 if TYPE_CHECKING:
     import torch
@@ -105,31 +105,51 @@ class Capture:
     @property
     def _counts_positions(self) -> bool:
         """Tell whether the model counts from the tokens themselves, past padding (RoBERTa does, from another start)."""
-        return any(hasattr(module, "create_position_ids_from_input_ids") for module in self.run.model.modules())
+        ways = ("create_position_ids_from_input_ids", "create_position_ids_from_inputs_embeds")
+        return any(hasattr(module, way) for module in self.run.model.modules() for way in ways)
 
     def rows(self, *args: Any, **kwargs: Any) -> list[np.ndarray]:
-        """Run what is given as it is, and give what each site held."""
-        held: list[list[torch.Tensor]] = [[] for _ in self.sites]
-        taps = [lambda tensor, into=into: into.append(tensor.clone()) for into in held]
-        self._pass(taps, args, kwargs)
-        return [to_numpy(one[0]) for one in held]
+        """Run what is given as it is, and give what each site held, features last.
 
-    def _pass(self, taps: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        A cell that is run step after step on (row, feature) gives (row, step, feature).
+        """
+        import torch
+
+        held: list[list[torch.Tensor]] = [[] for _ in self.sites]
+        taps = [lambda tensor, into=into: into.append(tensor.clone(memory_format=torch.contiguous_format))
+                for into in held]  # fmt: skip
+        self._pass(taps, args, kwargs, again=True)
+        for site, pieces in zip(self.sites, held, strict=True):
+            if len(pieces) > 1 and (pieces[0].ndim != 2 or len({piece.shape for piece in pieces}) > 1):
+                raise _ran_again(site, len(pieces))
+        return [to_numpy(one[0] if len(one) == 1 else torch.stack(one, dim=1)) for one in held]
+
+    def _pass(self, taps: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, again: bool = False) -> None:
+        """Run once, and call a tap with what its site holds, features last; each time it runs, or refuse that."""
         import torch
 
         ran = [0] * len(self.sites)
 
         def counted(number: int, tap: Any, tensor: torch.Tensor) -> None:
             ran[number] += 1
-            if ran[number] == 1:
-                tap(tensor)
+            if again or ran[number] == 1:
+                tap(features_last(tensor, self.sites[number]))
 
         watched = [(site, partial(counted, i, tap)) for i, (site, tap) in enumerate(zip(self.sites, taps, strict=True))]
         with tapped(self.run.model, watched), torch.inference_mode():
             self.run(*args, **kwargs)
         for site, count in zip(self.sites, ran, strict=True):
-            if count != 1:
-                raise LoaderError(f"site {site.path!r} ran {count} times in one pass; choose a module that runs once")
+            if count > 1 and not again:
+                raise _ran_again(site, count)
+            if not count:
+                raise LoaderError(
+                    f"site {site.path!r} did not run in the pass (some modules only lend their weights, as the "
+                    "out_proj of MultiheadAttention does); choose one that does"
+                )
+
+
+def _ran_again(site: Site, count: int) -> LoaderError:
+    return LoaderError(f"site {site.path!r} ran {count} times in one pass; choose a module that runs once")
 
 
 def _kept(tensor: torch.Tensor, site: Site, batch: Batch, where: torch.Tensor | None) -> torch.Tensor:
@@ -140,7 +160,8 @@ def _kept(tensor: torch.Tensor, site: Site, batch: Batch, where: torch.Tensor | 
         prompts, tokens = batch.keep.shape
         raise LoaderError(
             f"site {site.path!r}: its {site.side} has shape {tuple(tensor.shape)}; "
-            f"(prompt, token, unit) = ({prompts}, {tokens}, any) is needed"
+            f"(prompt, token, unit) = ({prompts}, {tokens}, any) is needed (of a site with one value per prompt, pass "
+            "prompts of one length as a tensor)"
         )
     flat = tensor.reshape(-1, tensor.shape[2])
     return flat if where is None else flat.index_select(0, where)

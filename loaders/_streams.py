@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -167,6 +167,43 @@ def collect(
     finally:
         if isinstance(sink, Stored):
             sink.close()
+
+
+def appended(
+    blocks: Iterable[xr.DataArray],
+    out: str | os.PathLike[str] | None,
+    note: Callable[[xr.DataArray], xr.DataArray],
+    *,
+    overwrite: bool,
+) -> xr.DataArray:
+    """Join recordings whose number of rows is not known before they are there, in memory or in a store.
+
+    Parameters
+    ----------
+    blocks
+        Recordings that follow each other along their first dim, one at least.
+    out, overwrite
+        Path of a store, which is written block by block; None for memory.
+    note
+        Adds to the history of the whole.
+    """
+    if out is None:
+        known = list(blocks)
+        whole = xr.concat(known, known[0].dims[0], combine_attrs="override")
+        whole.attrs = dict(known[0].attrs)
+        return note(whole)
+    writer: store.Writer | None = None
+    try:
+        for block in blocks:
+            if writer is None:
+                writer = store.writer(out, note(block[:0]), overwrite=overwrite)
+            writer.append(block)
+        assert writer is not None
+        stored: xr.DataArray = store.open(writer.commit())
+        return stored
+    finally:
+        if writer is not None:
+            writer.abort()
 
 
 def _after(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from neurointerp.errors import ModelError
-from neurointerp.models._families import Blocks
+from neurointerp.models._families import Blocks, module_of
 from neurointerp.models._selection import numbers, selected, tensor_like
 from neurointerp.models.parameters import weights
 from neurointerp.models.sites import Site, blocks_in, sites_of, spelled_site
@@ -125,8 +125,11 @@ def _source(model: torch.nn.Module, one: Edge) -> tuple[Site, torch.Tensor | Non
 def _reader(model: torch.nn.Module, sender: str, receiver: str) -> Site:
     blocks = blocks_in(model)
     modules = {name for name, _ in model.named_modules()}
-    if not blocks.family.reads or f"{blocks.paths[0]}.post_feedforward_layernorm" in modules:
-        raise ModelError(f"the blocks of this {blocks.family.name} model do not add to a stream: it has no edges")
+    scaled = getattr(getattr(model, "config", None), "residual_multiplier", 1.0) != 1.0
+    if not blocks.family.reads or scaled or _norms_unread(blocks, modules):
+        raise ModelError(
+            f"the blocks of this {blocks.family.name} model do not add to a stream one after the other: no edges"
+        )
     if _order(sender, blocks) >= _order(receiver, blocks):
         raise ModelError(f"{receiver} reads before {sender} writes: there is no such edge")
     layer, _, part = receiver.partition(".")
@@ -139,6 +142,15 @@ def _reader(model: torch.nn.Module, sender: str, receiver: str) -> Site:
     if spelling is None:
         raise ModelError(f"this {blocks.family.name} model of {len(blocks.paths)} layers has no reader {receiver!r}")
     return spelled_site(spelling, receiver, None)
+
+
+def _norms_unread(blocks: Blocks, modules: set[str]) -> bool:
+    """Tell whether a block has norms behind attention or MLP, which change what these add to the stream."""
+    block = blocks.paths[0] + "."
+    parts = {name.removeprefix(block) for name in modules if name.startswith(block)}
+    norms = {block + part for part in parts if "norm" in part and "." not in part}
+    reads = {module_of(blocks.spelled("reads", part, 0, modules) or "") for part in ("attn", "mlp")}
+    return bool(norms - reads)
 
 
 def _order(name: str, blocks: Blocks) -> float:

@@ -64,7 +64,7 @@ def test_edges_of_heads_and_units_add_up(gpt2, ids, torch, held):
         ("gpt2", lambda: models.edge("L1.attn.out", "L1.attn"), "L1.attn reads before L1.attn.out writes"),
         ("gpt2", lambda: models.edge("L1.mlp.out", "L1.mlp"), "reads before"),
         ("gpt2", lambda: models.edge("L1.mlp.out", "L7.mlp"), "has no reader 'L7.mlp'"),
-        ("bert", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream: it has no edges"),
+        ("bert", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream one after the other"),
         ("gemma", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream"),
         ("gpt2", lambda: models.edge("L0.mlp.post", "L1.mlp"), "sender is 'L0.mlp.post'"),
         ("gpt2", lambda: models.edge("L0.mlp.out", "L1.mlp.in"), "receiver is 'L1.mlp.in'"),

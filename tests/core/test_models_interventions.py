@@ -261,7 +261,7 @@ def test_a_reference_recording_is_matched_by_its_units(gpt2, ids, torch, held):
             np.testing.assert_allclose(held(gpt2, f"L{layer}.mlp.post", ids)[0, 0], wanted, atol=1e-6)
     other = models.mean("L0.mlp.post", rec.isel(unit=rec.layer.values == 1))
     with (
-        pytest.raises(ni.ModelError, match=r"the reference lacks 64 units of 'L0.mlp.post', such as L0.mlp.post.0"),
+        pytest.raises(ni.ModelError, match=r"the recording lacks 64 units of 'L0.mlp.post', such as L0.mlp.post.0"),
         models.intervene(gpt2, [other]),
     ):
         gpt2(ids)
