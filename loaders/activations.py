@@ -355,14 +355,14 @@ def _hollow(
     names, unit_coords = unit_labels(capture.sites, capture.widths)
     zeros = np.broadcast_to(np.zeros((), dtype), (*shape, len(names)))
     along = {name: coord.variable for name, coord in one.coords.items() if "unit" not in coord.dims}
-    objects = np.array(names, dtype=object)
-    units = {key: (dim, _objects(values)) for key, (dim, values) in unit_coords.items()}
-    return xr.DataArray(zeros, dims=one.dims, coords={**along, "unit": ("unit", objects), **units}, attrs=one.attrs)
+    units = {key: _unread(values) for key, (_, values) in {"unit": ("unit", names), **unit_coords}.items()}
+    return xr.DataArray(zeros, dims=one.dims, coords={**along, **units}, attrs=one.attrs)
 
 
-def _objects(values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    return array.astype(object) if array.dtype.kind == "U" else array
+def _unread(values: Any) -> xr.Variable:
+    """Give labels of units as they are: otherwise xarray takes each string to pandas and back."""
+    array = np.array(values, dtype=object) if isinstance(values, list) else values
+    return xr.Variable("unit", array, fastpath=True)
 
 
 def _key(
