@@ -107,10 +107,9 @@ def record(
         does. What was read in its passes is recorded, so all tokens but the last.
     out
         Path of a store to stream to, through one thread beside the model, in bounded memory. A run that was killed
-        goes on after the last whole chunk when it is started again with the same arguments (not with `during` or
-        clips) and,
-        where there were any, the same interventions; those that change the first batch otherwise begin anew. The log
-        tells progress and time left.
+        goes on after the last whole chunk when it is started again with the same arguments (not with `during` or clips
+        of several lengths) and, where there were any, the same interventions; those that change the first batch
+        otherwise begin anew. The log tells progress and time left.
     overwrite
         Replace the store that is there.
 
