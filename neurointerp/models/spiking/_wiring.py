@@ -93,7 +93,7 @@ def wire(
         firsts[:-1],
         which,
         pointer,
-        target.astype(np.int32),
+        target.astype(np.uint32),
         origin.astype(np.int32),
         end.astype(np.int32),
         member.astype(np.int32),
