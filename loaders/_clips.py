@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,24 +31,25 @@ def record_clips(
     out: str | os.PathLike[str] | None,
     *,
     pool: str | None,
+    special_tokens: bool,
     overwrite: bool,
 ) -> xr.DataArray:
     """Record clips one after the other: (time, unit) over all frames, or (trial, unit) of one value per clip."""
-    config = getattr(capture.run.model, "config", None)
+    rows = partial(Rows, config=getattr(capture.run.model, "config", None), pool=pool, special_tokens=special_tokens)
     found = stimulus_ids(stimulus, len(clips))
 
     def note(rec: xr.DataArray) -> xr.DataArray:
         return add_history(rec, "activations.record", sites=sites, special_tokens_dropped=0)
 
-    return appended(_blocks(capture, clips, config, found, attrs, pool), out, note, overwrite=overwrite)
+    return appended(_blocks(capture, clips, rows, found, attrs), out, note, overwrite=overwrite)
 
 
 def _blocks(
-    capture: Capture, clips: Sequence[torch.Tensor], config: Any, stimulus: Sequence[str], attrs: Any, pool: str | None
+    capture: Capture, clips: Sequence[torch.Tensor], rows: Callable[..., Rows], stimulus: Sequence[str], attrs: Any
 ) -> Iterator[xr.DataArray]:
     frames = 0
     for number, clip in enumerate(clips):
-        values = Rows(clip[None], config, pool=pool, special_tokens=True).compute(capture, 0, 1)[0]
+        values = rows(clip[None]).compute(capture, 0, 1)[0]
         if values.ndim > 2:
             raise LoaderError(f"clip {number} gave maps {values.shape}: pass pool=, or items of one shape")
         names, units = unit_labels(capture.sites, capture.widths)

@@ -58,9 +58,10 @@ def _tensor(array: Any) -> torch.Tensor:
 
     if isinstance(array, torch.Tensor):
         return array
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # it is not written to
-        return torch.from_numpy(array)
+        return torch.from_numpy(native)
 
 
 def _is_open(model: torch.nn.Module, site: Site) -> bool:

@@ -161,7 +161,8 @@ def record(
         known = _provenance(run, tokenizer, revision, dict(attrs or {}))
         capture = Capture(run, found)
         if isinstance(given, list):
-            return record_clips(capture, given, stimulus, known, spelled, out, pool=pool, overwrite=overwrite)
+            kept = {"pool": pool, "special_tokens": special_tokens, "overwrite": overwrite}
+            return record_clips(capture, given, stimulus, known, spelled, out, **kept)
         if given is not None:
             rows = Rows(given, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
             label = partial(_row_labels, rows, capture, spelled, stimulus, known)

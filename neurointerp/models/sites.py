@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 SIDES = ("", "input")
-CHANNELS_FIRST = ("Conv", "BatchNorm", "InstanceNorm", "MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
 _NAMED = re.compile(r"(?:L(?P<layer>[\d*]+)\.)?(?P<name>[a-z.*]+)")
 _SPELLED = re.compile(r"(?P<path>[^\[:]*)(?:\[(?P<part>\d)/(?P<of>\d)\])?(?::(?P<side>\w+))?")
 
@@ -165,9 +164,11 @@ def layout_of(module: torch.nn.Module) -> str:
     from torch import nn
 
     kind = type(module).__name__
-    if kind.startswith(CHANNELS_FIRST) and kind[-2:] in ("1d", "2d", "3d"):
+    if kind[-2:] in ("1d", "2d", "3d"):  # convolutions, pools and norms; LayerNorm2d is a LayerNorm by class
         return "channels"
-    if isinstance(module, nn.Linear | nn.LayerNorm | nn.Embedding) or kind in ("Conv1D", "RMSNorm"):
+    if isinstance(module, nn.LayerNorm):
+        return "last" if len(module.normalized_shape) == 1 else ""
+    if isinstance(module, nn.Linear | nn.Embedding) or kind in ("Conv1D", "RMSNorm"):
         return "last"
     inner = module
     if isinstance(inner, nn.TransformerEncoder | nn.TransformerDecoder):

@@ -45,6 +45,8 @@ def test_arrays_lists_and_memory_maps_are_rows(net, torch, tmp_path):
         stored = activations.record(net, given, sites="1", batch_size=2, out=tmp_path / "x.zarr", overwrite=True)
         assert ni.digest(stored) == ni.digest(expected)
     assert mapped.flags.writeable is False
+    swapped = rows.numpy().astype(">f4")[::-1]
+    np.testing.assert_allclose(activations.record(net, swapped, sites="1")[::-1], expected, atol=1e-6)
 
 
 def test_padding_that_a_mask_tells_of_is_never_recorded(small_model, torch):
@@ -143,9 +145,14 @@ def test_a_linear_layer_over_an_image_has_its_features_last(torch):
         def __init__(self):
             super().__init__()
             self.conv, self.wide = torch.nn.Conv2d(3, 4, 2), torch.nn.Linear(4, 7)
+            self.whole, self.each = torch.nn.LayerNorm([4, 5, 4]), LayerNorm2d(4)
 
         def forward(self, images):
-            return self.wide(self.conv(images).permute(0, 2, 3, 1))
+            return self.wide(self.each(self.whole(self.conv(images))).permute(0, 2, 3, 1))
+
+    class LayerNorm2d(torch.nn.LayerNorm):  # as in ConvNeXt
+        def forward(self, maps):
+            return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     torch.manual_seed(0)
     net, images = Last(), torch.randn(2, 3, 6, 5)
@@ -156,6 +163,11 @@ def test_a_linear_layer_over_an_image_has_its_features_last(torch):
     np.testing.assert_array_equal(rec, out)
     with models.intervene(net, [models.zero("wide", units=[6])]), torch.no_grad():
         assert not net(images)[..., 6].any()
+    with torch.no_grad():
+        maps = net.each(net.whole(net.conv(images)))
+    both = activations.record(net, images, sites=["whole", "each"])
+    assert both.sizes == {"trial": 2, "row": 5, "col": 4, "unit": 8}
+    np.testing.assert_allclose(both.values[..., 4:].transpose(0, 3, 1, 2), maps, atol=1e-6)
 
 
 def test_time_comes_second_also_where_a_recurrent_net_takes_it_first(torch):
