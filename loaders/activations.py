@@ -161,7 +161,7 @@ def record(
         known = _provenance(run, tokenizer, revision, dict(attrs or {}))
         capture = Capture(run, found)
         if isinstance(given, list):
-            kept = {"pool": pool, "special_tokens": special_tokens, "overwrite": overwrite}
+            kept: dict[str, Any] = {"pool": pool, "special_tokens": special_tokens, "overwrite": overwrite}
             return record_clips(capture, given, stimulus, known, spelled, out, **kept)
         if given is not None:
             rows = Rows(given, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
