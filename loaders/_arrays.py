@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from neurointerp.errors import LoaderError
+from neurointerp.models.sites import find_sites, unit_labels
+from neurointerp.recordings import add_history, recording
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -56,3 +61,21 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except ImportError as error:
         raise LoaderError("reading .safetensors needs safetensors: pip install 'neurointerp[models]'") from error
     return dict(load_file(path))
+
+
+def from_arrays(
+    source: Path, arrays: Mapping[str, np.ndarray], site: str, time: Any, segment: Any, units: str, attrs: Any
+) -> xr.DataArray:
+    """Put the arrays that match side by side, as a recording."""
+    found = find_sites(list(arrays), site)
+    shapes = {one.path: arrays[one.path].shape for one in found}
+    if any(len(shape) != 2 for shape in shapes.values()) or len({shape[0] for shape in shapes.values()}) != 1:
+        raise LoaderError(f"{source}: arrays (token, unit) of one length are needed, found {shapes}; choose by site=")
+    labels, coords = unit_labels(found, [arrays[one.path].shape[1] for one in found])
+    if segment is not None:
+        coords["segment"] = ("time", np.asarray(segment))
+    values = np.concatenate([arrays[one.path] for one in found], axis=1)
+    clock = np.arange(len(values)) if time is None else time
+    rec = recording(values, modality="activations", units=units, time=clock, unit=labels, coords=coords, attrs=attrs)
+    left_out = sorted(set(arrays) - set(shapes))
+    return add_history(rec, "activations.load", file=source.name, site=site, left_out=left_out)

@@ -99,9 +99,10 @@ def read_prompts(inputs: Any, tokenizer: Any, *, special_tokens: bool) -> Prompt
             item = tokenizer(item)
         ids = np.asarray(item["input_ids"] if isinstance(item, Mapping) else item)
         if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
+            hint = " (one prompt is a list in a list)" if ids.ndim == 0 else ""
             raise LoaderError(
                 f"input {number} has shape {ids.shape} and dtype {ids.dtype}: "
-                "a text, or a flat sequence of one or more integers, is needed"
+                f"a text, or a flat sequence of one or more integers, is needed{hint}"
             )
         filled = np.flatnonzero(~np.isin(ids, list(padding)))
         prompts.append(ids[filled[0] : filled[-1] + 1].astype(np.int64) if filled.size else ids[:0].astype(np.int64))

@@ -1,7 +1,9 @@
-"""Tensors with one trial per row: images, waveforms, tokens of one length."""
+"""Tensors with one trial per row: images, waveforms, tokens of one length. Lists of them, clips of any lengths."""
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurointerp.errors import LoaderError
-from neurointerp.loaders._passes import Capture
+from neurointerp.loaders._passes import Capture, to_numpy
 from neurointerp.loaders._prompts import stimulus_ids
 from neurointerp.models.running import cast
 from neurointerp.models.sites import Site
@@ -19,6 +21,62 @@ if TYPE_CHECKING:
 
 POOLS = (None, "mean", "first")
 Blocks = list[np.ndarray]
+
+
+def as_rows(inputs: Any) -> Any:
+    """Give what is one trial per row as a tensor, a mapping of tensors or a list of clips; None where it is prompts.
+
+    Arrays become tensors on the same memory (so that a memory map stays on the disk). A list of items of equal shape is
+    one tensor.
+    """
+    import torch
+
+    if isinstance(inputs, torch.Tensor):
+        return inputs
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind == "f":
+        return _tensor(inputs)
+    if isinstance(inputs, Mapping) and all(isinstance(one, torch.Tensor | np.ndarray) for one in inputs.values()):
+        given = {str(name): _tensor(one) for name, one in inputs.items()}
+        return given or None
+    if not isinstance(inputs, list | tuple) or not all(_is_signal(one) for one in inputs) or not inputs:
+        return None
+    clips = [_tensor(one) for one in inputs]
+    return torch.stack(clips) if len({clip.shape for clip in clips}) == 1 else clips
+
+
+def _is_signal(item: Any) -> bool:
+    """Tell whether an item is numbers rather than a text or token ids."""
+    import torch
+
+    if isinstance(item, torch.Tensor):
+        return item.is_floating_point() and item.ndim > 0
+    return isinstance(item, np.ndarray) and item.dtype.kind == "f" and item.ndim > 0
+
+
+def _tensor(array: Any) -> torch.Tensor:
+    import torch
+
+    if isinstance(array, torch.Tensor):
+        return array
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # it is not written to
+        return torch.from_numpy(native)
+
+
+def _is_open(model: torch.nn.Module, site: Site) -> bool:
+    """Tell whether features may be last or behind the batch: it stands among convolutions, or is made of them."""
+    from torch import nn
+
+    module, convolutions = model.get_submodule(site.path), (nn.Conv1d, nn.ConvTranspose1d)
+    if not any(isinstance(one, convolutions) for one in model.modules()):
+        return False
+    if not any(True for _ in module.parameters()):
+        return True
+    inside = list(module.modules())
+    return any(isinstance(one, convolutions) for one in inside) and not any(
+        isinstance(one, nn.Linear) for one in inside
+    )
 
 
 class Rows:
@@ -48,6 +106,12 @@ class Rows:
             shown = first if not self.named else shapes
             raise LoaderError(f"inputs has shape {shown}: a tensor with one or more rows is needed")
         self.main = next(iter(self.tensors.values()))
+        mask = self.tensors.get("attention_mask")
+        if mask is not None and not bool(mask.all()):
+            raise LoaderError(
+                "inputs hold padding (attention_mask has zeros), which is never recorded: pass a list of texts, "
+                "of token ids or of clips, which may have any lengths"
+            )
 
     def __len__(self) -> int:
         return len(self.main)
@@ -57,6 +121,17 @@ class Rows:
         run = capture.run
         given = {name: cast(tensor[start:stop], run.dtype, run.device) for name, tensor in self.tensors.items()}
         blocks = capture.rows(**given) if self.named else capture.rows(*given.values())
+        for block, site in zip(blocks, capture.sites, strict=True):
+            if block.ndim < 2 or len(block) != stop - start:
+                raise LoaderError(
+                    f"site {site.path!r}: its {site.side} has shape {block.shape} for {stop - start} rows; "
+                    "(trial, ..., unit) is needed. Of modules that take time first, record the whole module"
+                )
+            if block.ndim == 3 and not site.layout and _is_open(run.model, site):
+                raise LoaderError(
+                    f"site {site.path!r} holds three axes in a model that convolves along time, and does not tell "
+                    "where features are: pass channels='first' (behind the batch, as behind convolutions) or 'last'"
+                )
         blocks = [self._ordered(block, site) for block, site in zip(blocks, capture.sites, strict=True)]
         shapes = {site.path: block.shape for site, block in zip(capture.sites, blocks, strict=True)}
         inner = next(iter(shapes.values()))[1:-1]
@@ -71,6 +146,16 @@ class Rows:
         """Give the passes, as `collect` takes them."""
         cuts = [(start, min(start + size, len(self))) for start in range(0, len(self), size)]
         return [(start, stop, partial(self.compute, capture, start, stop)) for start, stop in cuts]
+
+    def digests(self, size: int) -> list[bytes]:
+        """Tell the values from others, read a few rows at a time."""
+        found = []
+        for name, tensor in self.tensors.items():
+            digest = hashlib.sha256(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+            for start in range(0, len(tensor), size):
+                digest.update(np.ascontiguousarray(to_numpy(tensor[start : start + size])).view(np.uint8).data)
+            found.append(digest.digest())
+        return found
 
     def labels(self, values: np.ndarray, stimulus: Sequence[str] | None) -> dict[str, Any]:
         """Give the options of `recording` that label all axes but the last."""
@@ -88,10 +173,9 @@ class Rows:
         return {"dims": dims, "coords": coords, "time": clock}
 
     def _ordered(self, block: np.ndarray, site: Site) -> np.ndarray:
-        """Put features last, drop the class token, and pool."""
+        """Drop the class token, and pool."""
         if site.is_pattern:
             raise LoaderError(f"site {site.where!r} is recorded for prompts: pass sequences of token ids")
-        block = np.moveaxis(block, 1, -1) if block.ndim == 4 else block
         if self.pool == "first" and block.ndim == 3:
             return np.ascontiguousarray(block[:, 0])
         if block.ndim == 3 and not self.special_tokens and self._is_image:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -21,6 +21,10 @@ DEPTH = 2
 EVERY = 5.0
 """Seconds between two lines about progress."""
 log = logging.getLogger("neurointerp")
+
+
+Free = Callable[[np.ndarray], None]
+"""What is told that a block was taken, so that its memory may be written over."""
 
 
 class Sink(Protocol):
@@ -38,14 +42,15 @@ class Sink(Protocol):
 class Memory:
     """Rows of a recording in memory."""
 
-    def __init__(self, like: xr.DataArray) -> None:
-        self._like, self.rows = like, 0
+    def __init__(self, like: xr.DataArray, free: Free) -> None:
+        self._like, self._free, self.rows = like, free, 0
         self._values = np.empty(like.shape, like.dtype)
 
     def put(self, values: np.ndarray) -> None:
         """Take the rows that follow."""
         self._values[self.rows : self.rows + len(values)] = values
         self.rows += len(values)
+        self._free(values)
 
     def end(self) -> xr.DataArray:
         """Give the recording."""
@@ -57,10 +62,12 @@ class Memory:
 class Stored:
     """Rows of a recording in a store, written by one thread beside the model; left ones are taken up."""
 
-    def __init__(self, path: str | os.PathLike[str], like: xr.DataArray, key: str, *, overwrite: bool) -> None:
-        self._filler = store.filler(path, like, key=key, overwrite=overwrite)
+    def __init__(
+        self, path: str | os.PathLike[str], like: xr.DataArray, key: str, free: Free, *, overwrite: bool
+    ) -> None:
+        self._filler, self._free = store.filler(path, like, key=key, overwrite=overwrite), free
         self.rows = self._filler.rows
-        self._behind = Behind(self._filler.put)
+        self._behind = Behind(self._write)
         if self.rows:
             log.info("%s: %d rows are there already, going on", path, self.rows)
 
@@ -75,6 +82,10 @@ class Stored:
         self.close()
         found: xr.DataArray = store.open(path)
         return found
+
+    def _write(self, values: np.ndarray) -> None:
+        self._filler.put(values)
+        self._free(values)
 
     def close(self) -> None:
         """Stop the thread, and leave what is written for another run."""
@@ -156,6 +167,43 @@ def collect(
     finally:
         if isinstance(sink, Stored):
             sink.close()
+
+
+def appended(
+    blocks: Iterable[xr.DataArray],
+    out: str | os.PathLike[str] | None,
+    note: Callable[[xr.DataArray], xr.DataArray],
+    *,
+    overwrite: bool,
+) -> xr.DataArray:
+    """Join recordings whose number of rows is not known before they are there, in memory or in a store.
+
+    Parameters
+    ----------
+    blocks
+        Recordings that follow each other along their first dim, one at least.
+    out, overwrite
+        Path of a store, which is written block by block; None for memory.
+    note
+        Adds to the history of the whole.
+    """
+    if out is None:
+        known = list(blocks)
+        whole = xr.concat(known, known[0].dims[0], combine_attrs="override")
+        whole.attrs = dict(known[0].attrs)
+        return note(whole)
+    writer: store.Writer | None = None
+    try:
+        for block in blocks:
+            if writer is None:
+                writer = store.writer(out, note(block[:0]), overwrite=overwrite)
+            writer.append(block)
+        assert writer is not None
+        stored: xr.DataArray = store.open(writer.commit())
+        return stored
+    finally:
+        if writer is not None:
+            writer.abort()
 
 
 def _after(

@@ -88,6 +88,7 @@ class Watch:
         self._model, self._inputs, self._options, self._every = model, inputs, dict(options), every
         self._out, self._overwrite = out, overwrite
         self._blocks: list[xr.DataArray] = []
+        self._last: int | None = None
         self._writer: store.Writer | None = None
 
     def __enter__(self) -> Self:
@@ -111,10 +112,13 @@ class Watch:
         """
         if step % self._every:
             return
+        if self._last is not None and step <= self._last:
+            raise LoaderError(f"step {step} comes after step {self._last}: steps must grow (begin a new watch)")
         network = self._model if model is None else model
         if network is None:
             raise LoaderError("which model? Pass it to over_training, or with each step")
         block = self._at(int(step), network)
+        self._last = int(step)
         if self._out is None:
             self._blocks.append(block)
             return

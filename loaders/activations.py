@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,16 @@ import numpy as np
 import xarray as xr
 
 from neurointerp.errors import LoaderError
-from neurointerp.loaders._arrays import read_arrays
+from neurointerp.loaders._arrays import from_arrays, read_arrays
+from neurointerp.loaders._clips import record_clips
 from neurointerp.loaders._generation import record_generation
-from neurointerp.loaders._passes import Capture, to_numpy
+from neurointerp.loaders._passes import Capture
 from neurointerp.loaders._prompts import SIDES, Prompts, check_prompts, read_prompts, stimulus_ids
-from neurointerp.loaders._rows import Rows
+from neurointerp.loaders._rows import Rows, as_rows
 from neurointerp.loaders._streams import Memory, Sink, Stored, collect
 from neurointerp.loaders._training import Watch, over_training
 from neurointerp.models.running import Run, fingerprint, ready
-from neurointerp.models.sites import Site, find_sites, sites_of, unit_labels
+from neurointerp.models.sites import Site, sites_of, unit_labels
 from neurointerp.recordings import add_history, recording, session
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def record(
     special_tokens: bool = False,
     padding: str = "right",
     pool: str | None = None,
+    channels: str | None = None,
     stimulus: Sequence[str] | None = None,
     revision: str | None = None,
     attrs: Mapping[str, Any] | None = None,
@@ -62,7 +65,8 @@ def record(
     inputs
         Prompts of any lengths: a list of texts (with `tokenizer`) or of sequences of token ids. Or a tensor (images,
         waveforms, tokens of one length), one trial per row, which the model is given as it is; or a mapping of
-        tensors, which it is given by name.
+        tensors, which it is given by name. Arrays serve as tensors (a memory map is read as it goes). A list of
+        tensors or arrays of numbers is stacked where shapes are equal; clips of other lengths are run one by one.
     sites
         Named sites of a known family, in all layers (`"mlp.post"`, `"resid.*"`) or one (`"L3.mlp.post"`):
         `neurointerp.models.site_names(model)` lists them. For any model, names as in `model.named_modules()`:
@@ -85,8 +89,12 @@ def record(
         The side to pad on, `"right"` or `"left"`; to a model that takes `position_ids` they are passed where it is
         the left one. Values do not depend on it beyond rounding.
     pool
-        Of a tensor: `"mean"` over all that lies between row and unit, or the `"first"` token, for one value per
-        trial and unit. Default: all of them.
+        Of a tensor or clips: `"mean"` over all that lies between row and unit, or the `"first"` token, for one value
+        per trial and unit. Default: all of them.
+    channels
+        Where features stand in what an activation function, a block or another module holds that does not tell it by
+        its kind, as layers do: `"first"` (behind the batch, as behind a `Conv1d`) or `"last"`. Default: first of four
+        axes, last of fewer.
     stimulus
         One id per prompt or row; default `"0"`, `"1"`, ...
     revision
@@ -99,9 +107,9 @@ def record(
         does. What was read in its passes is recorded, so all tokens but the last.
     out
         Path of a store to stream to, through one thread beside the model, in bounded memory. A run that was killed
-        goes on after the last whole chunk when it is started again with the same arguments (not with `during`) and,
-        where there were any, the same interventions; those that change the first batch otherwise begin anew. The log
-        tells progress and time left.
+        goes on after the last whole chunk when it is started again with the same arguments (not with `during` or clips
+        of several lengths) and, where there were any, the same interventions; those that change the first batch
+        otherwise begin anew. The log tells progress and time left.
     overwrite
         Replace the store that is there.
 
@@ -112,7 +120,9 @@ def record(
         `segment` (tokens with none left out between them), `position` (within what the model read), `token_id`,
         `token` where the tokenizer can name it, `stimulus`, and with `during` `generated`. For a tensor
         `(trial, unit)`, `(trial, time, unit)` with tokens or frames, `(trial, token, unit)` with `row` and `col` for
-        the patches of an image or, from feature maps, `(trial, row, col, unit)`.
+        the patches of an image or, from feature maps, `(trial, row, col, unit)`. A recurrent cell that runs step by
+        step gives `(trial, time, unit)`. For clips of several lengths `(time, unit)` over the frames of all, with
+        `segment`, `sequence`, `position` and `stimulus`, or `(trial, unit)` where one value is left of each.
         `unit` is `L{layer}.{site}.{index}` where a short name and a layer are known, else `{site}.{index}`, with
         `layer`, `site` and `index` beside it, and `head` for sites of attention. Values have the dtype of the run
         (bfloat16 becomes float32). A unit of `attn.pattern` is a head and a `key`, a token that is looked at (special
@@ -142,18 +152,22 @@ def record(
         raise LoaderError(f"padding is {padding!r}: one of {', '.join(map(repr, SIDES))} is needed")
     found = sites_of(model, sites)
     spelled = dict(sites) if isinstance(sites, Mapping) else [sites] if isinstance(sites, str) else list(sites)
-    is_rows = isinstance(inputs, torch.Tensor) or (
-        isinstance(inputs, Mapping) and all(isinstance(one, torch.Tensor) for one in inputs.values())
-    )
+    given = as_rows(inputs)
+    _check_use(given is not None, pool, during, channels)
+    if channels is not None:
+        layout = {"first": "channels", "last": "last"}[channels]
+        found = [site if site.layout else replace(site, layout=layout) for site in found]
     with ready(model, dtype, device) as run:
         known = _provenance(run, tokenizer, revision, dict(attrs or {}))
         capture = Capture(run, found)
-        if is_rows:
-            rows = Rows(inputs, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
+        if isinstance(given, list):
+            kept: dict[str, Any] = {"pool": pool, "special_tokens": special_tokens, "overwrite": overwrite}
+            return record_clips(capture, given, stimulus, known, spelled, out, **kept)
+        if given is not None:
+            rows = Rows(given, getattr(model, "config", None), pool=pool, special_tokens=special_tokens)
             label = partial(_row_labels, rows, capture, spelled, stimulus, known)
             parts, what = rows.parts(capture, batch_size), "rows"
-            given = rows.tensors.items() if out else ()
-            made_of = [repr((name, t.dtype, t.shape)).encode() + to_numpy(t).tobytes() for name, t in given]
+            made_of = rows.digests(batch_size) if out else []
         else:
             prompts = read_prompts(inputs, tokenizer, special_tokens=special_tokens)
             check_prompts(prompts, getattr(model, "config", None))
@@ -170,9 +184,9 @@ def record(
         def begin(first: np.ndarray) -> Sink:
             like = label(first)
             if out is None:
-                return Memory(like)
+                return Memory(like, capture.free)
             key = _key(model, made_of, found, run, first, batch_size, padding, pool)
-            return Stored(out, like, key, overwrite=overwrite)
+            return Stored(out, like, key, capture.free, overwrite=overwrite)
 
         return collect(parts, begin, what)
 
@@ -223,7 +237,7 @@ def load(
     ['layer.3.0', 'layer.3.1']
     """
     arrays = read_arrays(Path(source))
-    return _from_arrays(Path(source), arrays, site, time, segment, units, attrs)
+    return from_arrays(Path(source), arrays, site, time, segment, units, attrs)
 
 
 def load_session(source: str | os.PathLike[str], **options: Any) -> xr.DataTree:
@@ -244,7 +258,7 @@ def load_session(source: str | os.PathLike[str], **options: Any) -> xr.DataTree:
     arrays = read_arrays(Path(source))
     keywords = {"time": None, "segment": None, "units": "1", "attrs": None, **options}
     recordings = {
-        name.replace("/", "."): _from_arrays(Path(source), {name: array}, "**", **keywords)
+        name.replace("/", "."): from_arrays(Path(source), {name: array}, "**", **keywords)
         for name, array in arrays.items()
     }
     return session(recordings, attrs={"source": Path(source).name})
@@ -256,6 +270,18 @@ def _torch() -> Any:
     except ImportError as error:
         raise LoaderError("running a model needs torch: pip install 'neurointerp[models]'") from error
     return torch
+
+
+def _check_use(is_rows: bool, pool: Any, during: Any, channels: Any) -> None:
+    """Refuse what would be without effect on these inputs."""
+    if channels not in (None, "first", "last"):
+        raise LoaderError(f"channels is {channels!r}: one of None, 'first', 'last' is needed")
+    if is_rows and during is not None:
+        raise LoaderError("during= takes prompts, one at a time: pass a list of texts or of token ids, not tensors")
+    if not is_rows and pool is not None:
+        raise LoaderError(
+            f"pool={pool!r} is for tensors and clips; of prompts take .groupby('sequence').mean() of the recording"
+        )
 
 
 def _provenance(run: Run, tokenizer: Any, revision: str | None, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -329,14 +355,14 @@ def _hollow(
     names, unit_coords = unit_labels(capture.sites, capture.widths)
     zeros = np.broadcast_to(np.zeros((), dtype), (*shape, len(names)))
     along = {name: coord.variable for name, coord in one.coords.items() if "unit" not in coord.dims}
-    objects = np.array(names, dtype=object)
-    units = {key: (dim, _objects(values)) for key, (dim, values) in unit_coords.items()}
-    return xr.DataArray(zeros, dims=one.dims, coords={**along, "unit": ("unit", objects), **units}, attrs=one.attrs)
+    units = {key: _unread(values) for key, (_, values) in {"unit": ("unit", names), **unit_coords}.items()}
+    return xr.DataArray(zeros, dims=one.dims, coords={**along, **units}, attrs=one.attrs)
 
 
-def _objects(values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    return array.astype(object) if array.dtype.kind == "U" else array
+def _unread(values: Any) -> xr.Variable:
+    """Give labels of units as they are: otherwise xarray takes each string to pandas and back."""
+    array = np.array(values, dtype=object) if isinstance(values, list) else values
+    return xr.Variable("unit", array, fastpath=True)
 
 
 def _key(
@@ -357,20 +383,3 @@ def _key(
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     made = hashlib.sha256(first.tobytes()).hexdigest() if hooks else ""
     return repr([fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
-
-
-def _from_arrays(
-    source: Path, arrays: Mapping[str, np.ndarray], site: str, time: Any, segment: Any, units: str, attrs: Any
-) -> xr.DataArray:
-    found = find_sites(list(arrays), site)
-    shapes = {one.path: arrays[one.path].shape for one in found}
-    if any(len(shape) != 2 for shape in shapes.values()) or len({shape[0] for shape in shapes.values()}) != 1:
-        raise LoaderError(f"{source}: arrays (token, unit) of one length are needed, found {shapes}; choose by site=")
-    labels, coords = unit_labels(found, [arrays[one.path].shape[1] for one in found])
-    if segment is not None:
-        coords["segment"] = ("time", np.asarray(segment))
-    values = np.concatenate([arrays[one.path] for one in found], axis=1)
-    clock = np.arange(len(values)) if time is None else time
-    rec = recording(values, modality="activations", units=units, time=clock, unit=labels, coords=coords, attrs=attrs)
-    left_out = sorted(set(arrays) - set(shapes))
-    return add_history(rec, "activations.load", file=source.name, site=site, left_out=left_out)

@@ -79,6 +79,28 @@ def small_model():
         "llama": ("LlamaForCausalLM", "Llama", gated),
         "gemma": ("Gemma2ForCausalLM", "Gemma2", {**gated, "head_dim": 6}),
         "qwen": ("Qwen3ForCausalLM", "Qwen3", {**gated, "head_dim": 6}),
+        "gemma3": ("Gemma3ForCausalLM", "Gemma3Text", {**gated, "head_dim": 6}),
+        "mixtral": ("MixtralForCausalLM", "Mixtral", {**gated, "num_local_experts": 3, "num_experts_per_tok": 2}),
+        "olmo2": ("Olmo2ForCausalLM", "Olmo2", gated),
+        "granite": ("GraniteForCausalLM", "Granite", {**gated, "residual_multiplier": 0.5}),
+        "phi3": ("Phi3ForCausalLM", "Phi3", gated),
+        "phi": ("PhiForCausalLM", "Phi", {**text, **sizes, "max_position_embeddings": 32}),
+        "neox": ("GPTNeoXForCausalLM", "GPTNeoX", {**text, **sizes, "max_position_embeddings": 32}),
+        "neo": (
+            "GPTNeoForCausalLM",
+            "GPTNeo",
+            {
+                **text, "hidden_size": 16, "num_layers": 3, "num_heads": 4, "intermediate_size": 24,
+                "attention_types": [[["global", "local"], 1], [["global"], 1]], "max_position_embeddings": 32,
+            },
+        ),
+        "t5": ("T5EncoderModel", "T5", {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_layers": 3,
+               "num_heads": 4, "feed_forward_proj": "gated-gelu"}),
+        "t5-both": ("T5ForConditionalGeneration", "T5", {"vocab_size": 40, "d_model": 16, "d_kv": 4, "d_ff": 24,
+                    "num_layers": 3, "num_heads": 4, "decoder_start_token_id": 0}),
+        "distilbert": ("DistilBertForMaskedLM", "DistilBert", {"vocab_size": 40, "dim": 16, "n_layers": 3,
+                       "n_heads": 4, "hidden_dim": 24, "max_position_embeddings": 32}),
+        "mpnet": ("MPNetModel", "MPNet", {"vocab_size": 40, **sizes, "max_position_embeddings": 34}),
         "bert": ("BertForMaskedLM", "Bert", {**text, **sizes, "max_position_embeddings": 32}),
         "roberta": ("RobertaForMaskedLM", "Roberta", {**text, **sizes, "max_position_embeddings": 34}),
         "vit": ("ViTForImageClassification", "ViT", {**sizes, **image}),
@@ -87,7 +109,7 @@ def small_model():
             "ResNet",
             {"embedding_size": 4, "hidden_sizes": [4, 6], "depths": [1, 2], "layer_type": "basic", "num_labels": 5},
         ),
-    }
+    }  # fmt: skip
 
     def make(name):
         kind, config, options = known[name]

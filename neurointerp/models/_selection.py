@@ -93,16 +93,23 @@ def spread(values: Any, x: torch.Tensor, at: Site, units: Sequence[int] | None) 
 
 def samples_of(reference: Any, x: torch.Tensor, at: Site) -> torch.Tensor:
     """Give (sample, feature) of a reference for a site."""
-    if isinstance(reference, xr.DataArray):
-        wanted = [at.label(i) for i in range(x.shape[-1])]
-        missing = sorted(set(wanted) - set(reference["unit"].values))
-        if missing:
-            raise ModelError(f"the reference lacks {len(missing)} units of {at.where!r}, such as {missing[0]}")
-        reference = reference.sel(unit=wanted).transpose(..., "unit").values
-    given = tensor_like(reference, x)
+    given = values_of(reference, x, at)
     if given.shape[-1:] != x.shape[-1:]:
         raise ModelError(f"site {at.where!r} has {x.shape[-1]} features, the reference has shape {tuple(given.shape)}")
     return given.reshape(-1, given.shape[-1])
+
+
+def values_of(values: Any, x: torch.Tensor, at: Site) -> torch.Tensor:
+    """Give values for a site, features last: of a recording those of its units, by label."""
+    if isinstance(values, xr.DataArray) and "unit" in values.coords:
+        if at.is_pattern:
+            raise ModelError(f"site {at.where!r} takes an array (prompt, head, query, key): a recording has units")
+        wanted = [at.label(i) for i in range(x.shape[-1])]
+        missing = sorted(set(wanted) - set(values["unit"].values))
+        if missing:
+            raise ModelError(f"the recording lacks {len(missing)} units of {at.where!r}, such as {missing[0]}")
+        values = values.sel(unit=wanted).transpose(..., "unit").values
+    return tensor_like(values, x)
 
 
 def tensor_like(values: Any, like: torch.Tensor) -> torch.Tensor:
@@ -117,4 +124,18 @@ def numbers(given: Any) -> tuple[int, ...] | None:
     """Give one number or several as a tuple; None stays."""
     if given is None:
         return None
-    return tuple(int(one) for one in np.atleast_1d(np.asarray(given)))
+    array = np.asarray(given)
+    if not array.size:
+        return ()
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise ModelError(
+            f"units or heads are given as {_shown(array)}: whole numbers are needed (the `index` of a "
+            "recording's units; of a mask, np.flatnonzero(mask))"
+        )
+    return tuple(array.reshape(-1).tolist())
+
+
+def _shown(array: np.ndarray) -> str:
+    if array.dtype.kind == "b":
+        return "a mask"
+    return f"{array.dtype} numbers" if array.dtype.kind in "fc" else repr(array.reshape(-1)[:1].tolist()[0])

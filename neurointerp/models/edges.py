@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from neurointerp.errors import ModelError
-from neurointerp.models._families import Blocks
-from neurointerp.models._selection import numbers, selected, tensor_like
+from neurointerp.models._families import Blocks, module_of
+from neurointerp.models._selection import numbers, selected, values_of
 from neurointerp.models.parameters import weights
 from neurointerp.models.sites import Site, blocks_in, sites_of, spelled_site
 from neurointerp.models.taps import Tap
@@ -36,6 +36,7 @@ class Edge:
     def taps(self, model: torch.nn.Module, positions: Any) -> list[tuple[Site, Tap]]:
         """Give the sites to tap, and what is done there."""
         source, matrix = _source(model, self)
+        writer = source if matrix is None else sites_of(model, self.sender)[0]
         reader = _reader(model, self.sender, self.receiver)
         where = positions if self.positions is None else self.positions
         written: list[torch.Tensor] = []
@@ -46,12 +47,23 @@ class Edge:
         def read(tensor: torch.Tensor) -> torch.Tensor:
             import torch
 
-            instead = 0.0 if self.value is None else tensor_like(self.value, tensor)
+            instead = self._instead(tensor, writer)
             changed = tensor + self.strength * (instead - written[0])
             mask = selected(tensor, reader, None, None, where)
             return changed if mask is None else torch.where(mask, changed, tensor)
 
         return [(source, note), (reader, read)]
+
+    def _instead(self, stream: torch.Tensor, writer: Site) -> torch.Tensor | float:
+        if self.value is None:
+            return 0.0
+        given = values_of(self.value, stream, writer)
+        try:
+            return given.expand(stream.shape)
+        except RuntimeError as error:
+            raise ModelError(
+                f"the stream behind {self.sender} is {tuple(stream.shape)}, the value has {tuple(given.shape)}"
+            ) from error
 
     def _contribution(self, tensor: torch.Tensor, source: Site, matrix: torch.Tensor | None) -> torch.Tensor:
         """Give what the writer, or some of its heads or units, adds to the stream."""
@@ -80,7 +92,8 @@ def edge(
     receiver
         `L3.attn`, `L3.mlp` or `logits`, behind the sender.
     value
-        What the writer is taken to have added: None for nothing, or an array that fits the stream, such as its mean.
+        What the writer is taken to have added: None for nothing, or an array that fits the stream, such as its mean;
+        or a recording that holds the sender's units, found by their labels.
     heads, units
         Take only these heads of `attn.out`, or units of `mlp.post` behind `mlp.out`, as the writer (without the bias).
     positions
@@ -125,8 +138,11 @@ def _source(model: torch.nn.Module, one: Edge) -> tuple[Site, torch.Tensor | Non
 def _reader(model: torch.nn.Module, sender: str, receiver: str) -> Site:
     blocks = blocks_in(model)
     modules = {name for name, _ in model.named_modules()}
-    if not blocks.family.reads or f"{blocks.paths[0]}.post_feedforward_layernorm" in modules:
-        raise ModelError(f"the blocks of this {blocks.family.name} model do not add to a stream: it has no edges")
+    scaled = getattr(getattr(model, "config", None), "residual_multiplier", 1.0) != 1.0
+    if not blocks.family.reads or scaled or _norms_unread(blocks, modules):
+        raise ModelError(
+            f"the blocks of this {blocks.family.name} model do not add to a stream one after the other: no edges"
+        )
     if _order(sender, blocks) >= _order(receiver, blocks):
         raise ModelError(f"{receiver} reads before {sender} writes: there is no such edge")
     layer, _, part = receiver.partition(".")
@@ -139,6 +155,15 @@ def _reader(model: torch.nn.Module, sender: str, receiver: str) -> Site:
     if spelling is None:
         raise ModelError(f"this {blocks.family.name} model of {len(blocks.paths)} layers has no reader {receiver!r}")
     return spelled_site(spelling, receiver, None)
+
+
+def _norms_unread(blocks: Blocks, modules: set[str]) -> bool:
+    """Tell whether a block has norms behind attention or MLP, which change what these add to the stream."""
+    block = blocks.paths[0] + "."
+    parts = {name.removeprefix(block) for name in modules if name.startswith(block)}
+    norms = {block + part for part in parts if "norm" in part and "." not in part}
+    reads = {module_of(blocks.spelled("reads", part, 0, modules) or "") for part in ("attn", "mlp")}
+    return bool(norms - reads)
 
 
 def _order(name: str, blocks: Blocks) -> float:

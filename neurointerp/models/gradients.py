@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neurointerp.errors import ModelError
 from neurointerp.models.running import evaluating
 from neurointerp.models.sites import Site, sites_of
@@ -141,6 +143,8 @@ def _aliases(inputs: Any) -> Any:
 
 def call(model: torch.nn.Module, inputs: Any) -> Any:
     """Run a model on a tensor, a tuple of arguments, or a mapping of them by name."""
+    if isinstance(inputs, list | np.ndarray):
+        raise ModelError(f"inputs is a {type(inputs).__name__}: a tensor, or a mapping of tensors by name, is needed")
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)

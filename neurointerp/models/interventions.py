@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from neurointerp.errors import ModelError
-from neurointerp.models._selection import numbers, samples_of, selected, spread, tensor_like
+from neurointerp.models._selection import numbers, samples_of, selected, spread, tensor_like, values_of
 from neurointerp.models.sites import Site, sites_of
-from neurointerp.models.taps import Tap, tapped
+from neurointerp.models.taps import Tap, as_held, features_last, tapped
 
 if TYPE_CHECKING:
     import torch
@@ -65,14 +65,12 @@ class Intervention:
     def _applied(self, site: Site, positions: Any, tensor: torch.Tensor) -> torch.Tensor:
         import torch
 
-        maps = tensor.ndim == 4 and not site.is_pattern
-        last = tensor.movedim(1, -1) if maps else tensor
+        last = features_last(tensor, site)
         changed = self.change(last, site, self.strength)
         mask = selected(last, site, self.units, self.heads, positions)
         if mask is not None:
             changed = torch.where(mask, changed, last)
-        changed = changed.to(tensor.dtype)
-        return changed.movedim(-1, 1) if maps else changed
+        return as_held(changed.to(tensor.dtype), site)
 
 
 @contextmanager
@@ -115,7 +113,7 @@ def intervene(
     >>> bool((inside[0, [0, 2]] == 0).all()), bool((inside[0, 1] == model(torch.ones(1, 2))[0, 1]).all())
     (True, True)
     """
-    if isinstance(interventions, Intervention):
+    if not isinstance(interventions, Sequence) or not all(hasattr(one, "taps") for one in interventions):
         raise ModelError("a list of interventions is needed: [zero(...), ...]")
     with tapped(model, [tap for one in interventions for tap in one.taps(model, positions)]):
         yield model
@@ -332,7 +330,8 @@ def patch(site: str, values: Any, units: Any = None, *, heads: Any = None, posit
     site, units, heads, positions
         As for `add`.
     values
-        An array that fits what the site holds, features last (of feature maps too).
+        An array that fits what the site holds, features last (of feature maps too); or a recording that holds the
+        site's units, found by their labels.
 
     Returns
     -------
@@ -348,11 +347,12 @@ def patch(site: str, values: Any, units: Any = None, *, heads: Any = None, posit
     """
 
     def given(x: torch.Tensor, at: Site) -> torch.Tensor:
+        fitting = values_of(values, x, at)
         try:
-            return tensor_like(values, x).expand(x.shape)
+            return fitting.expand(x.shape)
         except RuntimeError as error:
             raise ModelError(
-                f"site {at.where!r} holds {tuple(x.shape)}, the values have {tuple(np.shape(values))}"
+                f"site {at.where!r} holds {tuple(x.shape)}, the values have {tuple(fitting.shape)}"
             ) from error
 
     return Intervention(site, _blend(given), 1.0, numbers(units), numbers(heads), positions)

@@ -12,7 +12,7 @@ from neurointerp.errors import ModelError
 from neurointerp.models.gradients import call
 from neurointerp.models.running import evaluating
 from neurointerp.models.sites import Site, sites_of
-from neurointerp.models.taps import tapped
+from neurointerp.models.taps import features_last, tapped
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class ModelResponder:
         taps = [(site, lambda tensor, i=i: held.__setitem__(i, tensor)) for i, site in enumerate(self._sites)]
         with evaluating(self._model), tapped(self._model, taps):
             call(self._model, stimulus)
-        pooled = [self._pooled(held[i]) for i in range(len(self._sites))]
+        pooled = [self._pooled(features_last(held[i], site)) for i, site in enumerate(self._sites)]
         names = [site.label(k) for site, one in zip(self._sites, pooled, strict=True) for k in range(one.shape[1])]
         out = torch.cat(pooled, dim=1)
         if self._wanted is None:
@@ -102,8 +102,7 @@ class ModelResponder:
             raise ModelError(f"there is no unit {missing[0]!r} at the sites; they are {names[0]!r} to {names[-1]!r}")
         return out[:, [names.index(name) for name in self.unit]]
 
-    def _pooled(self, tensor: torch.Tensor) -> torch.Tensor:
-        last = tensor.movedim(1, -1) if tensor.ndim == 4 else tensor
+    def _pooled(self, last: torch.Tensor) -> torch.Tensor:
         flat = last.reshape(len(last), -1, last.shape[-1])
         if self._pool in ("first", "last"):
             return flat[:, 0 if self._pool == "first" else -1]

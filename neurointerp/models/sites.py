@@ -42,6 +42,9 @@ class Site:
         `(i, n)` where the site is the i-th of n equal parts of the features there, else None.
     heads
         Attention heads that the features are made of, where known.
+    layout
+        Where the module puts features: `last`, `channels` (behind the batch), `time` (last, and time comes before the
+        batch). Empty where it does not tell: then they are last, or of four and more axes behind the batch.
     """
 
     path: str
@@ -51,6 +54,7 @@ class Site:
     is_short: bool
     part: tuple[int, int] | None = None
     heads: int | None = None
+    layout: str = ""
 
     def label(self, index: int) -> str:
         """Give the unit label of one feature of this site."""
@@ -96,11 +100,13 @@ def find_sites(modules: Sequence[str], sites: str | Sequence[str] | Mapping[str,
     >>> [one.label(7) for one in find_sites(["h.0.mlp", "h.1.mlp"], {"mlp.out": "h.{layer}.mlp"})]
     ['L0.mlp.out.7', 'L1.mlp.out.7']
     >>> gpt2 = [f"h.{i}{end}" for i in range(2) for end in ("", ".attn.c_attn", ".mlp.c_proj")]
-    >>> find_sites(gpt2, "L1.mlp.post")
-    [Site(path='h.1.mlp.c_proj', side='input', name='mlp.post', layer=1, is_short=True, part=None, heads=None)]
+    >>> [(one.path, one.side, one.layer) for one in find_sites(gpt2, "L1.mlp.post")]
+    [('h.1.mlp.c_proj', 'input', 1)]
     """
     if isinstance(sites, str):
         sites = [sites]
+    if not isinstance(sites, Sequence | Mapping) or not all(isinstance(one, str) for one in sites):
+        raise ModelError(f"sites is {_shown(sites)}: names are needed, such as 'mlp.post' or those of named_modules()")
     asked = list(sites.items()) if isinstance(sites, Mapping) else [(None, site) for site in sites]
     if not asked:
         raise ModelError("sites is empty: name at least one module")
@@ -139,7 +145,39 @@ def sites_of(model: torch.nn.Module, sites: str | Sequence[str] | Mapping[str, s
     """
     modules = dict(model.named_modules())
     found = find_sites(list(modules), sites)
-    return [replace(site, heads=_heads(model, site)) if site.name.startswith("attn.") else site for site in found]
+    return [
+        replace(site, heads=_heads(model, site) if site.name.startswith("attn.") else None, layout=layout_of(module))
+        for site in found
+        for module in [modules[site.path]]
+    ]
+
+
+def layout_of(module: torch.nn.Module) -> str:
+    """Tell where a module puts features, as `Site.layout` says it; nothing where its kind leaves it open.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layout_of(torch.nn.Conv1d(1, 2, 3)), layout_of(torch.nn.Linear(1, 2)), layout_of(torch.nn.ReLU())
+    ('channels', 'last', '')
+    """
+    from torch import nn
+
+    kind = type(module).__name__
+    if kind[-2:] in ("1d", "2d", "3d"):  # convolutions, pools and norms; LayerNorm2d is a LayerNorm by class
+        return "channels"
+    if isinstance(module, nn.LayerNorm):
+        return "last" if len(module.normalized_shape) == 1 else ""
+    if isinstance(module, nn.Linear | nn.Embedding) or kind in ("Conv1D", "RMSNorm"):
+        return "last"
+    inner = module
+    if isinstance(inner, nn.TransformerEncoder | nn.TransformerDecoder):
+        inner = inner.layers[0]
+    if isinstance(inner, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+        inner = inner.self_attn
+    if isinstance(inner, nn.RNNBase | nn.MultiheadAttention):
+        return "last" if inner.batch_first else "time"
+    return ""
 
 
 def site_names(model: torch.nn.Module) -> list[str]:
@@ -151,8 +189,7 @@ def site_names(model: torch.nn.Module) -> list[str]:
     >>> site_names(torch.nn.Linear(2, 2))
     []
     """
-    modules = [name for name, _ in model.named_modules()]
-    return list(dict.fromkeys(site.name for site in _all_named(modules)))
+    return _names([name for name, _ in model.named_modules()])
 
 
 def unit_labels(sites: Sequence[Site], widths: Sequence[int]) -> tuple[list[str], dict[str, Any]]:
@@ -216,11 +253,21 @@ def _no_such_site(modules: Sequence[str], spelling: str) -> ModelError:
             f"site {spelling!r}: the model is of no family with named sites, and no module has this name; the "
             f"modules are {', '.join(map(repr, list(modules)[1:6]))}, ..."
         )
-    known = list(dict.fromkeys(site.name for site in _all_named(modules)))
     return ModelError(
         f"site {spelling!r} is not in this {blocks.family.name} model of {len(blocks.paths)} layers; it has "
-        f"{', '.join(known)}"
+        f"{', '.join(_names(modules))}"
     )
+
+
+def _names(modules: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(site.name for site in _all_named(modules)))
+
+
+def _shown(sites: Any) -> str:
+    wrong = (
+        sites if not isinstance(sites, Sequence | Mapping) else next(one for one in sites if not isinstance(one, str))
+    )
+    return f"{wrong!r}" if isinstance(wrong, int | float | type(None)) else f"a {type(wrong).__name__}"
 
 
 def _all_named(modules: Sequence[str]) -> Iterator[Site]:
@@ -262,7 +309,11 @@ def _matched(modules: Sequence[str], spelling: str, short: str | None) -> list[S
     hits = [hit for name in modules if (hit := _regex(path).fullmatch(name))]
     if not hits:
         near = difflib.get_close_matches(path, modules, n=3, cutoff=0.3) or list(modules)[:3]
-        raise ModelError(f"site {spelling!r} matches no module; the nearest are {', '.join(map(repr, near))}")
+        blocks = blocks_of(modules)
+        named = (
+            "" if blocks is None else f"; named sites are {', '.join(_names(modules))}, each with or without L<layer>."
+        )
+        raise ModelError(f"site {spelling!r} matches no module; the nearest are {', '.join(map(repr, near))}{named}")
     return [_site(hit, side or "output", short) for hit in hits]
 
 

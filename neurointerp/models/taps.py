@@ -82,6 +82,39 @@ def part_of(tensor: torch.Tensor, site: Site) -> torch.Tensor:
     return tensor.chunk(count, dim=-1)[number]
 
 
+def features_last(tensor: torch.Tensor, site: Site) -> torch.Tensor:
+    """Give what a site holds as (prompt or trial, ..., feature): a view, or itself where it stands so.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from neurointerp.models import sites_of
+    >>> (site,) = sites_of(torch.nn.Sequential(torch.nn.Conv1d(3, 4, 5)), "0")
+    >>> features_last(torch.zeros(2, 4, 9), site).shape
+    torch.Size([2, 9, 4])
+    """
+    if _is_time_first(tensor, site):
+        return tensor.transpose(0, 1)
+    return tensor.movedim(1, -1) if _is_channels_first(tensor, site) else tensor
+
+
+def as_held(tensor: torch.Tensor, site: Site) -> torch.Tensor:
+    """Undo `features_last`."""
+    if _is_time_first(tensor, site):
+        return tensor.transpose(0, 1)
+    return tensor.movedim(-1, 1) if _is_channels_first(tensor, site) else tensor
+
+
+def _is_time_first(tensor: torch.Tensor, site: Site) -> bool:
+    return site.layout == "time" and tensor.ndim == 3
+
+
+def _is_channels_first(tensor: torch.Tensor, site: Site) -> bool:
+    if site.is_pattern or site.layout in ("last", "time"):
+        return False
+    return tensor.ndim >= (3 if site.layout == "channels" else 4)
+
+
 def _hook(module: torch.nn.Module, site: Site, tap: Tap) -> Any:
     def before(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         old = first_tensor((*args, *kwargs.values()), site)

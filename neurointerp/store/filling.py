@@ -99,7 +99,8 @@ class Filler:
             if isinstance(error, OSError):
                 raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
             raise
-        self._waiting: list[np.ndarray] = []
+        self._waiting = np.empty((0, *self._target.shape[1:]), self._target.dtype)
+        self._held = 0
         self.rows = min(_whole_chunks(self._target) * self._target.unit[0], like.shape[0])
         """Rows that are written, whole chunks of them."""
 
@@ -107,10 +108,6 @@ class Filler:
     def chunk(self) -> int:
         """Give the number of rows in a chunk: blocks of a multiple are written without a copy."""
         return self._target.unit[0]
-
-    @property
-    def _held(self) -> int:
-        return sum(len(block) for block in self._waiting)
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +123,7 @@ class Filler:
         Parameters
         ----------
         values
-            Rows of the shape and dtype announced; not to be changed afterwards.
+            Rows of the shape and dtype announced. They may be changed afterwards.
 
         Raises
         ------
@@ -144,10 +141,14 @@ class Filler:
             raise StoreError(f"{self._path}: {self.rows + self._held + len(values)} rows where {total} were announced")
         if values.dtype.kind == "f" and not np.isfinite(values.sum()) and np.isinf(values).any():
             raise StoreError(f"{self._path}: {int(np.isinf(values).sum())} infinite values: a missing value is NaN")
-        self._waiting.append(values)
-        ready = self._held if self.rows + self._held == total else self._held - self._held % self.chunk
-        if ready:
-            self._write(ready)
+        while len(values):
+            left = self.rows + self._held + len(values) == total
+            whole = len(values) if left else len(values) - len(values) % self.chunk
+            if not self._held and whole:
+                self._write(values[:whole])
+                values = values[whole:]
+            else:
+                values = values[self._hold(values) :]
 
     def commit(self) -> Path:
         """Put the store in its place, and give its path.
@@ -178,16 +179,26 @@ class Filler:
         if not self._open:
             raise StoreError(f"{self._path}: it was committed or closed; make a new one")
 
-    def _write(self, count: int) -> None:
-        joined = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+    def _hold(self, values: np.ndarray) -> int:
+        """Keep what does not fill a chunk yet, write the chunk once it is full, and tell how many rows were taken."""
+        if not len(self._waiting):
+            self._waiting = np.empty((self.chunk, *self._target.shape[1:]), self._target.dtype)
+        taken = min(len(values), self.chunk - self._held)
+        self._waiting[self._held : self._held + taken] = values[:taken]
+        self._held += taken
+        if self._held == self.chunk or self.rows + self._held == self._target.shape[0]:
+            self._write(self._waiting[: self._held])
+            self._held = 0
+        return taken
+
+    def _write(self, values: np.ndarray) -> None:
         region = [slice(0, size) for size in self._target.shape]
-        region[0] = slice(self.rows, self.rows + count)
+        region[0] = slice(self.rows, self.rows + len(values))
         try:
-            self._target[tuple(region)] = joined[:count]
+            self._target[tuple(region)] = values
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
-        self._waiting = [joined[count:].copy()] if count < len(joined) else []
-        self.rows += count
+        self.rows += len(values)
 
 
 def _check(like: xr.DataArray) -> None:

@@ -1,5 +1,6 @@
 """`neurointerp record`, as a user runs it, on models that the test saves."""
 
+import inspect
 import json
 import logging
 import sys
@@ -67,6 +68,34 @@ def test_a_saved_transformer_is_recorded(saved, run, tmp_path):
     window = tmp_path / "w.zarr"
     run("record", folder, text, "--sites", "embed", "--window", 4, "--out", window)
     assert np.unique(ni.open(window).sequence, return_counts=True)[1].tolist() == [4, 4, 3]
+
+
+def test_a_run_that_was_stopped_goes_on(saved, run, tmp_path, monkeypatch):
+    folder, model, _ = saved
+    text, out, whole = (tmp_path / name for name in ("text.txt", "x.zarr", "whole.zarr"))
+    text.write_text("the cat sat on the mat\n" * 30, "utf-8")
+    command = ("record", folder, text, "--sites", "mlp.post", "--batch-size", 2)
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", 4096)
+    run(*command, "--out", whole)
+    passes, forward = [], type(model).forward
+
+    def stopping(*args, **kwargs):
+        passes.append(0)
+        if len(passes) == 10:
+            raise KeyboardInterrupt
+        return forward(*args, **kwargs)
+
+    stopping.__signature__ = inspect.signature(forward)
+    monkeypatch.setattr(type(model), "forward", stopping)
+    _, stderr = run(*command, "--out", out, check=130)
+    assert "Traceback" not in stderr
+    assert not out.exists()
+    _, stderr = run(*command, "--out", out)
+    assert len(passes) < 10 + 15  # the first pass tells the widths, six or more need not be made again
+    assert "rows are there already, going on" in stderr
+    assert (out / "digests.json").read_bytes() == (whole / "digests.json").read_bytes()
+    _, stderr = run(*command, "--out", out, check=1)
+    assert "exists already" in stderr
 
 
 def test_the_small_gpt_is_recorded_from_its_folder(run, tmp_path):

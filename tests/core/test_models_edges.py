@@ -21,6 +21,26 @@ def test_an_edge_is_what_one_reader_gets_from_one_writer(gpt2, ids, torch, held)
     torch.testing.assert_close(post, stream + mlp)
 
 
+def test_an_edge_takes_what_a_recording_of_another_prompt_says(gpt2, ids, torch, held):
+    from neurointerp.loaders import activations
+
+    rec = activations.record(gpt2, ids.flip(0), sites=["attn.out", "mlp.out"])
+    stream, written = held(gpt2, "L1.resid.mid", ids), held(gpt2, "L0.attn.out", ids)
+    other = held(gpt2, "L0.attn.out", ids.flip(0))
+    with models.intervene(gpt2, [models.edge("L0.attn.out", "L1.mlp", rec)]):
+        found = held(gpt2, "L1.mlp.in", ids)
+    torch.testing.assert_close(found, gpt2.transformer.h[1].ln_2(stream - written + other))
+    for value, message in (
+        (rec.isel(unit=rec["site"].values == "mlp.out"), "the recording lacks 16 units of 'L0.attn.out'"),
+        (rec.isel(time=slice(2)), r"the stream behind L0.attn.out is .*, the value has \(2, 2, 16\)"),
+    ):
+        with (
+            pytest.raises(ni.ModelError, match=message),
+            models.intervene(gpt2, [models.edge("L0.attn.out", "L1.mlp", value)]),
+        ):
+            gpt2(ids)
+
+
 def test_the_edge_from_the_embedding_holds_the_positions_too(torch):
     model = models.gpt.GPT(models.gpt.Config(layers=2, width=8, heads=2)).double().eval()
     given = torch.arange(6)[None]
@@ -64,7 +84,7 @@ def test_edges_of_heads_and_units_add_up(gpt2, ids, torch, held):
         ("gpt2", lambda: models.edge("L1.attn.out", "L1.attn"), "L1.attn reads before L1.attn.out writes"),
         ("gpt2", lambda: models.edge("L1.mlp.out", "L1.mlp"), "reads before"),
         ("gpt2", lambda: models.edge("L1.mlp.out", "L7.mlp"), "has no reader 'L7.mlp'"),
-        ("bert", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream: it has no edges"),
+        ("bert", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream one after the other"),
         ("gemma", lambda: models.edge("L0.mlp.out", "L1.mlp"), "do not add to a stream"),
         ("gpt2", lambda: models.edge("L0.mlp.post", "L1.mlp"), "sender is 'L0.mlp.post'"),
         ("gpt2", lambda: models.edge("L0.mlp.out", "L1.mlp.in"), "receiver is 'L1.mlp.in'"),

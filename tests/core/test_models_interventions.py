@@ -261,10 +261,48 @@ def test_a_reference_recording_is_matched_by_its_units(gpt2, ids, torch, held):
             np.testing.assert_allclose(held(gpt2, f"L{layer}.mlp.post", ids)[0, 0], wanted, atol=1e-6)
     other = models.mean("L0.mlp.post", rec.isel(unit=rec.layer.values == 1))
     with (
-        pytest.raises(ni.ModelError, match=r"the reference lacks 64 units of 'L0.mlp.post', such as L0.mlp.post.0"),
+        pytest.raises(ni.ModelError, match=r"the recording lacks 64 units of 'L0.mlp.post', such as L0.mlp.post.0"),
         models.intervene(gpt2, [other]),
     ):
         gpt2(ids)
+
+
+def test_a_patch_takes_a_recording_of_another_prompt_by_its_labels(gpt2, ids, torch, logits):
+    from neurointerp.loaders import activations
+
+    other = ids.flip(0)[:1]
+    rec = activations.record(gpt2, other, sites=["attn.z", "resid.post"])
+    own = activations.record(gpt2, ids[:1], sites="resid.post")
+    for given in (rec, rec.isel(trial=0), activations.record(gpt2, other.tolist(), sites=["attn.z", "resid.post"])):
+        with models.intervene(gpt2, [models.patch("L1.resid.post", given)]):
+            assert torch.allclose(logits(gpt2, ids[:1]), logits(gpt2, other), atol=1e-6)
+        with models.intervene(gpt2, [models.patch("L1.resid.post", given, positions=[2])]):
+            seen = activations.record(gpt2, ids[:1], sites="L1.resid.post")
+        wanted = own.sel(unit=seen.unit.values).values[0].copy()
+        wanted[2] = rec.sel(unit=seen.unit.values).values[0, 2]
+        np.testing.assert_allclose(seen[0], wanted, atol=1e-6)
+    for make, message in (
+        (lambda: models.patch("L0.mlp.post", rec), "the recording lacks 64 units of 'L0.mlp.post'"),
+        (lambda: models.patch("L0.attn.pattern", rec), "takes an array .*: a recording has units"),
+        (lambda: models.patch("L0.resid.post", rec.isel(time=slice(2))), r"holds \(1, \d+, 16\), the values have"),
+    ):
+        with pytest.raises(ni.ModelError, match=message), models.intervene(gpt2, [make()]):
+            gpt2(ids[:1])
+
+
+def test_units_are_numbers_and_an_array_of_them_only():
+    found = models.zero("x", units=np.array([2, 5], dtype=np.int32)).units
+    assert found == (2, 5)
+    assert models.zero("x", heads=range(3)).heads == (0, 1, 2)
+    assert models.zero("x", units=[]).units == ()
+    for units, message in (
+        (np.arange(4) < 2, "given as a mask: .*flatnonzero"),
+        (["L0.mlp.post.3"], "given as 'L0.mlp.post.3'"),
+        (slice(3), r"given as slice\(None, 3, None\)"),
+        ([1.5], "given as float64 numbers"),
+    ):
+        with pytest.raises(ni.ModelError, match=message):
+            models.zero("x", units=units)
 
 
 def test_recordings_see_interventions_and_lent_weights_do_too(gpt2, ids):

@@ -151,6 +151,28 @@ def test_noise_does_not_change_with_the_step():
     assert spread == pytest.approx([10 * (1 - keep) / np.sqrt(1 - keep**2)] * 2, rel=0.08)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_neurons_that_are_alike_are_advanced_as_any_others(dtype):
+    """Populations of one time constant take a way of their own through the kernel."""
+    rng = np.random.default_rng(0)
+    weights = np.zeros((71, 71))
+    weights[:70, :70] = (rng.random((70, 70)) < 0.2) * rng.normal(0.3, 1.0, (70, 70))
+    current = np.append(rng.uniform(14, 25, 70), 0.0)
+
+    def run(last):
+        tau, threshold = np.append(np.full(70, 0.02), last[0]), np.append(np.full(70, -50.0), last[1])
+        cells = spiking.LIF(71, tau=tau, threshold=threshold, refractory=0.0)
+        net = spiking.Network({"n": cells}, [spiking.Synapses("n", "n", weights)], [spiking.Current("n", current)])
+        times = spiking.simulate(net, 1.0, step=1e-4, dtype=dtype)["structure/spike_times/structure"]
+        return times.spike_unit.values, times.spike_sample.values
+
+    alike = run((0.02, -50.0))
+    assert alike[0].size > 1000
+    for last in ((0.03, -50.0), (0.02, -40.0)):  # a silent neuron that differs sends all of them the other way
+        for found, wanted in zip(run(last), alike, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_kinds_of_synapse_together_give_the_same_on_torch():
     rng = np.random.default_rng(0)
     times = np.sort(rng.choice(4000, 400, replace=False)) * 1e-4

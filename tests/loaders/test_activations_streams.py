@@ -293,6 +293,13 @@ def test_watches_that_saw_nothing_or_too_much_say_so(small_model, torch, tmp_pat
     ) as watch:
         watch(0)
     assert list(tmp_path.iterdir()) == []
+    watch = activations.over_training(model, torch.zeros(1, 3, 12, 12), sites="embed", pool="mean")
+    for step in (0, 2):
+        watch(step)
+    for step in (2, 1):
+        with pytest.raises(ni.LoaderError, match=f"step {step} comes after step 2: steps must grow"):
+            watch(step)
+    assert watch.recording().time.values.tolist() == [0, 2]
 
 
 @pytest.mark.slow

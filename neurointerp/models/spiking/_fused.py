@@ -59,6 +59,7 @@ def advance(
     spikes, depth, room, every = 0, fired.shape[0], step.size - w.size, kept.every[0]
     changing, sampling = drives.wave.size + drives.noise.size > 0, kept.position.size + kept.edge.size > 0
     conducting, learning = channels.population.size > 0, plastic.group.size > 0
+    uniform = [states.alike(cells, p) for p in range(kind.size)]
     while t < stop and spikes <= room:
         slot = t % depth
         if sampling and t % every == 0:
@@ -66,7 +67,8 @@ def advance(
         if changing:
             states.currents(drives, state, rng, t)
         for p in range(kind.size):
-            if kind[p] == PLAIN:
+            at_once = kind[p] == PLAIN and uniform[p] and not conducting and not pause[p]
+            if kind[p] == PLAIN and not at_once:
                 if pause[p]:
                     states.hold_recent(x, ready, cells.reset, fired, count, p, low[p], pause[p], t, 0)
                 states.plain(x, drive, terms, low[p], high[p])
@@ -74,9 +76,13 @@ def advance(
                     states.flow(channels, x, p, high[p] - low[p], low[p])
                 if pause[p]:
                     states.hold_recent(x, ready, cells.reset, fired, count, p, low[p], pause[p], t, 1)
-            elif kind[p] < POISSON:
+            elif kind[p] < POISSON and not at_once:
                 states.adapting(cells, channels, state, p, t)
-            if kind[p] < POISSON:
+            if at_once:
+                found = states.plain_crossed(
+                    x, drive, terms[0, low[p]], threshold[low[p]], low[p], high[p], fired, slot
+                )
+            elif kind[p] < POISSON:
                 found = states.crossed(x, threshold, low[p], high[p], fired, slot)
             else:
                 found = events.sources(cells, drives, state, rng, p, t, slot)

@@ -20,8 +20,10 @@ def deliver(
     """Add the weights of the synapses of those who fired."""
     for k in range(found):
         j = fired[slot, low + k] - low
-        for e in range(pointer[first + j], pointer[first + j + 1]):
-            x[target[e]] += weight[e]
+        start, stop = pointer[first + j], pointer[first + j + 1]
+        places, values = target[start:stop], weight[start:stop]
+        for e in range(values.size):
+            x[places[e]] += values[e]
 
 
 @numba.njit(cache=True, nogil=True)

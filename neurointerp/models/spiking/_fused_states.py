@@ -9,7 +9,7 @@ import numba
 
 from neurointerp.models.spiking._plan import ADAPTIVE, QUADRATIC
 
-BLOCK = 128
+BLOCK = 32
 """Neurons whose thresholds are tested together; a block is looked through only if one of them fired."""
 
 
@@ -34,6 +34,34 @@ def crossed(x: Any, threshold: Any, low: int, high: int, fired: Any, slot: int) 
         if above:
             for i in range(v.size):
                 if v[i] >= limit[i]:
+                    fired[slot, low + found] = first + i
+                    found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def alike(cells: Any, p: int) -> bool:
+    """Tell whether a population of linear neurons has one time constant and one threshold."""
+    keep, limit = cells.terms[0, cells.low[p] : cells.high[p]], cells.threshold[cells.low[p] : cells.high[p]]
+    other = 0
+    for i in range(keep.size):
+        other += 1 if keep[i] != keep[0] or limit[i] != limit[0] else 0
+    return other == 0
+
+
+@numba.njit(cache=True, nogil=True)
+def plain_crossed(x: Any, drive: Any, keep: Any, limit: Any, low: int, high: int, fired: Any, slot: int) -> int:
+    """Advance linear neurons that are alike and that nothing else changes before the threshold; list who fires."""
+    found = 0
+    for first in range(low, high, BLOCK):
+        last = min(first + BLOCK, high)
+        v, goal, above = x[first:last], drive[first:last], 0
+        for i in range(v.size):
+            v[i] = goal[i] + (v[i] - goal[i]) * keep
+            above += 1 if v[i] >= limit else 0
+        if above:
+            for i in range(v.size):
+                if v[i] >= limit:
                     fired[slot, low + found] = first + i
                     found += 1
     return found

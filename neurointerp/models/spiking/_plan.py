@@ -154,8 +154,9 @@ class _Layout:
             at = slice(self.low[p], self.low[p + 1])
             if isinstance(one, LIF):
                 kind.append(self._linear(name, one, at, rows, terms))
-                held = np.asarray(_checks.per_unit(one.refractory, one.size, "refractory"))
-                refractory[at] = [_checks.steps(value, self.step, f"refractory of {name!r}") for value in held]
+                held, where = np.unique(_checks.per_unit(one.refractory, one.size, "refractory"), return_inverse=True)
+                pauses = [_checks.steps(value, self.step, f"refractory of {name!r}") for value in held]
+                refractory[at] = np.array(pauses)[where]
             elif isinstance(one, Izhikevich):
                 kind.append(QUADRATIC)
                 a, b, c, d, v = (

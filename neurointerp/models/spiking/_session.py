@@ -117,13 +117,14 @@ class Run:
 
     def _times(self, step: np.ndarray, unit: np.ndarray) -> xr.DataArray:
         """Give every spike, by unit and then time, as the spikes loader does."""
-        order = np.lexsort((step, unit))
+        order = np.argsort(_short(unit, self.units.size), kind="stable")  # the kernel gives them in order of time
+        sample = step[order]
         coords = {
-            "spike_unit": ("spike", self.units[unit[order]]),
-            "spike_sample": ("spike", step[order].astype(np.int64)),
+            "spike_unit": np.repeat(self.units, np.bincount(unit, minlength=self.units.size)),
+            "spike_sample": sample,
         }
         attrs = {"units": "s", "sampling_rate": 1 / self.step}
-        return _labelled(step[order] * self.step, "spike", coords, attrs)
+        return _labelled(sample * self.step, "spike", coords, attrs)
 
     def _course(self, edge: np.ndarray, course: np.ndarray) -> xr.DataArray:
         wires = self.plan.wires
@@ -140,9 +141,9 @@ class Run:
         wires, names = self.plan.wires, [wires.name for wires in self.network.synapses]
         groups = np.repeat(wires.delay, group_sizes(wires)) * self.step
         labels = {
-            "source": ("edge", self.units[wires.origin]),
-            "target": ("edge", self.units[wires.end]),
-            "synapses": ("edge", np.array(names, dtype=object)[wires.member]),
+            "source": self.units[wires.origin],
+            "target": self.units[wires.end],
+            "synapses": np.array(names, dtype=object)[wires.member],
         }
         truth = {
             "weight": _labelled(self.plan.weights, "edge", labels, {}),
@@ -187,9 +188,15 @@ def unit_labels(network: Network) -> np.ndarray:
     return np.array(labels, dtype=object)
 
 
-def _labelled(values: np.ndarray, dim: str, coords: dict[str, Any], attrs: dict[str, Any]) -> xr.DataArray:
-    """Give an array with coordinates set afterwards: handed over at once, xarray copies strings one by one."""
-    return xr.DataArray(values, dims=dim, attrs=attrs).assign_coords(coords)
+def _labelled(values: np.ndarray, dim: str, coords: dict[str, np.ndarray], attrs: dict[str, Any]) -> xr.DataArray:
+    """Give an array with labels along its dim, unread: otherwise xarray takes each string to pandas and back."""
+    known = {name: xr.Variable(dim, labels, fastpath=True) for name, labels in coords.items()}
+    return xr.DataArray(values, dims=dim, attrs=attrs).assign_coords(known)
+
+
+def _short(numbers: np.ndarray, size: int) -> np.ndarray:
+    """Give numbers below `size` in the fewest bytes: those of up to two are sorted by radix."""
+    return numbers.astype(np.min_scalar_type(max(size - 1, 0)))
 
 
 def group_sizes(wires: Any) -> np.ndarray:

@@ -93,7 +93,7 @@ def wire(
         firsts[:-1],
         which,
         pointer,
-        target.astype(np.int32),
+        target.astype(np.uint32),
         origin.astype(np.int32),
         end.astype(np.int32),
         member.astype(np.int32),
@@ -103,25 +103,39 @@ def wire(
 
 def _by_delay(wires: Synapses, number: int, at: tuple[int, int, int], step: float) -> Iterator[_Group]:
     """Split the synapses of a pair by their delay, in steps."""
-    from scipy import sparse
-
-    if hasattr(wires.weights, "tocsr"):
-        matrix = sparse.csr_array(wires.weights)
-        matrix.sum_duplicates()
-    else:
-        matrix = sparse.csr_array(np.asarray(wires.weights))
-    row, column = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+    source, target, place = at
+    pointer, column, weight = _rows(wires.weights)
     delays = wires.delay.toarray() if hasattr(wires.delay, "toarray") else np.asarray(wires.delay)
-    seconds = np.full(row.size, delays[()]) if delays.ndim == 0 else np.broadcast_to(delays, matrix.shape)[row, column]
-    known, inverse = np.unique(seconds, return_inverse=True)
+    if not column.size:
+        return
+    if delays.ndim == 0:
+        delay = _checks.steps(delays[()], step, f"delay of {wires.name}")
+        yield _Group(source, target, delay, place, number, pointer, column, weight, wires.plasticity)
+        return
+    sources = pointer.size - 1
+    row = np.repeat(np.arange(sources), np.diff(pointer))
+    known, inverse = np.unique(np.broadcast_to(delays, np.shape(wires.weights))[row, column], return_inverse=True)
     count = np.array([_checks.steps(value, step, f"delay of {wires.name}") for value in known], dtype=np.int64)
-    of_edge = count[inverse] if row.size else np.zeros(0, dtype=np.int64)
+    of_edge = count[inverse]
     for delay in np.unique(of_edge):
         kept = np.flatnonzero(of_edge == delay)
-        pointer = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=matrix.shape[0]))])
-        weight = matrix.data[kept].astype(np.float64)
-        source, target, place = at
-        yield _Group(source, target, int(delay), place, number, pointer, column[kept], weight, wires.plasticity)
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=sources))])
+        yield _Group(source, target, int(delay), place, number, bounds, column[kept], weight[kept], wires.plasticity)
+
+
+def _rows(weights: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the synapses row by row: bounds of each source, targets, weights. What a sparse matrix stores is kept."""
+    if hasattr(weights, "tocsr"):
+        from scipy import sparse
+
+        matrix = sparse.csr_array(weights, copy=True)
+        matrix.sum_duplicates()
+        return matrix.indptr.astype(np.int64), matrix.indices, matrix.data.astype(np.float64)
+    dense = np.asarray(weights)
+    there = dense != 0
+    column = np.nonzero(there)[1]
+    counts = np.count_nonzero(there, axis=1)
+    return np.concatenate([[0], np.cumsum(counts)]), column, dense[there].astype(np.float64)
 
 
 def _plastic(groups: list[tuple[int, _Group]], starts: np.ndarray, low: np.ndarray, step: float) -> Plastic:
