@@ -47,7 +47,7 @@ def result(
     variables: Mapping[str, Any],
     *,
     analysis: str,
-    recording: xr.DataArray | xr.Dataset | Pending | Sequence[xr.DataArray],
+    recording: xr.DataArray | xr.Dataset | Pending | Sequence[xr.DataArray | xr.Dataset],
     parameters: Mapping[str, Any],
     seed: int,
 ) -> xr.Dataset:

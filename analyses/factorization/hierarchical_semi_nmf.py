@@ -197,9 +197,7 @@ def _greedy(
 def _retold(chain: Chain, levels: list[_Level], loss: float) -> list[_Level]:
     """Give the levels of a chain whose factors have changed."""
     G, F = chain.downward(), chain.upward()
-    return [
-        _Level(G[i], F[i], loss, level.iterations, level.stop_reason) for i, level in enumerate(levels)
-    ]
+    return [_Level(G[i], F[i], loss, level.iterations, level.stop_reason) for i, level in enumerate(levels)]
 
 
 def tree(loading: np.ndarray) -> np.ndarray:

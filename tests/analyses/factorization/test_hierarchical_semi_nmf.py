@@ -54,9 +54,7 @@ def families(res, features, groups=3):
 
 def test_a_planted_hierarchy_comes_back():
     rec, features = planted(0)
-    res = factorization.hierarchical_semi_nmf(
-        rec, [9, 3], keep_fraction=PARTS, init="kmeans", restarts=6, max_iter=200
-    )
+    res = factorization.hierarchical_semi_nmf(rec, [9, 3], keep_fraction=PARTS, init="kmeans", restarts=6, max_iter=200)
     assert families(res, features) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     groups = features.reshape(3, 3, -1).mean(axis=1)
     found = cosines(groups, res.features.values[9:])
