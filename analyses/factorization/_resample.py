@@ -48,12 +48,12 @@ def resampled(recording: xr.DataArray, block: int | None, rng: np.random.Generat
     parts = drawn(matrix.stretches(recording), block, rng)
     rows = np.concatenate([np.arange(part.start, part.stop) for part in parts])
     segment = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])
-    coords = {name: ("unit", coord.values) for name, coord in stacked.unit_coords.items() if name != "unit"}
+    coords = {str(name): ("unit", coord.values) for name, coord in stacked.unit_coords.items() if name != "unit"}
     return make(
         stacked.values[rows],
         modality=recording.attrs["modality"],
         units=recording.attrs["units"],
         time=np.arange(len(rows)),
-        unit=recording["unit"].values,
+        unit=list(recording["unit"].values),
         coords={**coords, "segment": ("time", segment)},
     )

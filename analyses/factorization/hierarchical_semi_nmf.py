@@ -94,8 +94,8 @@ def hierarchical_semi_nmf(
         - `coefficients(<sample dims>, component)`: >= 0, column of `G1 ... Gl`; dimensionless, of unit L2 norm at
           level 1. Times the features of the same level they are the recording as that level sees it.
         - `support(component, unit)`: where `features` is not zero.
-        - `loading(level, child, parent)`: `Gl`, where `level` is that of the parent, and `parent` and `child` are places
-          in that level and in the one below; NaN where there is no such component, and so at level 1.
+        - `loading(level, child, parent)`: `Gl`, where `level` is that of the parent, and `parent` and `child` are
+          places in that level and in the one below; NaN where there is no such component, and so at level 1.
         - `parents(level, child, parent)`: the tree. True where the loading is at least 0.15 of the largest of that
           parent and among its four largest; a parent with a single child has none: the branch stops there.
         - `tree_factors`: `"greedy"` or `"tuned"`, the factors that `loading` and `parents` are of.

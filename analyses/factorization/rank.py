@@ -31,14 +31,15 @@ Floats = NDArray[np.float64]
 
 def rank(
     recording: xr.DataArray, ranks: Sequence[int] = (1, 2, 3, 4, 5, 6), *,
-    method: Callable[..., xr.Dataset] = semi_nmf, folds: int = 5, restarts: int = 5, surrogates: int = 20, seed: int = 0,
+    method: Callable[..., xr.Dataset] = semi_nmf, folds: int = 5, restarts: int = 5, surrogates: int = 20,
+    seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Fit a factorization of several ranks, and judge them by three criteria that can disagree.
 
     The error alone always falls with the rank. *Held out*: entries scattered over the matrix are masked, each in one
     of the folds, and predicted from the rest. *Stability*: fits from other starts to resampled samples are matched with
     the best to all. *Parallel*: eigenvalues of the correlation matrix are set beside those of surrogates in which units
-    share nothing. The three answer different questions: what predicts, what comes back, how many directions units share.
+    share nothing. The three answer different questions: what predicts, what comes back, how many directions are shared.
 
     Parameters
     ----------
@@ -77,7 +78,8 @@ def rank(
     Raises
     ------
     AnalysisError
-        When ranks are not ascending whole numbers, there are too few units, folds, restarts or surrogates, or from `method`.
+        When ranks are not ascending whole numbers, there are too few units, folds, restarts or surrogates, or from
+        `method`.
 
     Notes
     -----
@@ -173,8 +175,7 @@ def _eigenvalues(values: NDArray[Any]) -> Floats:
     size = np.linalg.norm(X, axis=0)
     X = X / np.where(size > 0, size, 1)
     inner = X.T @ X if X.shape[1] <= X.shape[0] else X @ X.T
-    found: Floats = np.linalg.eigvalsh(inner)[::-1]
-    return found
+    return np.asarray(np.linalg.eigvalsh(inner)[::-1], dtype=np.float64)
 
 
 def _suggested(ranks: NDArray[np.int64], held: Floats, similarity: Floats, parallel: int) -> list[int]:

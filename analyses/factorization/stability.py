@@ -82,8 +82,8 @@ def stability(
     Matching as in Kuhn (1955), The Hungarian method for the assignment problem. Distance of Amari, Cichocki, Yang
     (1996), A new learning algorithm for blind signal separation, NIPS 8:757, between 0 and 1 as in Bach, Jordan (2002),
     Kernel independent component analysis, JMLR 3:1; deviation: patterns of more units than components enter through
-    the pseudo-inverse, and the mean of both directions is taken. Moving blocks: Kuensch (1989), The jackknife and the bootstrap for general stationary
-    observations, Annals of Statistics 17:1217; the lengths are choices made here.
+    the pseudo-inverse, and the mean of both directions is taken. Moving blocks: Kuensch (1989), The jackknife and the
+    bootstrap for general stationary observations, Annals of Statistics 17:1217; the lengths are choices made here.
 
     Examples
     --------

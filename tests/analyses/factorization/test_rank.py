@@ -19,7 +19,7 @@ METHODS = {
     "pca": factorization.pca,
     "nmf": partial(factorization.nmf, max_iter=100),
     "semi_nmf": partial(factorization.semi_nmf, max_iter=100),
-    "sparse": partial(factorization.semi_nmf, keep_fraction=0.25, init="kmeans", restarts=5, max_iter=60),
+    "sparse": partial(factorization.semi_nmf, keep_fraction=0.25, init="kmeans", restarts=4, max_iter=40),
 }
 RANKS = (1, 2, 3, 4, 5, 6)
 
