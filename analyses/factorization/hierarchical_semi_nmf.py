@@ -27,7 +27,7 @@ NAME = "factorization.hierarchical_semi_nmf"
 SHARE, MOST_CHILDREN = 0.15, 4
 """A child loads a parent by at least this part of the parent's largest loading; so many children are kept."""
 UPPER_STARTS = 10
-"""Times as many starts above the first level: these problems are small, and their poor minima many (not of `svd`, which is one start)."""
+"""Times as many starts above the first level, unless they are one (`svd`): small problems, many poor minima."""
 
 
 @dataclass(frozen=True)
