@@ -150,7 +150,7 @@ def hierarchical_semi_nmf(
         if steps:
             levels = _retold(chain, levels, min(losses))
     parameters = {
-        "ranks": wanted, "keep_fraction": keep_fraction, "init": init, "max_iter": max_iter, "tolerance": tolerance,
+        "ranks": wanted, "keep_fraction": np.asarray(keep_fraction).tolist(), "init": init, "max_iter": max_iter, "tolerance": tolerance,
         "patience": patience, "restarts": restarts, "tuning_steps": steps, "learning_rate": learning_rate,
     }  # fmt: skip
     found = _variables(levels, chain, losses, labels, samples, recording.attrs["units"])

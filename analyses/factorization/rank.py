@@ -118,6 +118,9 @@ def rank(
     name, options = described(method)
     whole = name in (pca.__name__, ica.__name__)
     fold = speckled(values, folds, np.random.default_rng(seed))
+    empty = [part for part in range(folds) if not np.any(values[fold == part])]
+    if empty:
+        raise AnalysisError(f"{NAME}: nothing but zeros could be held out in fold {empty[0]}; fewer folds are needed")
     errors, similarity = np.empty((len(wanted), restarts)), np.empty((len(wanted), restarts))
     held = np.empty((len(wanted), folds))
     for place in reversed(range(len(wanted))):  # a rank that is too large is refused before any work

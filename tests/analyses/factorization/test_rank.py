@@ -149,5 +149,7 @@ def test_trials_and_missing_values_are_taken(tmp_path):
 def test_bad_input_is_named(options, message):
     with pytest.raises(AnalysisError, match=message):
         factorization.rank(planted(0), **options)
+    with pytest.raises(AnalysisError, match="nothing but zeros could be held out in fold"):
+        factorization.rank(planted(0).isel(time=[0], unit=[0, 1]), (1,), folds=5)
     with pytest.raises(AnalysisError, match="1 units; two or more"):
         factorization.rank(planted(0).isel(unit=[0]), (1,))
