@@ -150,8 +150,9 @@ def hierarchical_semi_nmf(
         if steps:
             levels = _retold(chain, levels, min(losses))
     parameters = {
-        "ranks": wanted, "keep_fraction": np.asarray(keep_fraction).tolist(), "init": init, "max_iter": max_iter, "tolerance": tolerance,
-        "patience": patience, "restarts": restarts, "tuning_steps": steps, "learning_rate": learning_rate,
+        "ranks": wanted, "keep_fraction": np.asarray(keep_fraction).tolist(), "init": init, "max_iter": max_iter,
+        "tolerance": tolerance, "patience": patience, "restarts": restarts, "tuning_steps": steps,
+        "learning_rate": learning_rate,
     }  # fmt: skip
     found = _variables(levels, chain, losses, labels, samples, recording.attrs["units"])
     return result.result(found, analysis=NAME, recording=recording, parameters=parameters, seed=seed)
