@@ -41,6 +41,13 @@ def run(family, method, rec, seed=0):
     if family == "tensor":
         folded = rec if rec.ndim > 2 else ni.align.windows(rec, 10)
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
+    if method == "match":
+        fits = [importlib.import_module("neurointerp.analyses.factorization").semi_nmf(rec, 2, seed=s) for s in (0, 1)]
+        return call(*fits, seed=seed, **options)
+    if method == "hierarchical_semi_nmf":
+        return call(rec, (3, 2), max_iter=200, seed=seed)
+    if (family, method) == ("factorization", "rank"):
+        return call(rec, (1, 2), folds=2, restarts=2, seed=seed)
     if method == "nmf":
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
     if method in ("readout", "attention_encoder", "layer_ensemble"):

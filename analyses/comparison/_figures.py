@@ -115,7 +115,9 @@ def _factorization(matched: xr.DataArray, seed: int) -> Computed:
     fitted = {rank: _semi_nmf(matched, rank, seed=seed) for rank in _possible(matched)}
     found = {f"semi_nmf_explained_rank{k}": float(fit["explained_variance"]) for k, fit in fitted.items()}
     pca = factorization.pca(matched, min(STABILITY_RANK, matched.sizes["unit"]), seed=seed)
-    stable = factorization.stability(matched, STABILITY_RANK, method=_semi_nmf, restarts=RESTARTS, seed=seed)
+    stable = factorization.stability(
+        matched, STABILITY_RANK, method=_semi_nmf, restarts=RESTARTS, bootstraps=0, seed=seed
+    )
     fit = fitted[STABILITY_RANK]
     found |= {
         "effective_dimension": effective_dimension(matched.values),

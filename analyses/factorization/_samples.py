@@ -114,6 +114,10 @@ class Samples:
         joined, leaps = (xp.concat(parts, axis=0) if len(parts) > 1 else parts[0] for parts in (new, ahead))
         return Pass(joined, leaps, image, gram(leaps), max(0.0, error / self.power))
 
+    def loss(self, F: Any, G: Any) -> float:
+        """Give the squared relative error of `G F` on the observed entries."""
+        return self.sweep(F, G, lambda P, Q, before, rows: (before, before)).loss
+
 
 def of_recording(recording: xr.DataArray, analysis: str) -> Samples:
     """Give a recording's matrix; one that is chunked (dask) is read chunk by chunk in every pass.

@@ -171,3 +171,31 @@ def test_bad_input_is_named(change, options, message):
     rec, _ = planted()
     with pytest.raises(AnalysisError, match=message):
         factorization.nmf(rec.copy(data=change(rec.values)), **{"rank": 3, **options})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_large_recordings_begin_with_some_samples_and_end_no_worse(method, monkeypatch):
+    coarse = importlib.import_module("neurointerp.analyses.factorization._coarse")
+    rec, _ = planted(time=1600, noise=0.3)
+    plain = method(rec, 8, max_iter=400)
+    early = method(rec, 8, max_iter=3)
+    monkeypatch.setattr(coarse, "LARGE", 0)
+    begun, soon = method(rec, 8, max_iter=400), method(rec, 8, max_iter=3)
+    assert float(soon.relative_error) < float(early.relative_error)
+    assert float(begun.relative_error) < 1.01 * float(plain.relative_error)
+    assert (np.diff(begun.loss.values) <= 0).all()
+    pytest.importorskip("dask")
+    chunked = method(rec.chunk({"time": 300}), 8, max_iter=3)
+    np.testing.assert_allclose(chunked.loss, soon.loss, rtol=1e-9)
+    silent = rec.copy(data=np.where(np.arange(1600)[:, None] == 0, rec.values, 0.0))
+    assert float(method(silent, 1, max_iter=50).relative_error) < 1e-3
+
+
+def test_a_component_that_dies_on_some_samples_is_alive_on_all(monkeypatch):
+    coarse = importlib.import_module("neurointerp.analyses.factorization._coarse")
+    monkeypatch.setattr(coarse, "LARGE", 0)
+    chosen = np.random.default_rng(0).choice(1600, 200, replace=False)
+    rec, _ = planted(time=1600, rank=4, noise=0.0)
+    rec.values[np.setdiff1d(np.arange(1600), chosen)[:300], :5] += 5 * np.arange(1.0, 6)
+    res = factorization.nmf(rec, 5, restarts=3, max_iter=2000, tolerance=1e-10)
+    assert float(res.relative_error) < 0.02

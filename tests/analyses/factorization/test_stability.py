@@ -13,7 +13,10 @@ from neurointerp.analyses import factorization
 from neurointerp.errors import AnalysisError
 from neurointerp.result import check_result
 
-kernel = importlib.import_module("neurointerp.analyses.factorization.stability")
+kernel, components, resample = (
+    importlib.import_module(f"neurointerp.analyses.factorization.{name}")
+    for name in ("stability", "_components", "_resample")
+)
 
 
 @pytest.fixture
@@ -109,3 +112,97 @@ def test_bad_input_is_named(ensembles):
     assert str(caught.value) == "factorization.stability: restarts is 1; a whole number of at least 2 is needed"
     with pytest.raises(AnalysisError, match=r"factorization\.semi_nmf: rank is 0"):
         factorization.stability(ensembles, 0)
+
+
+def test_amari_distance_against_its_formula_entry_by_entry():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 4, 9))
+
+    def directed(one, other):
+        one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
+        p = np.abs(one @ other.T @ np.linalg.inv(other @ other.T))
+        rows = sum(sum(p[i, j] for j in range(4)) / max(p[i]) - 1 for i in range(4))
+        columns = sum(sum(p[i, j] for i in range(4)) / max(p[:, j]) - 1 for j in range(4))
+        return (rows + columns) / (2 * 4 * 3)
+
+    assert components.amari(a, b) == pytest.approx((directed(a, b) + directed(b, a)) / 2)
+    assert components.amari(a, b) == components.amari(b, a)
+    assert 0 < components.amari(a, b) < 1
+    turned = (a * np.array([[2.0], [-1.0], [0.5], [3.0]]))[[2, 0, 3, 1]]
+    assert components.amari(a, turned) == pytest.approx(0, abs=1e-12)
+    dead = a * np.array([[1.0], [1.0], [1.0], [0.0]])
+    assert components.amari(a, dead) >= 0.25
+    assert components.amari(a[:1], b[:1]) == 0
+
+
+def test_distance_of_the_runs_is_small_where_their_cosine_is_large(ensembles):
+    method = partial(factorization.semi_nmf, keep_fraction=0.25)
+    res = factorization.stability(ensembles, 4, method=method, restarts=3, bootstraps=3)
+    apart = res["amari_distance"].values
+    np.testing.assert_array_equal(apart, apart.T)
+    assert (np.diag(apart) == 0).all()
+    assert apart[1, 2] < 0.02 < 0.1 < apart[0, 1]
+    assert float(res["bootstrap_cosine"].min()) > 0.98
+    assert float(res["bootstrap_amari"].max()) < 0.05
+
+
+def test_a_component_of_one_moment_is_stable_over_seeds_and_not_over_samples(ensembles):
+    rng = np.random.default_rng(2)
+    rec = ensembles.copy(deep=True)
+    rec.values[100:112, 10:20] = rec.values[200:212, 10:20]
+    rec.values[:100, 15:] = 0.1 * rng.standard_normal((100, 5))
+    rec.values[112:, 15:] = 0.1 * rng.standard_normal((188, 5))
+    rec.values[100:112, 15:] = 4 * rng.random((12, 1)) * np.array([1.0, -1.5, 2.0, 0.7, -0.5])
+    method = partial(factorization.semi_nmf, keep_fraction=0.25, init="kmeans", restarts=4, max_iter=100)
+    res = factorization.stability(rec, 4, method=method, restarts=2, bootstraps=10)
+    assert float(res["component_stability"].min()) > 0.95
+    lowest = res["bootstrap_cosine"].min("bootstrap").values
+    best = method(rec, 4, seed=int(res["best_restart"]))
+    momentary = int(np.abs(best["features"].values[:, 15:]).sum(axis=1).argmax())
+    assert lowest.argmin() == momentary
+    assert lowest[momentary] < 0.6
+
+
+def test_the_sign_is_left_out_on_request(ensembles):
+    patterns = [np.eye(2, 4), -np.eye(2, 4)[::-1]]
+    np.testing.assert_allclose(kernel._matched(patterns, signed=False), 1)
+    res = factorization.stability(ensembles, 2, method=factorization.pca, restarts=2, signed=False)
+    assert float(res["bootstrap_cosine"].min()) >= 0
+
+
+@pytest.mark.parametrize("block", [None, 7])
+def test_resampled_blocks_never_leave_a_stretch_and_keep_their_order(block):
+    rng = np.random.default_rng(0)
+    values = np.arange(60.0)[:, None] * [1.0, 2.0]
+    coords = {"segment": ("time", np.repeat([0, 1, 2], [31, 20, 9])), "region": ("unit", ["a", "b"])}
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0, coords=coords)
+    drawn = resample.resampled(rec, block, rng)
+    assert drawn.sizes == rec.sizes
+    assert list(drawn["region"].values) == ["a", "b"]
+    origin = np.array([0, 1, 2])[np.searchsorted([31, 51], drawn.values[:, 0], side="right")]
+    for number in np.unique(drawn["segment"]):
+        rows = drawn.values[drawn["segment"].values == number, 0]
+        assert (np.diff(rows) == 1).all()
+        assert len(set(origin[drawn["segment"].values == number])) == 1
+        assert len(rows) <= (block or 3)
+    assert [int((origin == which).sum()) for which in range(3)] == [31, 20, 9]
+
+
+def test_many_stretches_are_drawn_whole():
+    values = np.arange(12 * 5.0).reshape(12, 5, 1)
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0, dims=("trial", "time", "unit"))
+    drawn = resample.resampled(rec, None, np.random.default_rng(1)).values.reshape(12, 5)
+    assert all((np.diff(row) == 1).all() and row[0] % 5 == 0 for row in drawn)
+    assert 1 < len({row[0] for row in drawn}) < 12
+    flat = ni.recording(values[:, 0], modality="fmri", units="1", dims=("trial", "unit"))
+    assert set(resample.resampled(flat, None, np.random.default_rng(1)).values[:, 0]) <= set(values[:, 0, 0])
+
+
+def test_no_bootstrap_is_an_empty_one(ensembles, tmp_path):
+    res = factorization.stability(ensembles, 3, method=factorization.pca, restarts=2, bootstraps=0)
+    assert res["bootstrap_cosine"].shape == (0, 3)
+    assert ni.open(ni.save(res, tmp_path / "none.zarr")).load().identical(res)
+    with pytest.raises(AnalysisError, match="block is 0"):
+        factorization.stability(ensembles, 3, block=0)
+    with pytest.raises(AnalysisError, match="bootstraps is -1"):
+        factorization.stability(ensembles, 3, bootstraps=-1)
