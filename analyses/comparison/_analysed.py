@@ -34,7 +34,7 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
     path = cache / f"{_key(name, matched, nulls, seed)}.zarr"
     if path.exists():
         try:
-            kept = store.open(path, verify=True)
+            kept: xr.DataTree = store.open(path, verify=True)
             log.info("%s: taken from %s", name, path)
             return kept
         except StoreError as error:

@@ -86,8 +86,8 @@ def similarity_matrix(result: xr.Dataset, ax: Axes, *, level: float = 0.05) -> A
         for j in range(len(names)):
             dark = abs(values[i, j]) > 0.6 * bound if signed else values[i, j] < 0.6 * bound
             star = "*" if q[i, j] <= level else ""
-            text = {"ha": "center", "va": "center", "fontsize": 7, "color": "white" if dark else "black"}
-            ax.text(j, i, f"{values[i, j]:.2f}{star}", **text)
+            colour = "white" if dark else "black"
+            ax.text(j, i, f"{values[i, j]:.2f}{star}", ha="center", va="center", fontsize=7, color=colour)
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
     ax.set_yticks(range(len(names)), names)
     return ax
