@@ -39,6 +39,11 @@ def run(family, method, rec, seed=0):
         return call(folded.copy(data=np.abs(folded.values)), seed=seed, **options)
     if method == "nmf":
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
+    if method == "poisson_glm":
+        rec = rec.copy(data=np.abs(np.round(rec.values)))
+        return call(rec, rec, seed=seed, lags=(1,) if "time" in rec.dims else None)
+    if "fitted" in parameters:
+        return call(importlib.import_module("neurointerp.analyses.encoding").ridge(rec, rec), rec, seed=seed, draws=5)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "comparison":

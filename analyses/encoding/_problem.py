@@ -158,11 +158,13 @@ def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataA
     """Score and label predictions (test sample, unit), one per outer fold."""
     shape, dtype = problem.target.values.shape, problem.target.values.dtype
     total, times = np.zeros(shape, dtype=dtype), np.zeros((shape[0], 1), dtype=dtype)
+    number = np.full((shape[0], 1), -1)
     r2, correlation = [], []
     for (_, test), predicted in zip(problem.outer, map(to_numpy, predictions), strict=True):
         observed = to_numpy(rows_of(problem.y, test))
         total[test] += predicted
         times[test] += 1
+        number[test] = len(r2)
         r2.append(score.r2(observed, predicted))
         correlation.append(score.correlation(observed, predicted))
     coords = {"fold": np.arange(len(problem.outer))} | problem.target.unit_coords
@@ -171,6 +173,7 @@ def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataA
         "score": xr.DataArray(np.stack(r2), dims=("fold", "unit"), coords=coords),
         "correlation": xr.DataArray(np.stack(correlation), dims=("fold", "unit"), coords=coords),
         "prediction": problem.target.unstack(mean, "unit"),
+        "test_fold": problem.target.unstack(number, "fold").isel(fold=0, drop=True),
     }
     return out
 

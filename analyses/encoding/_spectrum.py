@@ -176,7 +176,12 @@ def weights(fit: Fit, alpha: Any) -> tuple[Any, Any]:
 
 def predict(fit: Fit, features: Any, alpha: Any) -> Any:
     """Give predictions (sample, unit) for features (sample, feature), with alpha (unit)."""
-    turned = probe(fit, features) @ fit.basis
+    return predict_from(fit, probe(fit, features), alpha)
+
+
+def predict_from(fit: Fit, operator: Any, alpha: Any) -> Any:
+    """Give predictions (sample, unit) for an operator (sample, row), with alpha (unit)."""
+    turned = operator @ fit.basis
     return turned @ ((fit.basis.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
 
 

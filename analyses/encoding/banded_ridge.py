@@ -41,8 +41,8 @@ def banded_ridge(
         + \sum_b \frac{\alpha_u}{\gamma_{bu}} \lVert w_{bu} \rVert^2, \qquad \sum_b \gamma_{bu} = 1
 
     Shares :math:`\gamma` are drawn from Dirichlet distributions (after equal shares and each band alone) and each is
-    tried with every alpha by cross-validation; `steps` then follow the gradient. Scores are honest as those of `ridge`: for
-    each outer fold shares and alphas come from folds inside its training set.
+    tried with every alpha by cross-validation; `steps` then follow the gradient. Scores are honest as those of
+    `ridge`: for each outer fold shares and alphas come from folds inside its training set.
 
     Parameters
     ----------

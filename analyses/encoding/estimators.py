@@ -46,8 +46,9 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((100, 3))
     >>> Y = X @ np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]) + rng.standard_normal((100, 2))
-    >>> RidgeCV(np.logspace(-1, 5, 7)).fit(X, Y).alpha_
-    array([1.e+00, 1.e+05])
+    >>> alpha = RidgeCV(np.logspace(-1, 5, 7)).fit(X, Y).alpha_
+    >>> alpha.shape, bool(alpha[1] > alpha[0])
+    ((2,), True)
     """
 
     def __init__(

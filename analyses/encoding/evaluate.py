@@ -57,8 +57,8 @@ def evaluate(
     Returns
     -------
     xarray.Dataset
-        All of `fitted`, and: `pooled_correlation (unit)` of predictions and responses over all held-out samples, and
-        `pooled_score`, their r2; `p_value (unit)` of the former, one-sided; `q_value`, its Benjamini-Hochberg
+        All of `fitted`, and: `pooled_correlation (unit)` of predictions and responses over all held-out samples, both
+        about their means in each test fold, and `pooled_score`, the r2 about the same means; `p_value (unit)` of the former, one-sided; `q_value`, its Benjamini-Hochberg
         adjustment over units; `p_value_max`, corrected for all units by the largest of each draw;
         `pooled_score_interval (bound, unit)` by a bootstrap of stimuli (where they return) or blocks; `null_correlation
         (draw, unit)`. With `repeats` `noise_ceiling (unit)`, an r2, and `normalized_score (unit)`, `pooled_score`
@@ -74,8 +74,8 @@ def evaluate(
     Notes
     -----
     The model is not fitted again to each draw: the null is that held-out predictions say nothing about the
-    responses. Pearson correlation of pooled samples is the statistic; models that predict each fold's mean badly
-    lose by it. Circular shifts are exchangeable only for stationary responses.
+    responses. Means of test folds are taken off, as a training mean goes against the mean of what it left out: without
+    that, noise comes out below chance. Circular shifts are exchangeable only for stationary responses.
 
     References
     ----------
@@ -105,13 +105,17 @@ def evaluate(
     group = _stimuli(responses)
     rng = np.random.default_rng(seed)
     coords = stack(responses).unit_coords
-    pooled, null_r = _correlations(observed, predicted, there, draws_of(responses, group, null, block, draws, rng))
+    fold = np.asarray(fitted["test_fold"].transpose(*responses.dims[:-1]).values).ravel()
+    orders = draws_of(responses, group, null, block, draws, rng)
+    pooled, null_r = _correlations(observed, predicted, there, fold, orders)
     parts = group[there] if group is not None else _blocks(responses, block)[there]
-    low_high = _interval(observed[there], predicted[there], parts, resamples, level, rng)
+    centred = _about_folds(observed[there].astype(np.float64), fold[there])
+    error = (observed[there] - predicted[there]).astype(np.float64)
+    low_high = _interval(centred, error, parts, resamples, level, rng)
     p, corrected = permutation_p(pooled, null_r), max_statistic_p(pooled, null_r)
     one = {
         "pooled_correlation": pooled,
-        "pooled_score": score.r2(observed[there], predicted[there]).astype(np.float64),
+        "pooled_score": score.r2(centred, centred - error),
         "p_value": p,
         "q_value": fdr(p),
         "p_value_max": corrected,
@@ -175,24 +179,34 @@ def _blocks(responses: xr.DataArray, block: int) -> NDArray[np.int64]:
 
 
 def _correlations(
-    observed: np.ndarray, predicted: np.ndarray, there: NDArray[np.bool_], orders: NDArray[np.int64]
+    observed: np.ndarray,
+    predicted: np.ndarray,
+    there: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    orders: NDArray[np.int64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give the correlation (unit) over samples, and that of each order (draw, sample) of the responses."""
-    p = predicted[there].astype(np.float64)
-    y = observed.astype(np.float64)
-    null = np.stack([score.correlation(y[order][there], p) for order in orders])
-    real = np.asarray(score.correlation(y[there], p))
+    fold, y = fold[there], observed.astype(np.float64)
+    p = _about_folds(predicted[there].astype(np.float64), fold)
+    null = np.stack([score.correlation(_about_folds(y[order][there], fold), p) for order in orders])
+    real = np.asarray(score.correlation(_about_folds(y[there], fold), p))
     return real, np.where(np.isnan(null), 0.0, null)  # a shifted constant is related to nothing
 
 
+def _about_folds(values: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Take the mean of each fold from its rows."""
+    names, number = np.unique(fold, return_inverse=True)
+    sums = np.zeros((names.size, values.shape[1]))
+    np.add.at(sums, number, values)
+    return values - (sums / np.bincount(number)[:, None])[number]
+
+
 def _interval(
-    observed: np.ndarray, predicted: np.ndarray, parts: NDArray[np.int64], resamples: int, level: float, rng: Any
+    y: NDArray[np.float64], error: NDArray[np.float64], parts: NDArray[np.int64], resamples: int, level: float, rng: Any
 ) -> NDArray[np.float64]:
     """Give percentile bounds (bound, unit) of the r2, resampling whole parts; from sums of each part."""
     _, number = np.unique(parts, return_inverse=True)
     count = number.max() + 1
-    y, error = observed.astype(np.float64), (observed - predicted).astype(np.float64)
-    y = y - y.mean(axis=0)
     sums = np.zeros((count, 4, y.shape[1]))
     for index, values in enumerate((np.ones_like(y), y, y * y, error * error)):
         np.add.at(sums[:, index], number, values)

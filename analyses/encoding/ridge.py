@@ -90,7 +90,8 @@ def ridge(
         `score (fold, unit)`, the r2 of held-out responses about their own mean, and `correlation (fold, unit)`,
         both NaN where a unit is constant in a test set; `fold_alpha (fold, unit)`, which the fold's predictions were
         made with, from its training samples alone; `prediction (<sample dims>, unit)`, held out, NaN at
-        samples without all lags or in no test set, and the mean where given test sets overlap. `feature` is the
+        samples without all lags or in no test set, and the mean where given test sets overlap; `test_fold (<sample
+        dims>)`, the (last) fold that tested a sample, -1 for none. `feature` is the
         unit's label, `<unit>@<lag>` with lags other than `(0,)`, all units of the first lag first, with
         coordinates `feature_unit`, `feature_lag` and `feature_<name>` for each coordinate `<name>` of the units.
 
