@@ -23,7 +23,7 @@ from neurointerp.analyses.encoding._spectrum import (
 from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.split import Fold
 
-COARSE = 0.05
+COARSE = 0.07
 """Relative error of the shrinkages that the first look at a large problem interpolates between penalties."""
 MARGIN = 3e-3
 """Penalties whose first errors are this close to the least, in parts of the sum of squares, are computed in full."""
@@ -69,15 +69,18 @@ def choose(
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
     power, kept = np.zeros(y.shape[1]), []
     coarse = grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
+    nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        errors += fold_errors(fit, operator, target, grid, COARSE if coarse else 0.0)
+        if coarse and not kept:
+            nodes = pick_nodes(fit, grid, COARSE)
+        errors += fold_errors(fit, operator, target, grid, nodes)
         power += _squares(target)
         kept.append((fit, operator, target))
     if coarse:
-        errors = _refined(errors, power, kept, grid, np.inf if bar is None else bar)
+        errors = _refined(errors, power, kept, grid, nodes, np.inf if bar is None else bar)
     if str(x.dtype).endswith("float32"):
         _settle(errors, power, x, y, folds, [fit for fit, _, _ in kept], grid)
     return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
@@ -90,14 +93,17 @@ def lowest(errors: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     return found
 
 
-def fold_errors(fit: Fit, operator: Any, target: Any, alphas: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
+def fold_errors(
+    fit: Fit, operator: Any, target: Any, alphas: np.ndarray, nodes: np.ndarray | None = None
+) -> np.ndarray:
     """Give the summed squared error (alpha, unit), in float64, of predicting targets (sample, unit).
 
-    With a tolerance predictions are made at a few penalties, the nodes; at the others they are combinations of those,
+    Predictions are made at `nodes`, positions in `alphas` (default: all); at the others they are combinations of those,
     and their errors come from the products of the nodes' predictions with each other and with the target.
     """
     xp = namespace(operator)
-    nodes, mixing = _nodes(to_numpy(fit.values).astype(np.float64), alphas, tolerance)
+    nodes = np.arange(alphas.size) if nodes is None else nodes
+    mixing = _mixing(fit, alphas, nodes)
     turned = operator @ fit.basis
     samples, units = target.shape
     scaled = [turned / (fit.values + float(alphas[node])) for node in nodes]
@@ -176,33 +182,46 @@ def in_batches(fit: Fit, features: Any, alpha: Any) -> Any:
     )
 
 
-def _nodes(values: np.ndarray, alphas: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def pick_nodes(fit: Fit, alphas: np.ndarray, tolerance: float) -> np.ndarray:
     """Pick penalties whose shrinkages span those of all: `l / (l + a) = sum_m C[m, a] l / (l + a_m)`, nearly.
 
     Columns of the Cauchy matrix `l / (l + a)`, one per penalty, are nearly dependent: a pivoted QR finds a few that
     the others are combinations of, to `tolerance` in the norm over eigenvalues.
     """
-    if not tolerance:
-        return np.arange(alphas.size), np.eye(alphas.size)
-    from scipy.linalg import lstsq, qr
+    from scipy.linalg import qr
 
-    with np.errstate(invalid="ignore"):
-        shrinkage = np.where(values[:, None] > 0, values[:, None] / (values[:, None] + alphas[None]), 0.0)
-    norm = np.linalg.norm(shrinkage, axis=0)
-    norm[norm == 0] = 1.0
+    shrinkage, norm = _shrinkage(fit, alphas)
     _, triangle, order = qr(shrinkage / norm, mode="economic", pivoting=True)
     size = np.abs(np.diagonal(triangle))
-    count = max(1, int((size > tolerance * max(size[0], np.finfo(float).tiny)).sum()))
-    nodes = np.sort(order[:count])
-    if count >= alphas.size - 1:
-        return np.arange(alphas.size), np.eye(alphas.size)
-    mixing = lstsq(shrinkage[:, nodes] / norm[nodes], shrinkage)[0] / norm[nodes][:, None]
-    return nodes, mixing
+    count = max(1, int((size > tolerance * size[0]).sum()))
+    ends = [alphas.argmin(), alphas.argmax()]  # nothing is extrapolated
+    found: np.ndarray = np.union1d(order[:count], ends)
+    return found if found.size < alphas.size - 1 else np.arange(alphas.size)
+
+
+def _mixing(fit: Fit, alphas: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Give the combination (node, alpha) of shrinkages at nodes that comes closest to that of each penalty."""
+    from scipy.linalg import lstsq
+
+    if nodes.size == alphas.size:
+        return np.eye(alphas.size)
+    shrinkage, norm = _shrinkage(fit, alphas)
+    found: np.ndarray = lstsq(shrinkage[:, nodes] / norm[nodes], shrinkage)[0] / norm[nodes][:, None]
+    found[:, nodes] = np.eye(nodes.size)
+    return found
+
+
+def _shrinkage(fit: Fit, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = to_numpy(fit.values).astype(np.float64)[:, None]
+    shrinkage = values / (values + alphas[None])
+    norm = np.linalg.norm(shrinkage, axis=0)
+    return shrinkage, np.where(norm > 0, norm, 1.0)
 
 
 def _refined(
-    errors: np.ndarray, power: np.ndarray, kept: Sequence[Any], alphas: np.ndarray, bar: np.ndarray | float
-) -> np.ndarray:
+    errors: np.ndarray, power: np.ndarray, kept: Sequence[Any], alphas: np.ndarray, nodes: np.ndarray,
+    bar: np.ndarray | float,
+) -> np.ndarray:  # fmt: skip
     """Compute errors (alpha, unit) in full wherever the least may lie; inf elsewhere.
 
     Where the first look was further off than it was trusted to be, all penalties are computed.
@@ -211,29 +230,37 @@ def _refined(
     near |= errors <= np.partition(errors, 1, axis=0)[1]  # two at least, which tell how far off the first look was
     hopeful = errors.min(axis=0) <= bar + MARGIN * power
     near &= hopeful
-    exact = sum(_at(*one, alphas, near) for one in kept)
+    at_nodes = np.zeros((alphas.size, 1), dtype=bool)
+    at_nodes[nodes] = True  # where the first look was no interpolation
+    exact = np.where(at_nodes, errors, 0.0) + sum(_at(*one, alphas, near & ~at_nodes) for one in kept)
     off = np.where(near, exact - errors, 0.0)
     low, high = (np.where(near, off, empty) for empty in (np.inf, -np.inf))
-    again = ~near & hopeful & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
+    again = ~near & ~at_nodes & hopeful & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
     if again.any():
         exact = exact + sum(_at(*one, alphas, again) for one in kept)
         near |= again
+    near |= at_nodes & hopeful
     return np.where(near, exact, np.inf)
 
 
 def _at(fit: Fit, operator: Any, target: Any, alphas: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
+    xp = namespace(operator)
     out, turned = np.zeros(wanted.shape), operator @ fit.basis
-    for index in np.flatnonzero(wanted.any(axis=1)):
-        units = np.flatnonzero(wanted[index])
-        scaled = turned / (fit.values + float(alphas[index]))
-        fused = scaled @ fit.basis.T if units.size > target.shape[0] else None
-        for start in range(0, units.size, BATCH):
-            some = units[start : start + BATCH]
-            columns = like(some, target)
-            right = fit.right[:, columns]
-            seen = scaled @ (fit.basis.T @ right) if fused is None else fused @ right
-            out[index, some] = _squares(target[:, columns] - seen)
+    fused: dict[int, Any] = {}
+    for index in np.flatnonzero(wanted.sum(axis=1) > target.shape[0]):  # few rows for many units: turn them once
+        fused[int(index)] = fit.basis @ (turned / (fit.values + float(alphas[index]))).T
+    for start in range(0, target.shape[1], BATCH):
+        part = slice(start, start + BATCH)
+        right, aim = (xp.asarray(side[:, part].T, copy=True) for side in (fit.right, target))  # rows are quick to pick
+        for index in np.flatnonzero(wanted[:, part].any(axis=1)):
+            some = np.flatnonzero(wanted[index, part])
+            rows = like(some, right)
+            if int(index) in fused:
+                seen = right[rows] @ fused[int(index)]
+            else:
+                seen = ((right[rows] @ fit.basis) / (fit.values + float(alphas[index]))) @ turned.T
+            out[index, start + some] = _squares((aim[rows] - seen).T)
     return out
 
 

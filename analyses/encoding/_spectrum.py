@@ -35,6 +35,8 @@ class Moments(NamedTuple):
         (sample,) int.
     feature_mean, response_mean
         (feature,), (unit,).
+    power
+        (unit,), sums of squares of the responses.
     gram, cross
         (feature, feature), (feature, unit), or None.
     """
@@ -42,6 +44,7 @@ class Moments(NamedTuple):
     train: Indices
     feature_mean: Any
     response_mean: Any
+    power: Any
     gram: Any
     cross: Any
 
@@ -88,10 +91,12 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
             return found
     xt, yt = rows_of(x, train), rows_of(y, train)
     x_mean, y_mean = column_mean(xt), column_mean(yt)
+    yt, xp = yt - y_mean, namespace(yt)
+    power = xp.sum(yt * yt, axis=0)
     if xt.shape[1] > xt.shape[0]:
-        return Moments(train, x_mean, y_mean, None, None)
+        return Moments(train, x_mean, y_mean, power, None, None)
     xt = xt - x_mean
-    return Moments(train, x_mean, y_mean, xt.T @ xt, xt.T @ (yt - y_mean))
+    return Moments(train, x_mean, y_mean, power, xt.T @ xt, xt.T @ yt)
 
 
 def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | None:
@@ -111,13 +116,14 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     gram = parent.gram - xl.T @ xl
     gram -= (between * dx)[:, None] * dx[None, :]
     was, now = _diagonal(xp, parent.gram), _diagonal(xp, gram)
-    yt_power = xp.sum((rows_of(y, train) - y_mean) ** 2, axis=0)
-    yl_power = xp.sum(yl * yl, axis=0) + between * dy * dy
-    if bool(xp.any((now < KEPT * was) & (was > 0))) or bool(xp.any(yt_power < KEPT * yl_power)):
-        return None
-    cross = xl.T @ yl
-    cross += (between * dx)[:, None] * dy[None, :]
-    return Moments(train, x_mean, y_mean, gram, parent.cross - cross)
+    power = parent.power - xp.sum(yl * yl, axis=0) - between * dy * dy
+    for left_over, all_of_it in ((now, was), (power, parent.power)):
+        if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
+            return None
+    cross = parent.cross - (xl.T @ yl)
+    if float(xp.max(xp.abs(dx))) > 0:
+        cross -= (between * dx)[:, None] * dy[None, :]
+    return Moments(train, x_mean, y_mean, power, gram, cross)
 
 
 def decompose(x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None) -> Fit:
