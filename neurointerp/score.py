@@ -214,8 +214,8 @@ def leave_one_out_ceiling(repeats: Any) -> np.ndarray:
     r"""Give the r2 with a single repeat that the mean of the other repeats reaches, averaged over repeats.
 
     :math:`\overline{r_n |r_n|}` for the correlation :math:`r_n` of repeat :math:`n` with the mean of the others. As
-    that mean holds noise too, it is a lower bound of what a perfect model of the signal reaches; it needs no assumption on
-    the noise but independence.
+    that mean holds noise too, it is a lower bound of what a perfect model of the signal reaches; it needs no
+    assumption on the noise but independence.
 
     Parameters
     ----------
