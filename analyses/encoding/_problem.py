@@ -73,7 +73,7 @@ def prepare(
     inner: list[list[Fold]] = [[] for _ in outer]
     if search:
         inner = inner_folds([responses, features], outer, cv if isinstance(cv, int) else 5, margin)
-    parameters = {
+    parameters: dict[str, Any] = {
         "cv": cv if isinstance(cv, int) else f"{len(outer)} given folds",
         "lags": delays if isinstance(delays, list) else {"kernels": [str(b) for b in delays["basis"].values]},
         "gap": margin,
@@ -159,7 +159,8 @@ def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataA
     shape, dtype = problem.target.values.shape, problem.target.values.dtype
     total, times = np.zeros(shape, dtype=dtype), np.zeros((shape[0], 1), dtype=dtype)
     number = np.full((shape[0], 1), -1)
-    r2, correlation = [], []
+    r2: list[Any] = []
+    correlation: list[Any] = []
     for (_, test), predicted in zip(problem.outer, map(to_numpy, predictions), strict=True):
         observed = to_numpy(rows_of(problem.y, test))
         total[test] += predicted

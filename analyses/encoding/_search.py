@@ -67,7 +67,8 @@ def choose(
     errors = np.zeros((grid.size, y.shape[1]))
     if grid.size == 1:
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
-    power, kept = np.zeros(y.shape[1]), []
+    power = np.zeros(y.shape[1])
+    kept: list[tuple[Fit, Any, Any]] = []
     coarse = grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
     nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
@@ -219,7 +220,7 @@ def _shrinkage(fit: Fit, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _refined(
-    errors: np.ndarray, power: np.ndarray, kept: Sequence[Any], alphas: np.ndarray, nodes: np.ndarray,
+    errors: np.ndarray, power: np.ndarray, kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, nodes: np.ndarray,
     bar: np.ndarray | float,
 ) -> np.ndarray:  # fmt: skip
     """Compute errors (alpha, unit) in full wherever the least may lie; inf elsewhere.
@@ -232,19 +233,20 @@ def _refined(
     near &= hopeful
     at_nodes = np.zeros((alphas.size, 1), dtype=bool)
     at_nodes[nodes] = True  # where the first look was no interpolation
-    exact = np.where(at_nodes, errors, 0.0) + sum(_at(*one, alphas, near & ~at_nodes) for one in kept)
+    exact = np.where(at_nodes, errors, 0.0) + sum(_at(one, alphas, near & ~at_nodes) for one in kept)
     off = np.where(near, exact - errors, 0.0)
     low, high = (np.where(near, off, empty) for empty in (np.inf, -np.inf))
     again = ~near & ~at_nodes & hopeful & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
     if again.any():
-        exact = exact + sum(_at(*one, alphas, again) for one in kept)
+        exact = exact + sum(_at(one, alphas, again) for one in kept)
         near |= again
     near |= at_nodes & hopeful
     return np.where(near, exact, np.inf)
 
 
-def _at(fit: Fit, operator: Any, target: Any, alphas: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> Any:
     """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
+    fit, operator, target = fold
     xp = namespace(operator)
     out, turned = np.zeros(wanted.shape), operator @ fit.basis
     fused: dict[int, Any] = {}
@@ -318,8 +320,10 @@ def _solved(fit: Fit, system: tuple[Any, Any], right: Any, alpha: float) -> Any:
 def _dots(one: Any, other: Any) -> np.ndarray:
     """Give the inner product of each column pair, in float64."""
     if isinstance(one, np.ndarray):
-        return np.einsum("nt,nt->t", one, other).astype(np.float64)
-    return to_numpy(namespace(one).sum(one * other, axis=0)).astype(np.float64)
+        found: np.ndarray = np.einsum("nt,nt->t", one, other).astype(np.float64)
+        return found
+    summed: np.ndarray = to_numpy(namespace(one).sum(one * other, axis=0)).astype(np.float64)
+    return summed
 
 
 def _squares(values: Any) -> np.ndarray:

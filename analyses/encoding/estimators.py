@@ -90,9 +90,9 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[
             own, intercept[part] = weights(some, alpha[part])
             coef[part] = own.T
         single = np.ndim(y) == 1
-        self.coef_, self.intercept_, self.alpha_ = (
-            (coef[0], intercept[0], alpha[0]) if single else (coef, intercept, alpha)
-        )
+        self.coef_: Any = coef[0] if single else coef
+        self.intercept_: Any = intercept[0] if single else intercept
+        self.alpha_: Any = alpha[0] if single else alpha
         return self
 
     def predict(self, X: Any) -> Any:

@@ -125,7 +125,7 @@ def evaluate(
         one["noise_ceiling"] = _ceiling(repeats, responses, ceiling, seed)
         best = one["noise_ceiling"]
         one["normalized_score"] = np.where(best > 0, one["pooled_score"] / np.where(best > 0, best, 1.0), np.nan)
-    variables: dict[str, Any] = {name: fitted[name] for name in fitted.data_vars if name not in one}
+    variables: dict[str, Any] = {str(name): fitted[name] for name in fitted.data_vars if name not in one}
     variables |= {
         name: xr.DataArray(values, dims="unit", coords=coords, attrs={"units": "1"}) for name, values in one.items()
     }
@@ -221,15 +221,16 @@ def _interval(
     tails = [(1 - level) / 2, (1 + level) / 2]
     lost = np.isnan(found).any(axis=0)
     bounds = np.quantile(np.where(lost, 0.0, found), tails, axis=0)
-    return np.where(lost, np.nan, bounds)
+    found_bounds: NDArray[np.float64] = np.where(lost, np.nan, bounds)
+    return found_bounds
 
 
-def _ceiling(repeats: xr.DataArray, responses: xr.DataArray, ceiling: str, seed: int) -> NDArray[np.float64]:
+def _ceiling(repeats: xr.DataArray, responses: xr.DataArray, ceiling: Ceiling, seed: int) -> NDArray[np.float64]:
     if list(repeats["unit"].values) != list(responses["unit"].values):
         raise AnalysisError(f"{_ANALYSIS}: repeats have other units than responses")
     if ceiling == "leave_one_out":
-        return score.leave_one_out_ceiling(repeats)
+        return np.asarray(score.leave_one_out_ceiling(repeats), dtype=np.float64)
     if ceiling not in ("signal_power", "split_half"):
         raise AnalysisError(f"{_ANALYSIS}: ceiling {ceiling!r}: 'signal_power', 'split_half' or 'leave_one_out'")
-    found = score.noise_ceiling(repeats, estimator=ceiling, seed=seed)  # type: ignore[arg-type]
+    found = score.noise_ceiling(repeats, estimator=ceiling, seed=seed)
     return np.asarray(found.values, dtype=np.float64)

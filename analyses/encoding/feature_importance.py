@@ -76,7 +76,7 @@ def feature_importance(
         raise AnalysisError(f"{_ANALYSIS}: draws is {draws}; at least 1 is needed")
     problem = prepare(
         _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass,
-        search=np.size(alphas) != 1 or alphas is None,
+        search=alphas is None or np.size(alphas) != 1,
     )  # fmt: skip
     grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
     label = np.array([str(value) for value in problem.features[by].values], dtype=object)

@@ -76,7 +76,7 @@ def kernel_ridge(
     (True, True)
     """
     widths = _widths(kernel, gammas)
-    search = np.size(alphas) != 1 or alphas is None or len(widths) != 1
+    search = alphas is None or np.size(alphas) != 1 or len(widths) != 1
     problem = prepare(
         _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, search=search
     )  # fmt: skip

@@ -132,7 +132,7 @@ def ridge(
     """
     problem = prepare(
         _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, device=device,
-        search=np.size(alphas) != 1 or alphas is None,
+        search=alphas is None or np.size(alphas) != 1,
     )  # fmt: skip
     x, usable = problem.x, problem.inputs.usable
     grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))

@@ -104,7 +104,8 @@ def _pooled(features: xr.DataArray, known: np.ndarray, names: np.ndarray, first:
     number = np.searchsorted(names, known)
     total = np.zeros((names.size, values.shape[1]))
     np.add.at(total, number, values)
-    return (total / np.bincount(number)[:, None]).astype(values.dtype)
+    mean: np.ndarray = (total / np.bincount(number)[:, None]).astype(values.dtype)
+    return mean
 
 
 def _on_trials(
@@ -116,7 +117,7 @@ def _on_trials(
         along["trial"] = ("trial", responses["trial"].values)
     out = recording(
         values, modality=features.attrs["modality"], units=features.attrs["units"], dims=("trial", "unit"),
-        unit=list(features["unit"].values), coords={**coords, **along}, name=features.name,
+        unit=list(features["unit"].values), coords={**coords, **along}, name=str(features.name or on),
         attrs={k: v for k, v in features.attrs.items() if k != "sampling_rate"},
     )  # fmt: skip
     return add_history(out, "align.join", on=on, pool=pool, responses_dropped=dropped)

@@ -89,7 +89,7 @@ def lanczos(words: xr.DataArray, to: xr.DataArray, *, lobes: int = 3, mean: bool
     labels.pop("unit", None)
     out = recording(
         values, modality=words.attrs["modality"], units=words.attrs["units"], time=to["time"].values,
-        unit=list(words["unit"].values), coords={**labels, **clock}, name=words.name,
+        unit=list(words["unit"].values), coords={**labels, **clock}, name=str(words.name or "words"),
         attrs={**words.attrs, "sampling_rate": to.attrs["sampling_rate"]},
     )  # fmt: skip
     out["time"].attrs.update(to["time"].attrs)
