@@ -1,8 +1,8 @@
 """Ridge and banded ridge beside himalaya: a penalty per target by 5-fold cross-validation, float32.
 
 Both solve the same problem (intercept, squared error averaged over folds, the same folds, penalties and band weights)
-in one process and on one thread; processor time is taken. What is compared are the penalties and, for the bands, the best
-cross-validated error.
+in one process and on one thread; processor time is taken. What is compared are the penalties and, for the bands, the
+best cross-validated error.
 
     python benchmarks/encoding.py --only ridge
     python benchmarks/encoding.py --only banded --targets 2000 --features 600

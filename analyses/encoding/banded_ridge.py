@@ -159,7 +159,8 @@ def gathered(
     kinds = {rec.attrs["units"] for rec in matched}
     joined = recording(
         values, modality=first.attrs["modality"], units=kinds.pop() if len(kinds) == 1 else "1", unit=units,
-        dims=[str(dim) for dim in first.dims], time=first["time"].values if "time" in first.coords else None, coords=coords,
+        dims=[str(dim) for dim in first.dims], coords=coords,
+        time=first["time"].values if "time" in first.coords else None,
         attrs={key: first.attrs[key] for key in ("sampling_rate",) if key in first.attrs},
     )  # fmt: skip
     if "time" in first.coords:

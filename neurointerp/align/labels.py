@@ -97,9 +97,10 @@ def _pooled(features: xr.DataArray, known: np.ndarray, names: np.ndarray, first:
     """Give one row per label, labels sorted."""
     values = stack(features).values
     if pool == "last":
-        return values[len(known) - 1 - np.unique(known[::-1], return_index=True)[1]]
-    if pool is None:
-        return values[first]
+        first = len(known) - 1 - np.unique(known[::-1], return_index=True)[1]
+    if pool != "mean":
+        picked: np.ndarray = values[first]
+        return picked
     require_complete(features, "align.join")
     number = np.searchsorted(names, known)
     total = np.zeros((names.size, values.shape[1]))
