@@ -84,7 +84,7 @@ def band_scores(result: xr.Dataset, ax: Axes) -> Axes:
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set_xlabel("unit, sorted")
     ax.set_ylabel("held-out r2")
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
     return ax
 
 
