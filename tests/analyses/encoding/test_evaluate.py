@@ -76,6 +76,7 @@ def test_the_ceiling_normalises_and_intervals_hold_the_score():
     np.testing.assert_allclose(half[:2], mean[:2], atol=0.05)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_as_often_as_it_says():
     inside = []
     for seed in range(25):
@@ -134,7 +135,10 @@ SCHEMES = {
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("method", ["ridge", "banded_ridge", "kernel_ridge", "pls"])
+@pytest.mark.parametrize(
+    "method",
+    ["ridge", *(pytest.param(name, marks=pytest.mark.slow) for name in ("banded_ridge", "kernel_ridge", "pls"))],
+)
 def test_shuffled_responses_score_at_chance_in_every_scheme(method, scheme):
     features, responses = _planted(n_samples=200, n_features=8, n_units=12, snr=4.0)
     if method == "kernel_ridge" and scheme != "blocks":
