@@ -210,6 +210,61 @@ def noise_ceiling(
     return _half_reliability(xp, flat, of, splits, np.random.default_rng(seed))
 
 
+def leave_one_out_ceiling(repeats: Any) -> np.ndarray:
+    r"""Give the r2 with a single repeat that the mean of the other repeats reaches, averaged over repeats.
+
+    :math:`\overline{r_n |r_n|}` for the correlation :math:`r_n` of repeat :math:`n` with the mean of the others. As
+    that mean holds noise too, it is a lower bound of what a perfect model of the signal reaches; it needs no
+    assumption on the noise but independence.
+
+    Parameters
+    ----------
+    repeats
+        (repeat, ..., unit); or a recording: with a leading `subject` dim, subjects take the place of repeats, else the
+        sample coordinates `stimulus` and `repeat` as for `noise_ceiling`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (unit), negative where repeats are anticorrelated; NaN for a unit that is constant in a repeat.
+
+    Raises
+    ------
+    AnalysisError
+        When there are fewer than two repeats or values are missing (their count).
+
+    References
+    ----------
+    Nili et al. (2014), A toolbox for representational similarity analysis, PLoS Comput Biol 10:e1003553, for
+    dissimilarities; here for responses, with the sign kept.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> signal, noise = np.random.default_rng(0).standard_normal((2, 4, 1000, 1))
+    >>> leave_one_out_ceiling(signal[:1] + noise).round(1)
+    array([0.4])
+    """
+    if isinstance(repeats, xr.DataArray):
+        from neurointerp import matrix
+
+        if "subject" in repeats.dims:
+            matrix.require_complete(repeats, "leave_one_out_ceiling")
+            repeats = repeats.transpose("subject", ...).values
+        else:
+            repeats = _by_repeat(repeats)
+    values = np.asarray(repeats, dtype=np.float64)
+    if values.ndim < 3 or len(values) < 2 or np.isnan(values).any():
+        raise AnalysisError(
+            f"leave_one_out_ceiling: shape {values.shape}, {int(np.isnan(values).sum())} missing values: "
+            "(repeat, ..., unit) with two repeats or more and none missing is needed"
+        )
+    total = values.sum(axis=0)
+    r = np.stack([correlation(one, (total - one) / (len(values) - 1)) for one in values])
+    found: np.ndarray = (r * np.abs(r)).mean(axis=0)
+    return found
+
+
 def _signal_share(xp: Any, repeats: Any, of: str) -> Any:
     """Give signal power over the variance of the mean, or of a single repeat."""
     count, mean = repeats.shape[0], xp.mean(repeats, axis=0)

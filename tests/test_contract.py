@@ -52,6 +52,11 @@ def run(family, method, rec, seed=0):
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
     if method in ("readout", "attention_encoder", "layer_ensemble"):
         return read_out(call, method, rec, seed)
+    if method == "poisson_glm":
+        rec = rec.copy(data=np.abs(np.round(rec.values)))
+        return call(rec, rec, seed=seed, lags=(1,) if "time" in rec.dims else None)
+    if "fitted" in parameters:
+        return call(importlib.import_module("neurointerp.analyses.encoding").ridge(rec, rec), rec, seed=seed, draws=5)
     if "responses" in parameters:
         return call(rec, rec, seed=seed, **options)
     if family == "geometry":

@@ -22,7 +22,9 @@ def outer_folds(
 ) -> tuple[list[Fold], str]:
     """Give the folds of the usable samples that `cv` asks for, and how they were made."""
     if not isinstance(cv, int | np.integer):
-        return _within(_given(cv, int(np.prod(recordings[0].shape[:-1]))), usable), "given"
+        folds = _given(cv, int(np.prod(recordings[0].shape[:-1])))
+        _refuse_shared(_repeated(recordings), folds)
+        return _within(folds, usable), "given"
     group = _repeated(recordings)
     if group is None:
         return _within(split.blocked(recordings[0], cv, gap=gap), usable), "blocked"
@@ -82,6 +84,17 @@ def _given(cv: Iterable[tuple[Any, Any]], samples: int) -> list[Fold]:
     if not found:
         raise AnalysisError("cv holds no folds: pass a number, or (train, test) pairs of int arrays")
     return found
+
+
+def _refuse_shared(group: Indices | None, folds: Sequence[Fold]) -> None:
+    """Refuse folds that train on a stimulus they test on, where stimuli return."""
+    for number, (train, test) in enumerate(folds):
+        both = 0 if group is None else np.intersect1d(group[train], group[test]).size
+        if both:
+            raise AnalysisError(
+                f"cv fold {number} leaks: {both} groups of 'stimulus' are in both train and test; split.grouped holds "
+                "them out whole"
+            )
 
 
 def _within(folds: Sequence[Fold], usable: Indices) -> list[Fold]:

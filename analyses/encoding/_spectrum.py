@@ -1,142 +1,244 @@
-"""Ridge regression for all penalties and units from one eigendecomposition, on plain arrays."""
+"""Ridge regression for all penalties, units and folds, on plain arrays: one symmetric system per training set.
+
+The system is `(S + alpha) z = r`. With no more features than samples, `S = X'X` and `r = X'Y` (Gram form), and those of
+a fold are what the left-out samples take from the whole; else `S = XX'` and `r = Y` (kernel form). Where rounding of
+`S` would reach the smallest penalty, its eigenvectors come from an SVD of `X` instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.backend import like, namespace
 
+Indices = NDArray[np.int64]
+BATCH = 2000
+"""Units predicted at a time."""
+WORTH = 1e9
+"""Multiplications from which a fold is taken from the whole; below, it is summed anew, to the last bit without it."""
+KEPT = 0.01
+"""A fold that leaves less than this share of a sum of squares is summed anew: the difference would be rounding."""
+ROUNDING = 100.0
+"""A penalty (plus the least eigenvalue) this many roundings of the largest eigenvalue or smaller asks for an SVD."""
 
-class Spectrum(NamedTuple):
-    """A training set, decomposed: ridge weights are `basis @ (rotated / (values + alpha))`.
+
+class Moments(NamedTuple):
+    """Second moments of a training set about its own means; no matrices in kernel form.
 
     Attributes
     ----------
-    basis
-        (feature, direction).
-    values
-        (direction,), eigenvalues of the Gram matrix of the scaled features.
-    rotated
-        (direction, unit).
-    feature_mean, feature_scale
-        (feature,), what was taken from the features and what they were then divided by.
-    response_mean
-        (unit,), taken from the responses.
+    train
+        (sample,) int.
+    feature_mean, response_mean
+        (feature,), (unit,).
+    power
+        (unit,), sums of squares of the responses.
+    gram, cross
+        (feature, feature), (feature, unit), or None.
     """
 
-    basis: Any
+    train: Indices
+    feature_mean: Any
+    response_mean: Any
+    power: Any
+    gram: Any
+    cross: Any
+
+
+class Fit(NamedTuple):
+    """A training set, decomposed.
+
+    Attributes
+    ----------
+    values, basis
+        (direction,) and (row, direction): eigenvalues and eigenvectors of the system.
+    right
+        (row, unit), its right-hand sides.
+    feature_mean, feature_scale, response_mean
+        What was taken from the features and what they were then divided by; what was taken from the responses.
+    rows
+        (sample, feature), scaled training features in kernel form, else None.
+    """
+
     values: Any
-    rotated: Any
+    basis: Any
+    right: Any
     feature_mean: Any
     feature_scale: Any
     response_mean: Any
+    rows: Any
 
 
-def decompose(features: Any, responses: Any, standardize: bool) -> Spectrum:
-    """Decompose training features (sample, feature) and responses (sample, unit) about their means.
-
-    The feature-feature Gram matrix is decomposed, or the sample-sample one where features are more than samples.
-    """
-    xp = namespace(features, responses)
-    feature_mean, response_mean = _mean(xp, features), _mean(xp, responses)
-    x, y = features - feature_mean, responses - response_mean
-    scale = _scale(xp, x, feature_mean) if standardize else xp.ones_like(feature_mean)
-    x = x / scale
-    if x.shape[1] <= x.shape[0]:
-        values, basis = xp.linalg.eigh(x.T @ x)
-        rotated = basis.T @ (x.T @ y)
-    else:
-        values, vectors = xp.linalg.eigh(x @ x.T)
-        basis, rotated = x.T @ vectors, vectors.T @ y
-    values = xp.clip(values, min=0.0)  # rounding makes zero eigenvalues negative
-    return Spectrum(basis, values, rotated, feature_mean, scale, response_mean)
-
-
-def weights(spectrum: Spectrum, alpha: Any) -> tuple[Any, Any]:
-    """Give weights (feature, unit) in the features' own units and the intercept (unit), for alpha (unit)."""
-    scaled = spectrum.basis @ (spectrum.rotated / (spectrum.values[:, None] + alpha[None, :]))
-    own = scaled / spectrum.feature_scale[:, None]
-    return own, spectrum.response_mean - spectrum.feature_mean @ own
-
-
-def predict(spectrum: Spectrum, features: Any, alpha: Any) -> Any:
-    """Give predictions (sample, unit) for features (sample, feature), with alpha (unit)."""
-    coefficients = spectrum.rotated / (spectrum.values[:, None] + alpha[None, :])
-    return _projected(spectrum, features) @ coefficients + spectrum.response_mean
-
-
-def squared_errors(spectrum: Spectrum, features: Any, responses: Any, alphas: Any) -> Any:
-    """Give the summed squared error (alpha, unit) of predicting responses (sample, unit) with each alpha."""
-    xp = namespace(features, responses)
-    projected, target = _projected(spectrum, features), responses - spectrum.response_mean
-    errors = []
-    for index in range(alphas.shape[0]):
-        shrunk = spectrum.rotated / (spectrum.values[:, None] + alphas[index])
-        errors.append(xp.sum((target - projected @ shrunk) ** 2, axis=0))
-    return xp.stack(errors)
-
-
-def best_alpha(features: Any, responses: Any, folds: Sequence[Any], alphas: Any, standardize: bool) -> Any:
-    """Give each unit the alpha (unit) with the smallest squared error, summed over (train, test) folds."""
-    errors = namespace(alphas).zeros_like(responses[:1, :])
-    if alphas.shape[0] == 1:
-        return _lowest(errors, alphas)
-    for train, test in folds:
-        x, y, x_test, y_test = (array[like(i, array)] for i in (train, test) for array in (features, responses))
-        errors = errors + squared_errors(decompose(x, y, standardize), x_test, y_test, alphas)
-    return _lowest(errors, alphas)
-
-
-def nested_predictions(
-    features: Any, responses: Any, outer: Sequence[Any], inner: Sequence[Any], alphas: Any, standardize: bool
-) -> tuple[list[Any], Any]:
-    """Predict each outer test set by a model whose scaling, weights and alphas come from its training set.
+def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Moments:
+    """Sum a training set, or take from its parent's sums what it leaves out.
 
     Parameters
     ----------
-    features, responses
-        (sample, feature) and (sample, unit).
-    outer, inner
-        (train, test) int arrays per fold; per outer fold, a list of such pairs inside its training set.
-    alphas
-        (alpha,).
-
-    Returns
-    -------
-    predictions
-        (test sample, unit) per outer fold.
-    alpha
-        (unit), chosen on the outer folds: for a model of all data, not for these predictions.
+    x, y
+        (sample, feature), (sample, unit).
+    train
+        (sample,) int, among the parent's.
+    parent
+        The sums of more samples; None: there are none.
     """
-    predictions, errors = [], namespace(alphas).zeros_like(responses[:1, :])
-    for (train, test), folds in zip(outer, inner, strict=True):
-        x, y, x_test, y_test = (array[like(i, array)] for i in (train, test) for array in (features, responses))
-        spectrum = decompose(x, y, standardize)
-        alpha = best_alpha(features, responses, folds, alphas, standardize)
-        predictions.append(predict(spectrum, x_test, alpha))
-        errors = errors + squared_errors(spectrum, x_test, y_test, alphas)
-    return predictions, _lowest(errors, alphas)
+    if parent is not None and parent.gram is not None and not isinstance(x, HighPassed):
+        found = _downdated(x, y, train, parent)
+        if found is not None:
+            return found
+    xt, yt = rows_of(x, train), rows_of(y, train)
+    x_mean, y_mean = column_mean(xt), column_mean(yt)
+    yt, xp = yt - y_mean, namespace(yt)
+    power = xp.sum(yt * yt, axis=0)
+    if xt.shape[1] > xt.shape[0]:
+        return Moments(train, x_mean, y_mean, power, None, None)
+    xt = xt - x_mean
+    return Moments(train, x_mean, y_mean, power, xt.T @ xt, xt.T @ yt)
 
 
-def _lowest(errors: Any, alphas: Any) -> Any:
-    """Give the alpha of the lowest error (alpha, unit); of equals, the largest alpha."""
-    xp = namespace(errors)
-    order = xp.argsort(-alphas)
-    return alphas[order][xp.argmin(errors[order, :], axis=0)]
+def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | None:
+    left = np.setdiff1d(parent.train, train, assume_unique=True)
+    n, n_left, n_all = len(train), len(left), len(parent.train)
+    work = (n - n_left) * x.shape[1] * float(x.shape[1] + y.shape[1])
+    if not n_left or x.shape[1] > n or work < WORTH:
+        return None
+    xp, xl, yl = namespace(x), rows_of(x, left), rows_of(y, left)
+    xl_mean, yl_mean = column_mean(xl), column_mean(yl)
+    x_mean, y_mean = (
+        (n_all / n) * whole - (n_left / n) * part
+        for whole, part in ((parent.feature_mean, xl_mean), (parent.response_mean, yl_mean))
+    )
+    xl, yl, between = xl - xl_mean, yl - yl_mean, n * n_left / n_all
+    dx, dy = x_mean - xl_mean, y_mean - yl_mean
+    gram = parent.gram - xl.T @ xl
+    gram -= (between * dx)[:, None] * dx[None, :]
+    was, now = _diagonal(xp, parent.gram), _diagonal(xp, gram)
+    power = parent.power - xp.sum(yl * yl, axis=0) - between * dy * dy
+    for left_over, all_of_it in ((now, was), (power, parent.power)):
+        if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
+            return None
+    cross = parent.cross - (xl.T @ yl)
+    if float(xp.max(xp.abs(dx))) > 0:
+        cross -= (between * dx)[:, None] * dy[None, :]
+    return Moments(train, x_mean, y_mean, power, gram, cross)
 
 
-def _projected(spectrum: Spectrum, features: Any) -> Any:
-    return ((features - spectrum.feature_mean) / spectrum.feature_scale) @ spectrum.basis
+def decompose(x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None) -> Fit:
+    """Decompose a training set.
+
+    Parameters
+    ----------
+    x, y, sums
+        The arrays, and the sums of the training set.
+    standardize
+        Scale features by their deviation.
+    smallest
+        The least penalty that will be asked for.
+    share
+        (feature,), >= 0: features are multiplied by the root of it, so that the penalty is divided by it.
+    """
+    xp, n = namespace(sums.feature_mean), len(sums.train)
+    if sums.gram is None:
+        rows = rows_of(x, sums.train) - sums.feature_mean
+        scale = _shared(column_scale(xp, xp.sum(rows * rows, axis=0), n, sums.feature_mean, standardize), share)
+        rows = rows / scale
+        matrix, right = rows @ rows.T, rows_of(y, sums.train) - sums.response_mean
+    else:
+        rows = None
+        scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize), share)
+        matrix, right = sums.gram, sums.cross
+        if standardize or share is not None:
+            matrix, right = matrix / scale[:, None] / scale[None, :], right / scale[:, None]
+    values, basis = _eigh(matrix)
+    least, largest = float(values[0]), float(values[-1])
+    if max(least, 0.0) + smallest < ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest:
+        held = (rows_of(x, sums.train) - sums.feature_mean) / scale if rows is None else rows
+        u, s, vt = xp.linalg.svd(held, full_matrices=False)
+        values, basis = s * s, (vt.T if rows is None else u)
+    values = xp.clip(values, min=0.0)  # rounding makes zero eigenvalues negative
+    return Fit(values, basis, right, sums.feature_mean, scale, sums.response_mean, rows)
 
 
-def _mean(xp: Any, values: Any) -> Any:
+def probe(fit: Fit, features: Any) -> Any:
+    """Give the operator (sample, row) that makes predictions for features (sample, feature) of solutions."""
+    scaled = (features - fit.feature_mean) / fit.feature_scale
+    return scaled if fit.rows is None else scaled @ fit.rows.T
+
+
+def solve(fit: Fit, right: Any, alpha: Any) -> Any:
+    """Give solutions (row, unit) for right-hand sides (row, unit) and alpha (unit)."""
+    return fit.basis @ ((fit.basis.T @ right) / (fit.values[:, None] + alpha[None, :]))
+
+
+def weights(fit: Fit, alpha: Any) -> tuple[Any, Any]:
+    """Give weights (feature, unit) in the features' own units and the intercept (unit), for alpha (unit)."""
+    found = solve(fit, fit.right, alpha)
+    own = (found if fit.rows is None else fit.rows.T @ found) / fit.feature_scale[:, None]
+    return own, fit.response_mean - fit.feature_mean @ own
+
+
+def predict(fit: Fit, features: Any, alpha: Any) -> Any:
+    """Give predictions (sample, unit) for features (sample, feature), with alpha (unit)."""
+    return predict_from(fit, probe(fit, features), alpha)
+
+
+def predict_from(fit: Fit, operator: Any, alpha: Any) -> Any:
+    """Give predictions (sample, unit) for an operator (sample, row), with alpha (unit)."""
+    turned = operator @ fit.basis
+    return turned @ ((fit.basis.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
+
+
+def rows_of(array: Any, index: Indices) -> Any:
+    """Give rows of a numpy or torch array, a view where they follow each other; or of `HighPassed`."""
+    if isinstance(array, HighPassed):
+        return array.rows(index)
+    if index.size and index[-1] - index[0] == index.size - 1 and bool((np.diff(index) == 1).all()):
+        return array[int(index[0]) : int(index[-1]) + 1]
+    return array[like(index, array)]
+
+
+def columns_of(array: Any, which: Any) -> Any:
+    """Give columns of an array or of `HighPassed`."""
+    return array.columns(which) if isinstance(array, HighPassed) else array[:, which]
+
+
+def column_mean(values: Any) -> Any:
+    """Give the mean of each column, summed in float64."""
+    xp = namespace(values)
     return xp.astype(xp.sum(values, axis=0, dtype=xp.float64) / values.shape[0], values.dtype)
 
 
-def _scale(xp: Any, centred: Any, mean: Any) -> Any:
+def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool) -> Any:
     """Give the standard deviation of each feature, or 1 where it is constant up to rounding."""
-    variance = xp.sum(centred * centred, axis=0, dtype=xp.float64) / centred.shape[0]
-    scale = xp.astype(xp.sqrt(variance), centred.dtype)
-    rounding = 10 * xp.finfo(centred.dtype).eps * xp.abs(mean)
+    if not standardize:
+        return xp.ones_like(mean)
+    scale = xp.sqrt(xp.clip(power, min=0.0) / samples)
+    rounding = 10 * xp.finfo(mean.dtype).eps * xp.abs(mean)
     return xp.where(scale > rounding, scale, xp.ones_like(scale))
+
+
+def _shared(scale: Any, share: Any | None) -> Any:
+    """Divide a scale by the root of a share; infinite where it is none, which takes the feature out."""
+    if share is None:
+        return scale
+    xp = namespace(scale)
+    some = xp.where(share > 0, share, xp.ones_like(share))
+    return xp.where(share > 0, scale / xp.sqrt(some), xp.full_like(scale, xp.inf))
+
+
+def _eigh(matrix: Any) -> tuple[Any, Any]:
+    """Decompose by divide and conquer; scipy's is twice as fast as numpy's."""
+    if isinstance(matrix, np.ndarray):
+        from scipy.linalg import eigh
+
+        values, basis = eigh(matrix, driver="evd", check_finite=False)
+        return values, basis
+    found = namespace(matrix).linalg.eigh(matrix)
+    return found[0], found[1]
+
+
+def _diagonal(xp: Any, matrix: Any) -> Any:
+    return xp.linalg.diagonal(matrix)

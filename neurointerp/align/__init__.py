@@ -5,8 +5,11 @@ from neurointerp.align.cut import crop, fold, windows
 from neurointerp.align.delay import lag, shifted
 from neurointerp.align.events import bin_events, epoch
 from neurointerp.align.join import match
+from neurointerp.align.kernels import hrf
+from neurointerp.align.labels import join
 from neurointerp.align.pairing import pair
 from neurointerp.align.rates import interpolate, resample
+from neurointerp.align.words import lanczos
 
 __all__ = [
     "bin_events",
@@ -14,8 +17,11 @@ __all__ = [
     "crop",
     "epoch",
     "fold",
+    "hrf",
     "interpolate",
+    "join",
     "lag",
+    "lanczos",
     "match",
     "pair",
     "resample",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def receptive_fields(result: xr.Dataset, ax: Axes, *, by: str | None = None) -> Axes:
+def field_outlines(result: xr.Dataset, ax: Axes, *, by: str | None = None) -> Axes:
     """Draw the outline of each unit's mask at half its height on the feature map, mean over folds.
 
     Parameters
@@ -37,7 +37,7 @@ def receptive_fields(result: xr.Dataset, ax: Axes, *, by: str | None = None) -> 
         When the result has no masks.
     """
     if "spatial_mask" not in result:
-        raise AnalysisError("plot.receptive_fields: a readout with spatial masks is needed ('factorized', 'gaussian')")
+        raise AnalysisError("plot.field_outlines: a readout with spatial masks is needed ('factorized', 'gaussian')")
     masks = np.asarray(result["spatial_mask"].mean("fold").values)
     labels = [str(v) for v in result[by].values] if by else [""] * len(masks)
     colours = {label: COLOURS[i % len(COLOURS)] for i, label in enumerate(dict.fromkeys(labels))}

@@ -54,11 +54,11 @@ def test_fields_and_attention_are_drawn_on_the_map(ax):
     masks[0, 0, 1, 2] = masks[0, 1, 3, 4] = 1.0
     kinds = np.array(["a", "b"], dtype=object)
     fields = xr.Dataset({"spatial_mask": (("fold", "unit", "row", "col"), masks)}, coords={"kind": ("unit", kinds)})
-    drawn = plot.receptive_fields(fields, ax, by="kind")
+    drawn = plot.field_outlines(fields, ax, by="kind")
     middle = [path.get_paths()[0].vertices.mean(axis=0) for path in drawn.collections]
     np.testing.assert_allclose(middle, [[2, 1], [4, 3]], atol=0.2)
     with pytest.raises(AnalysisError, match="spatial masks"):
-        plot.receptive_fields(xr.Dataset(), ax)
+        plot.field_outlines(xr.Dataset(), ax)
     weight = np.arange(6.0).reshape(1, 1, 1, 6)
     row, col = np.indices((2, 3)).reshape(2, -1)
     attention = xr.Dataset(

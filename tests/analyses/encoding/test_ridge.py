@@ -270,6 +270,35 @@ def test_equal_bytes_float32_and_a_store_round_trip(tmp_path):
     np.testing.assert_allclose(found.score, precise.score, atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"high_pass": 40.0}, {"lags": (0, 1)}])
+def test_a_torch_device_gives_what_numpy_gives(options):
+    pytest.importorskip("torch")
+    features, responses, _ = _planted(n_samples=150, n_features=6, n_units=4)
+    expected = encoding.ridge(features, responses, **options)
+    found = encoding.ridge(features, responses, device="cpu", **options)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-7, atol=1e-9)
+
+
+def test_a_high_pass_takes_drift_from_each_side_alone_and_refuses_what_leaves_nothing():
+    features, responses, _ = _planted(n_samples=400, n_features=6, n_units=4, snr=5.0)
+    drift = 5.0 * np.sin(np.arange(400) / 400 * 3.0)[:, None]
+    drifting = responses.copy(data=responses.values + drift)
+    assert float(encoding.ridge(features, drifting).score.mean()) < -1.0
+    clean, filtered = (encoding.ridge(features, one, high_pass=60.0) for one in (responses, drifting))
+    assert float(filtered.score.mean()) > 0.7
+    np.testing.assert_allclose(filtered.score, clean.score, atol=0.02)
+    assert "intercept" not in filtered
+    changed = drifting.copy(deep=True)
+    changed[160:240] = 1e3 * np.random.default_rng(0).standard_normal((80, 4))
+    again = encoding.ridge(features, changed, high_pass=60.0).prediction
+    np.testing.assert_array_equal(again[160:240], filtered.prediction[160:240])
+    with pytest.raises(AnalysisError, match="has nothing left after a high-pass"):
+        encoding.ridge(features, drifting, high_pass=2.0)
+    with pytest.raises(AnalysisError, match="needs a time dim with a regular clock"):
+        encoding.ridge(features, drifting, high_pass=-1.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,190 @@
+"""What every encoding model is given, as plain arrays and folds, and the labels of what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp import score
+from neurointerp.align import match
+from neurointerp.analyses.encoding._design import Design, design, span
+from neurointerp.analyses.encoding._drift import HighPassed
+from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
+from neurointerp.analyses.encoding._spectrum import rows_of
+from neurointerp.backend import to_numpy
+from neurointerp.errors import AnalysisError
+from neurointerp.matrix import Stacked, require_complete, stack, stretches
+from neurointerp.split import Fold
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Features and responses of one call.
+
+    Attributes
+    ----------
+    features, responses
+        As they came, matched.
+    inputs, target
+        The design matrix and the responses with their labels.
+    x, y
+        (sample, feature), (sample, unit): numpy or torch, or high-passed by fold.
+    outer, inner
+        Folds, and for each those inside its training set.
+    parameters
+        Of the call, for the result.
+    split
+        How the folds were made.
+    """
+
+    features: xr.DataArray
+    responses: xr.DataArray
+    inputs: Design
+    target: Stacked
+    x: Any
+    y: Any
+    outer: list[Fold]
+    inner: list[list[Fold]]
+    parameters: dict[str, Any]
+    split: str
+
+
+def prepare(
+    name: str, features: xr.DataArray, responses: xr.DataArray | None, *, cv: int | Iterable[tuple[Any, Any]],
+    lags: Sequence[int] | xr.DataArray | None, gap: int | None, high_pass: float | None, device: str | None = None,
+    search: bool = True,
+) -> Problem:  # fmt: skip
+    """Check, match, expand and split; nothing is fitted. `search` asks for inner folds."""
+    themselves = responses is None
+    delays = checked_lags(name, lags, themselves)
+    features, responses = match(features, features if responses is None else responses)
+    for recording in (features, responses):
+        require_complete(recording, name)
+    margin = max(map(abs, span(delays))) if gap is None else gap
+    inputs, target = design(features, delays), stack(responses)
+    outer, kind = outer_folds([responses, features], inputs.usable, cv, margin)
+    dtype = np.result_type(inputs.values, target.values)
+    x, y = (array.astype(dtype, copy=False) for array in (inputs.values, target.values))
+    inner: list[list[Fold]] = [[] for _ in outer]
+    if search:
+        inner = inner_folds([responses, features], outer, cv if isinstance(cv, int) else 5, margin)
+    parameters: dict[str, Any] = {
+        "cv": cv if isinstance(cv, int) else f"{len(outer)} given folds",
+        "lags": delays if isinstance(delays, list) else {"kernels": [str(b) for b in delays["basis"].values]},
+        "gap": margin,
+    }
+    if high_pass is not None:
+        parameters["high_pass"] = high_pass
+    return Problem(
+        features, responses, inputs, target, *_placed(name, x, y, responses, high_pass, device), outer, inner,
+        parameters, kind,
+    )  # fmt: skip
+
+
+def checked_lags(name: str, lags: Sequence[int] | xr.DataArray | None, themselves: bool) -> list[int] | xr.DataArray:
+    """Give the delays, or the kernels (lag, basis), if they make sense."""
+    if isinstance(lags, xr.DataArray):
+        if set(lags.dims) != {"lag", "basis"} or not {"lag", "basis"} <= set(lags.coords):
+            raise AnalysisError(f"{name}: kernels need the labelled dims lag and basis; found {lags.dims}")
+        if themselves or not np.isfinite(lags.values).all():
+            raise AnalysisError(f"{name}: kernels must be finite, and need responses beside the features")
+        return lags
+    given = ((1,) if themselves else (0,)) if lags is None else lags
+    delays = [int(lag) for lag in given]
+    if not delays or len(set(delays)) != len(delays) or delays != list(given):
+        raise AnalysisError(f"{name}: lags must be one or more different whole numbers; found {lags!r}")
+    if themselves and min(delays) <= 0:
+        raise AnalysisError(
+            f"{name}: lag {min(delays)} would predict a unit from its own present or future; without "
+            "responses all lags must be 1 or more"
+        )
+    return delays
+
+
+def _placed(
+    name: str, x: np.ndarray, y: np.ndarray, responses: xr.DataArray, high_pass: float | None, device: str | None
+) -> tuple[Any, Any]:
+    """Put the arrays on the device asked for, high-passed by fold if asked for."""
+    if device is not None:
+        import torch
+
+        x, y = (torch.as_tensor(array, device=device) for array in (x, y))  # type: ignore[assignment]
+    if high_pass is None:
+        return x, y
+    rate = responses.attrs.get("sampling_rate")
+    if rate is None or "time" not in responses.dims or not high_pass > 0:
+        raise AnalysisError(
+            f"{name}: high_pass={high_pass!r} is the longest period kept, above 0 and in units of the clock; it needs "
+            "a time dim with a regular clock"
+        )
+    parts = stretches(responses)
+    return HighPassed(x, parts, high_pass * rate), HighPassed(y, parts, high_pass * rate)
+
+
+def checked_alphas(name: str, alphas: float | Sequence[float] | None, default: NDArray[Any]) -> NDArray[np.float64]:
+    """Give the penalties to choose from."""
+    grid = np.atleast_1d(np.asarray(default if alphas is None else alphas, dtype=np.float64))
+    if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
+        raise AnalysisError(f"{name}: alphas must be finite numbers above 0; found {alphas!r}")
+    return grid
+
+
+def default_alphas(problem: Problem, standardize: bool) -> NDArray[np.float64]:
+    """Give penalties from far below to far above what a feature adds to the Gram matrix."""
+    rows = problem.inputs.values[problem.inputs.usable]
+    variance = 1.0 if standardize else float(rows.var(axis=0, dtype=np.float64).mean()) or 1.0
+    grid: NDArray[np.float64] = np.logspace(-3, 5, 17) * (len(rows) * variance)
+    return grid
+
+
+def model(problem: Problem, weight: Any, intercept: Any, alpha: Any) -> dict[str, xr.DataArray]:
+    """Label weights (feature, unit), intercept (unit) and alpha (unit)."""
+    units = problem.target.unit_coords
+    out = {
+        "weights": xr.DataArray(to_numpy(weight), dims=("feature", "unit"), coords=problem.inputs.coords | units),
+        "alpha": xr.DataArray(to_numpy(alpha).astype(np.float64), dims="unit", coords=units),
+    }
+    if "high_pass" not in problem.parameters:  # else there is no mean to give back
+        out["intercept"] = xr.DataArray(to_numpy(intercept), dims="unit", coords=units)
+    return out
+
+
+def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataArray]:
+    """Score and label predictions (test sample, unit), one per outer fold."""
+    shape, dtype = problem.target.values.shape, problem.target.values.dtype
+    total, times = np.zeros(shape, dtype=dtype), np.zeros((shape[0], 1), dtype=dtype)
+    number = np.full((shape[0], 1), -1)
+    r2: list[Any] = []
+    correlation: list[Any] = []
+    for (_, test), predicted in zip(problem.outer, map(to_numpy, predictions), strict=True):
+        observed = to_numpy(rows_of(problem.y, test))
+        total[test] += predicted
+        times[test] += 1
+        number[test] = len(r2)
+        r2.append(score.r2(observed, predicted))
+        correlation.append(score.correlation(observed, predicted))
+    coords = {"fold": np.arange(len(problem.outer))} | problem.target.unit_coords
+    mean = np.where(times > 0, total / np.maximum(times, 1), np.nan)
+    out = {
+        "score": xr.DataArray(np.stack(r2), dims=("fold", "unit"), coords=coords),
+        "correlation": xr.DataArray(np.stack(correlation), dims=("fold", "unit"), coords=coords),
+        "prediction": problem.target.unstack(mean, "unit"),
+        "test_fold": problem.target.unstack(number, "fold").isel(fold=0, drop=True),
+    }
+    return out
+
+
+def with_units(problem: Problem, variables: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """State the units of each variable, and how the folds were made."""
+    of, per = problem.responses.attrs["units"], problem.features.attrs["units"]
+    units = {"weights": "1" if of == per else f"({of}) / ({per})", "intercept": of, "prediction": of}
+    out = {name: array.assign_attrs(units=units.get(name, "1")) for name, array in variables.items()}
+    for array in out.values():
+        if "fold" in array.coords:
+            array["fold"].attrs["split"] = problem.split
+    return out

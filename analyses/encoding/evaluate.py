@@ -1,0 +1,236 @@
+"""How far held-out predictions can be trusted: ceilings, p-values and intervals beside the scores."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp import score, split
+from neurointerp.align import match
+from neurointerp.analyses.encoding._shuffles import Null, draws_of
+from neurointerp.errors import AnalysisError
+from neurointerp.matrix import require_complete, stack, stretches
+from neurointerp.result import result
+from neurointerp.statistics import fdr, max_statistic_p, permutation_p
+
+_ANALYSIS = "encoding.evaluate"
+Ceiling = Literal["signal_power", "split_half", "leave_one_out"]
+
+
+def evaluate(
+    fitted: xr.Dataset, responses: xr.DataArray, *, repeats: xr.DataArray | None = None,
+    ceiling: Ceiling = "signal_power", null: Null = "circular", block: int = 10, draws: int = 1000,
+    resamples: int = 1000, level: float = 0.95, seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
+    r"""Add noise ceiling, normalised score, p-values and intervals to an encoding model's result.
+
+    Parameters
+    ----------
+    fitted
+        What `ridge`, `banded_ridge`, `kernel_ridge` or `pls` gave, with its held-out `prediction`. Not of a model with
+        `high_pass`: there observed values depend on the fold.
+    responses
+        The recording that it predicted.
+    repeats
+        Recording of repeated stimuli that the ceiling is taken from: `(trial, unit)` with `stimulus`, of the same
+        units; or other subjects' `(subject, ...)` for `"leave_one_out"`. Default: no ceiling.
+    ceiling
+        Estimator: `"signal_power"` or `"split_half"` (`neurointerp.score.noise_ceiling`, of the mean over repeats, as
+        one fits means), or `"leave_one_out"`: the squared correlation of each repeat (or subject) with the mean of
+        the others, averaged, which is a lower bound of what predicts a single one.
+    null
+        How responses lose their relation to predictions: `"circular"` shifts within each stretch by at least a tenth
+        of it, `"block"` permutes blocks of `block` samples within it, `"sample"` permutes samples (trials; whole
+        stimuli where they return). Each draw moves all units together.
+    block
+        Samples per block; longer than the responses' memory.
+    draws, resamples
+        Of the null, and of the bootstrap.
+    level
+        Coverage of the intervals.
+    seed
+        Seed of both.
+
+    Returns
+    -------
+    xarray.Dataset
+        All of `fitted`, and: `pooled_correlation (unit)` of predictions and responses over all held-out samples, both
+        about their means in each test fold, and `pooled_score`, the r2 about the same means; `p_value (unit)` of the
+        former, one-sided; `q_value`, its Benjamini-Hochberg adjustment over units;
+        `p_value_max`, corrected for all units by the largest of each draw;
+        `pooled_score_interval (bound, unit)` by a bootstrap of stimuli (where they return) or blocks; `null_correlation
+        (draw, unit)`. With `repeats` `noise_ceiling (unit)`, an r2, and `normalized_score (unit)`, `pooled_score`
+        over it, NaN where the ceiling is not above 0.
+
+    Raises
+    ------
+    AlignmentError
+        When the responses are others than those predicted.
+    AnalysisError
+        When values are missing, there is no held-out prediction, or an argument is out of range.
+
+    Notes
+    -----
+    The model is not fitted again to each draw: the null is that held-out predictions say nothing about the
+    responses. Means of test folds are taken off, as a training mean goes against the mean of what it left out: without
+    that, noise comes out below chance. Circular shifts are exchangeable only for stationary responses.
+
+    References
+    ----------
+    Sahani, Linden (2003), How linear are auditory cortical responses?, NIPS 15:109-116; Schoppe et al. (2016), Front
+    Comput Neurosci 10:10; Nichols, Holmes (2002), Hum Brain Mapp 15:1-25; Benjamini, Hochberg (1995), J R Stat Soc B
+    57:289-300. Leave-one-out: Nili et al. (2014), A toolbox for representational similarity analysis, PLoS Comput
+    Biol 10:e1003553, whose lower bound this is, for responses and not for dissimilarities.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from neurointerp.analyses import encoding
+    >>> tree = ni.synthetic.linear_responses(n_samples=300, n_features=4, n_units=2, snr=[9.0, 0.0])
+    >>> responses = tree["recordings/responses/recording"]
+    >>> found = encoding.ridge(tree["recordings/features/recording"], responses)
+    >>> (encoding.evaluate(found, responses, draws=99).p_value < 0.05).values
+    array([ True, False])
+    """
+    _check(fitted, block, draws, resamples, level)
+    if list(map(str, responses["unit"].values)) != list(map(str, fitted["unit"].values)):
+        raise AnalysisError(f"{_ANALYSIS}: responses have other units than the fitted model; pass those it predicted")
+    shell = responses.copy(data=fitted["prediction"].transpose(*responses.dims).values)
+    match(shell, responses)
+    observed, predicted = stack(responses).values, stack(shell).values
+    require_complete(responses, _ANALYSIS)
+    there = ~np.isnan(predicted).any(axis=1)
+    group = _stimuli(responses)
+    rng = np.random.default_rng(seed)
+    coords = stack(responses).unit_coords
+    fold = np.asarray(fitted["test_fold"].transpose(*responses.dims[:-1]).values).ravel()
+    orders = draws_of(responses, group, null, block, draws, rng)
+    pooled, null_r = _correlations(observed, predicted, there, fold, orders)
+    parts = group[there] if group is not None else _blocks(responses, block)[there]
+    centred = _about_folds(observed[there].astype(np.float64), fold[there])
+    error = (observed[there] - predicted[there]).astype(np.float64)
+    low_high = _interval(centred, error, parts, resamples, level, rng)
+    p, corrected = permutation_p(pooled, null_r), max_statistic_p(pooled, null_r)
+    one = {
+        "pooled_correlation": pooled,
+        "pooled_score": score.r2(centred, centred - error),
+        "p_value": p,
+        "q_value": fdr(p),
+        "p_value_max": corrected,
+    }
+    if repeats is not None:
+        one["noise_ceiling"] = _ceiling(repeats, responses, ceiling, seed)
+        best = one["noise_ceiling"]
+        one["normalized_score"] = np.where(best > 0, one["pooled_score"] / np.where(best > 0, best, 1.0), np.nan)
+    variables: dict[str, Any] = {str(name): fitted[name] for name in fitted.data_vars if name not in one}
+    variables |= {
+        name: xr.DataArray(values, dims="unit", coords=coords, attrs={"units": "1"}) for name, values in one.items()
+    }
+    bound = {"bound": np.array(["low", "high"], dtype=object), **coords}
+    variables["pooled_score_interval"] = xr.DataArray(
+        low_high, dims=("bound", "unit"), coords=bound, attrs={"units": "1"}
+    )
+    variables["null_correlation"] = xr.DataArray(null_r, dims=("draw", "unit"), coords=coords, attrs={"units": "1"})
+    return result(
+        variables,
+        analysis=_ANALYSIS,
+        recording=responses,
+        parameters={
+            "fitted": {name: fitted.attrs[name] for name in ("analysis", "parameters", "recording")},
+            "ceiling": ceiling if repeats is not None else None, "null": null, "block": block, "draws": draws,
+            "resamples": resamples, "level": level,
+        },
+        seed=seed,
+    )  # fmt: skip
+
+
+def _check(fitted: xr.Dataset, block: int, draws: int, resamples: int, level: float) -> None:
+    if "prediction" not in fitted or "score" not in fitted:
+        raise AnalysisError(f"{_ANALYSIS}: the result of an encoding model with held-out predictions is needed")
+    if "high_pass" in fitted.attrs["parameters"]:
+        raise AnalysisError(
+            f"{_ANALYSIS}: predictions are of responses high-passed by fold, which the recording does not hold; "
+            "score the model against fits to shifted responses instead"
+        )
+    if block < 1 or draws < 1 or resamples < 1 or not 0 < level < 1:
+        raise AnalysisError(
+            f"{_ANALYSIS}: block {block}, draws {draws}, resamples {resamples}, level {level}: 1 or more, and a level "
+            "within (0, 1), are needed"
+        )
+
+
+def _stimuli(responses: xr.DataArray) -> NDArray[np.int64] | None:
+    """Give the stimulus of each sample where stimuli are labelled on trials, else None."""
+    if "stimulus" in responses.coords and responses["stimulus"].dims and "trial" in responses["stimulus"].dims:
+        return split.groups(responses, "stimulus")
+    return None
+
+
+def _blocks(responses: xr.DataArray, block: int) -> NDArray[np.int64]:
+    """Number blocks of so many samples, within stretches."""
+    number, parts = 0, []
+    for part in stretches(responses):
+        size = part.stop - part.start
+        parts.append(number + np.arange(size) // block)
+        number = int(parts[-1][-1]) + 1
+    return np.concatenate(parts)
+
+
+def _correlations(
+    observed: np.ndarray,
+    predicted: np.ndarray,
+    there: NDArray[np.bool_],
+    fold: NDArray[np.int64],
+    orders: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the correlation (unit) over samples, and that of each order (draw, sample) of the responses."""
+    fold, y = fold[there], observed.astype(np.float64)
+    p = _about_folds(predicted[there].astype(np.float64), fold)
+    null = np.stack([score.correlation(_about_folds(y[order][there], fold), p) for order in orders])
+    real = np.asarray(score.correlation(_about_folds(y[there], fold), p))
+    return real, np.where(np.isnan(null), 0.0, null)  # a shifted constant is related to nothing
+
+
+def _about_folds(values: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Take the mean of each fold from its rows."""
+    names, number = np.unique(fold, return_inverse=True)
+    sums = np.zeros((names.size, values.shape[1]))
+    np.add.at(sums, number, values)
+    return values - (sums / np.bincount(number)[:, None])[number]
+
+
+def _interval(
+    y: NDArray[np.float64], error: NDArray[np.float64], parts: NDArray[np.int64], resamples: int, level: float, rng: Any
+) -> NDArray[np.float64]:
+    """Give percentile bounds (bound, unit) of the r2, resampling whole parts; from sums of each part."""
+    _, number = np.unique(parts, return_inverse=True)
+    count = number.max() + 1
+    sums = np.zeros((count, 4, y.shape[1]))
+    for index, values in enumerate((np.ones_like(y), y, y * y, error * error)):
+        np.add.at(sums[:, index], number, values)
+    found = np.empty((resamples, y.shape[1]))
+    for draw in range(resamples):
+        times = np.bincount(rng.integers(0, count, count), minlength=count)
+        n, total, square, missed = np.tensordot(times.astype(np.float64), sums, axes=1)
+        spread = square - total * total / n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found[draw] = np.where(spread > 1e-12 * np.maximum(square, 1e-300), 1 - missed / spread, np.nan)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    lost = np.isnan(found).any(axis=0)
+    bounds = np.quantile(np.where(lost, 0.0, found), tails, axis=0)
+    found_bounds: NDArray[np.float64] = np.where(lost, np.nan, bounds)
+    return found_bounds
+
+
+def _ceiling(repeats: xr.DataArray, responses: xr.DataArray, ceiling: Ceiling, seed: int) -> NDArray[np.float64]:
+    if list(repeats["unit"].values) != list(responses["unit"].values):
+        raise AnalysisError(f"{_ANALYSIS}: repeats have other units than responses")
+    if ceiling == "leave_one_out":
+        return np.asarray(score.leave_one_out_ceiling(repeats), dtype=np.float64)
+    if ceiling not in ("signal_power", "split_half"):
+        raise AnalysisError(f"{_ANALYSIS}: ceiling {ceiling!r}: 'signal_power', 'split_half' or 'leave_one_out'")
+    found = score.noise_ceiling(repeats, estimator=ceiling, seed=seed)
+    return np.asarray(found.values, dtype=np.float64)

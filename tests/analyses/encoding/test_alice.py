@@ -1,0 +1,87 @@
+"""Language models against eight listeners: nuisance bands, ceilings, word-shift nulls, the drift trap."""
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp import score, split
+from neurointerp.analyses import encoding
+from neurointerp.analyses.encoding._drift import HighPassed
+
+CUTOFF, GAP, FOLDS = 64.0, 5, 4
+SHIFTS = (300, 700, 1100)
+"""Words by which features are moved against the words they belong to."""
+
+
+def _model_r(features, regions):
+    """Give the correlation per block and unit of one feature space."""
+    return encoding.ridge(features, regions, high_pass=CUTOFF, gap=GAP, cv=FOLDS).correlation
+
+
+def _beside_nuisance(features, rate, nuisance, regions, listeners):
+    """Give, averaged over listeners and regions, the r2 of all bands and the model's share in it."""
+    whole, share = [], []
+    for name in listeners:
+        own = regions.isel(unit=[str(unit).startswith(name) for unit in regions.unit.values])
+        bands = {"model": features, "rate": rate, **nuisance(name)}
+        found = encoding.banded_ridge(bands, own, draws=5, cv=FOLDS, gap=GAP, high_pass=CUTOFF)
+        whole.append(float(found.score.mean()))
+        share.append(float(found.band_score.sel(band="model").mean()))
+    return np.mean(whole), np.mean(share)
+
+
+def test_drift_makes_scores_of_raw_series_meaningless(on_scans, regions):
+    rate = on_scans(None)
+    raw = encoding.ridge(rate, regions, gap=GAP)
+    clean = encoding.ridge(rate, regions, gap=GAP, high_pass=CUTOFF)
+    assert float(raw.score.mean()) < -0.5  # each block is predicted at the level of the others
+    assert abs(float(clean.score.mean())) < 0.02
+    assert float(clean.correlation.mean()) > 0.06
+    pooled = score.correlation(regions.values, raw.prediction.values)
+    assert float(np.nanmean(pooled)) < -0.2
+    drift = _like(regions, np.linspace(-1, 1, regions.sizes["time"])[:, None] * np.ones((1, 48)))
+    drift += _like(regions, 0.1 * np.random.default_rng(1).standard_normal(drift.shape))
+    noise = _like(regions, np.random.default_rng(0).standard_normal(rate.shape))
+    with_drift = encoding.ridge(noise, drift, gap=GAP)
+    assert float(np.mean(score.correlation(drift.values, with_drift.prediction.values))) < -0.8
+
+
+def _like(rec, values):
+    return ni.recording(values, modality="fmri", units="1", time=rec["time"].values, attrs={"sampling_rate": 0.5})
+
+
+@pytest.mark.slow
+def test_listeners_share_a_ceiling_that_word_rate_reaches_in_part(on_scans, regions):
+    inside = HighPassed(regions.values, [slice(0, regions.sizes["time"])], CUTOFF / 2)
+    ceilings = []
+    for _, test in split.blocked(regions, FOLDS):
+        people = inside.rows(test).reshape(len(test), 8, 6).transpose(1, 0, 2)
+        ceilings.append(score.leave_one_out_ceiling(people))
+    ceiling = np.mean(ceilings, axis=0)  # r2 with a single listener
+    r = _model_r(on_scans(None), regions).values.reshape(FOLDS, 8, 6).mean(axis=(0, 1))
+    assert ceiling[2] == ceiling.max()  # LPTL, left posterior temporal
+    assert 0.03 < ceiling[2] < 0.15
+    assert 0.3 < r[2] / np.sqrt(ceiling[2]) < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "layer"), [("babyllama", 4), ("minilm_words", 5)])
+def test_a_layer_is_above_its_word_shift_null_and_not_above_word_rate(model, layer, on_scans, regions, request):
+    """Both layers beat three word shifts, by 0.03 of r or more; neither beats the bare rate of words (r = 0.087)."""
+    tokens = request.getfixturevalue(model)
+    own = tokens.isel(unit=tokens.layer.values == layer)
+    real = float(_model_r(on_scans(own), regions).mean())
+    null = [float(_model_r(on_scans(own, shift), regions).mean()) for shift in SHIFTS]
+    rate = float(_model_r(on_scans(None), regions).mean())
+    assert real > max(null) + 0.02
+    assert rate > 0.07
+    assert real < rate + 0.02
+
+
+@pytest.mark.slow
+def test_beside_word_rate_sound_and_motion_a_layer_adds_nothing(babyllama, on_scans, regions, nuisance, listeners):
+    """Of the r2 of all bands the share of BabyLlama's last layer is not above 0, whatever its words are."""
+    own = babyllama.isel(unit=babyllama.layer.values == 4)
+    whole, share = _beside_nuisance(on_scans(own), on_scans(None), nuisance, regions, listeners)
+    assert whole > 0.02
+    assert share < 0.005
