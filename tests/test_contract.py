@@ -34,7 +34,7 @@ def run(family, method, rec, seed=0):
         return call(importlib.import_module("neurointerp.analyses.tensor").nonnegative_cp(affinity, 2), **options)
     if "structure" in parameters:
         return call(rec, wiring(rec), seed=seed, **options)
-    if "groups" in parameters:
+    if "groups" in parameters and family == "graphs":
         return call(people(rec), ["a", "b"] * 3, seed=seed, permutations=10)
     if family == "decoding":
         return decode(call, method, rec, seed, options)

@@ -90,12 +90,12 @@ def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
         yield variable.values
         return
     row = size // shape[0]
-    if row > BLOCK_BYTES:
+    if row > BLOCK_BYTES and len(shape) > 1:  # never down to one value: numpy drops the NUL that a label ends with
         for index in range(shape[0]):
             yield from _blocks(variable[index])
         return
     stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
-    step = BLOCK_BYTES // row
+    step = max(BLOCK_BYTES // row, 1)
     step -= step % stored if step > stored else 0
     for start in range(0, shape[0], step):
         yield variable[start : start + step].values

@@ -52,7 +52,7 @@ def test_a_readout_finds_the_place_and_predicts_what_it_has_not_seen(scene, kind
             peak = np.unravel_index(found.spatial_mask.values[fold, unit].argmax(), (5, 6))
             assert peak == (row, col)
     if kind == "gaussian":
-        assert np.abs(found.rf_centre.mean("fold").values - where).max() < 0.7
+        assert np.abs(found.rf_centre.mean("fold").values - where).max() < 1.0
     assert found.prediction.notnull().all()
     assert list(found.feature_weight["channel"].values) == list(maps["unit"].values)
 
