@@ -11,7 +11,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurointerp import matrix, result
-from neurointerp.analyses.factorization._checks import require_count
+from neurointerp.analyses.factorization._checks import require_count, require_tolerance
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.ica"
@@ -87,6 +87,7 @@ def ica(
     most = min(X.shape[0] - 1, X.shape[1])
     rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
     max_iter = require_count(max_iter, "max_iter", NAME)
+    require_tolerance(tolerance, NAME)
     peak = float(np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
     with threadpool_limits(1 if X.size * rank < 2e8 else None):

@@ -80,3 +80,10 @@ def test_bad_input_is_named():
         factorization.ica(rec, 2, contrast="tanh")
     with pytest.raises(AnalysisError, match="rank is 7"):
         factorization.ica(rec, 7)
+
+
+@pytest.mark.parametrize("tolerance", [-1, None])
+def test_a_tolerance_that_is_none_is_refused(tolerance):
+    rec = ni.recording(np.random.default_rng(0).random((30, 3)), modality="eeg", units="V", sampling_rate=10.0)
+    with pytest.raises(AnalysisError, match="tolerance"):
+        factorization.ica(rec, 2, tolerance=tolerance)
