@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def search_of(analysis: str, max_iter: Any, tolerance: Any, patience: Any, resta
 
 def require_tolerance(tolerance: Any, analysis: str) -> None:
     """Refuse what is no number of at least 0."""
-    if not isinstance(tolerance, Real) or not tolerance >= 0:
+    if not isinstance(tolerance, int | float | np.floating) or not tolerance >= 0:
         raise AnalysisError(f"{analysis}: tolerance is {tolerance!r}; a number of at least 0 is needed")
 
 

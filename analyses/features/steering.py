@@ -20,7 +20,7 @@ from neurointerp.analyses.features._language import (
     token_ids,
     tokenizer_of,
 )
-from neurointerp.analyses.features._reading import component_coords, features_of
+from neurointerp.analyses.features._reading import component_coords, features_of, require_whole
 from neurointerp.errors import AnalysisError, ModelError
 from neurointerp.models.interventions import add, intervene
 from neurointerp.models.running import evaluating
@@ -193,8 +193,7 @@ def _require(targets: Sequence[float], continuations: Any, tokens: Any, top_k: A
     if not len(targets) or not all(target > 0 for target in targets):
         raise AnalysisError(f"{NAME}: targets are {list(targets)}; divergences above 0 are needed")
     for name, value, low in (("continuations", continuations, 0), ("tokens", tokens, 1), ("top_k", top_k, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise AnalysisError(f"{NAME}: {name} is {value!r}; a whole number of at least {low} is needed")
+        require_whole(value, name, NAME, low=low)
     if not 0 < top_p <= 1:
         raise AnalysisError(f"{NAME}: top_p is {top_p!r}; a number in (0, 1] is needed")
 

@@ -35,8 +35,8 @@ def component_card(
     Left: for sensors of EEG or MEG with positions a topography (MNE draws it), for voxels slices, for other units
     with positions in the brain these, else the units of largest weight by name (neurons, model units). Right: for
     tokens the texts around the top samples, shaded by coefficient; for trials without time the coefficients by
-    `condition`; else the course over time, of several trials as an
-    image (of coefficients with signs, red above zero and blue below).
+    `condition`; else the course over time, of several trials as an image (of coefficients with
+    signs, red above zero and blue below).
 
     Parameters
     ----------

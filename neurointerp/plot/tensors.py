@@ -36,8 +36,8 @@ def tensor_components(
     Returns
     -------
     numpy.ndarray
-        The same axes; beside each row the part of the sum of all weights. Lines along time and frequency, points along trials and subjects, bars of units in their
-        order. All panels of a column share one scale.
+        The same axes. Lines along time and frequency, points along trials and subjects, bars of units in their
+        order. All panels of a column share one scale; beside each row stands its part of the sum of weights.
 
     Raises
     ------

@@ -124,3 +124,11 @@ def test_signed_coefficients_of_trials_keep_their_sign_and_samples_their_place()
         left, right = image.get_extent()[:2]
         assert (right - left) / image.get_array().shape[1] == pytest.approx(0.5 if part.sizes["time"] > 1 else 1.0)
         assert left + (right - left) / (2 * part.sizes["time"]) == pytest.approx(0.0)
+
+
+def test_voxels_without_a_place_are_refused_by_name():
+    where = {axis: ("unit", np.full(4, np.nan)) for axis in "ijk"}
+    values = np.random.default_rng(0).random((9, 4))
+    rec = ni.recording(values, modality="fmri", units="1", sampling_rate=1.0, coords=where)
+    with pytest.raises(AnalysisError, match="voxel indices"):
+        plot.component_card(factorization.semi_nmf(rec, 2, max_iter=5), rec, Figure())

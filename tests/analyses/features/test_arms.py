@@ -70,5 +70,5 @@ def test_unknown_arms_and_missing_labels_are_refused(planted):
         features.arms(rec, 2, methods=["umap"])
     with pytest.raises(AnalysisError, match="no coordinate 'condition'"):
         features.arms(rec.drop_vars("condition"), 2)
-    with pytest.raises(AnalysisError, match="keep_fraction 0"):
+    with pytest.raises(AnalysisError, match="keep_fraction is 0"):
         features.arms(rec, 2, keep_fraction=0)
