@@ -85,7 +85,8 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X = self._validated(X, reset=False)
         F = self.components_
         xp = backend.namespace(X)
-        F = xp.astype(F, X.dtype)
+        scale = 2.0 ** math.frexp(float(xp.max(xp.abs(F))))[1]  # exact, and the squares of float32 stay in range
+        F, X = xp.astype(F / scale, X.dtype), X / scale
         G = xp.zeros((X.shape[0], F.shape[0]), dtype=X.dtype, device=X.device)
         holes = xp.isnan(X)
         missing, Q = bool(xp.any(holes)), gram(F.T)

@@ -81,7 +81,7 @@ def concept_detection(
     ------
     AnalysisError
         When values are missing, units differ, there are fewer than two concepts, a held-out label is not a training
-        label, or a group has two labels.
+        label, a component was made for another concept, or a group has two labels.
 
     Notes
     -----
@@ -207,7 +207,13 @@ def _assigned(result: xr.Dataset, means: np.ndarray, concepts: np.ndarray) -> np
     out = np.where(means.max(axis=0) > 0, means.argmax(axis=0), -1)
     index = {concept: i for i, concept in enumerate(concepts.tolist())}
     for k in np.flatnonzero(_is_given(result)):
-        out[k] = index[str(result["assigned"].values[k])]
+        made_for = str(result["assigned"].values[k])
+        if made_for not in index:
+            raise AnalysisError(
+                f"{NAME}: component {k} was made for {made_for!r}, which no training sample is labelled; pass the "
+                "recording that arms was given"
+            )
+        out[k] = index[made_for]
     return np.asarray(out)
 
 

@@ -114,3 +114,10 @@ def test_tensors_that_are_no_matrix_of_numbers_are_refused_and_whole_numbers_tak
         SemiNMF(2).fit(torch.tensor([[1.0, 2.0], [float("inf"), 1.0]]))
     with pytest.raises(ValueError, match="1 dims"):
         SemiNMF(2).fit(torch.ones(5))
+
+
+@pytest.mark.parametrize("size", [2.0**-75, 2.0**75])
+def test_new_samples_of_any_size_keep_their_coefficients_in_float32(values, size):
+    plain, scaled = (SemiNMF(2).fit(X) for X in (values.astype(np.float32), (values * size).astype(np.float32)))
+    ours, theirs = plain.transform(values.astype(np.float32)), scaled.transform((values * size).astype(np.float32))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
