@@ -23,6 +23,8 @@ METHODS = (
     "best_unit", "random",
 )  # fmt: skip
 
+SUPERVISED = ("difference_in_means", "best_unit")
+
 
 def arms(
     recording: xr.DataArray,
@@ -81,7 +83,8 @@ def arms(
     Raises
     ------
     AnalysisError
-        When values or labels are missing, a method is unknown, or an argument is out of range.
+        When values or labels are missing, a supervised arm has one label only, a method is unknown, or an argument is
+        out of range.
 
     Notes
     -----
@@ -114,6 +117,9 @@ def arms(
     number = groups_of(recording, group, NAME)
     labels = group_labels(recording, label, number, NAME)
     task = _Task(recording, stacked.values, number, labels, rank, seed)
+    told = [method for method in methods if method in SUPERVISED]
+    if told and len(task.concepts) < 2:
+        raise AnalysisError(f"{NAME}: {told[0]} needs two values of {label!r} or more, found {task.concepts}")
     options: dict[str, Any] = {"keep_fraction": keep_fraction, "init": init, "max_iter": max_iter}
     sae: list[xr.Dataset] = []  # trained once for its two arms
 

@@ -261,6 +261,11 @@ def _log_odds(task: _Task, words: list[int]) -> float:
     device = next(task.model.parameters()).device
     with torch.no_grad():
         logs = logits_of(task.model, torch.tensor([task.prompt], device=device))[0, -1].double().log_softmax(-1)
+    if min(words) < 0 or max(words) >= len(logs) or len(set(words)) == len(logs):
+        raise AnalysisError(
+            f"{NAME}: a lexicon has the ids {min(words)} to {max(words)}; some, but not all, of 0 to {len(logs) - 1} "
+            "are needed"
+        )
     mine = torch.zeros_like(logs, dtype=torch.bool)
     mine[words] = True
     return float(logs[mine].logsumexp(0) - logs[~mine].logsumexp(0))

@@ -81,3 +81,11 @@ def test_arms_of_another_recording_are_refused(planted):
     part = train.isel(time=kept)
     with pytest.raises(AnalysisError, match="made for 'concept3'"):
         features.concept_detection(made.isel(time=kept), part, part)
+
+
+@pytest.mark.parametrize("method", ["difference_in_means", "best_unit"])
+def test_one_label_alone_tells_nothing(planted, method):
+    train = planted(0)[0]
+    one = train.isel(time=np.flatnonzero(train.condition.values == "concept3"))
+    with pytest.raises(AnalysisError, match=f"{method} needs two values of 'condition'"):
+        features.arms(one, 2, methods=[method])
