@@ -124,12 +124,5 @@ def _beyond(before: Any, step: float) -> Callable[[Any, Any, Any, slice], tuple[
 
 def explained(loss: float, samples: Samples) -> float:
     """Give 1 - SSE / sum of squares about the unit means, on observed entries; NaN where no unit varies."""
-    xp = backend.namespace(samples.mean)
-    observed = 0.0
-    if samples.missing:
-        for _, block in samples.blocks():
-            observed = observed + xp.sum(xp.astype(~xp.isnan(block), xp.float64), axis=0)
-    else:
-        observed = samples.shape[0]
-    spread = samples.power - float(xp.sum(observed * samples.mean**2))
+    spread = samples.spread
     return 1 - loss * samples.power / spread if spread > 1e-12 * samples.power else math.nan

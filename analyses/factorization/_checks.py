@@ -34,11 +34,16 @@ class Search:
 
 def search_of(analysis: str, max_iter: Any, tolerance: Any, patience: Any, restarts: Any) -> Search:
     """Check the arguments that bound a search."""
-    if not tolerance >= 0:
-        raise AnalysisError(f"{analysis}: tolerance is {tolerance!r}; a number of at least 0 is needed")
+    require_tolerance(tolerance, analysis)
     counts = {"max_iter": max_iter, "patience": patience, "restarts": restarts}
     checked = {name: require_count(value, name, analysis) for name, value in counts.items()}
     return Search(tolerance=float(tolerance), **checked)
+
+
+def require_tolerance(tolerance: Any, analysis: str) -> None:
+    """Refuse what is no number of at least 0."""
+    if not isinstance(tolerance, int | float | np.floating) or not tolerance >= 0:
+        raise AnalysisError(f"{analysis}: tolerance is {tolerance!r}; a number of at least 0 is needed")
 
 
 def require_count(value: Any, name: str, analysis: str, *, low: int = 1, high: int | None = None, why: str = "") -> int:

@@ -13,6 +13,8 @@ import xarray as xr
 from neurointerp import backend, matrix
 from neurointerp.errors import AnalysisError
 
+PART = 4096
+"""Rows that are turned into float64 at a time."""
 Update = Callable[[Any, Any, Any, slice], tuple[Any, Any]]
 """`(P, Q, G, rows) -> (new G, next G)` for some rows: P = X F', Q = F F' (float64), G where the pass starts."""
 
@@ -74,6 +76,17 @@ class Samples:
         for block in self.source():
             yield slice(start, start + block.shape[0]), block
             start += block.shape[0]
+
+    @property
+    def spread(self) -> float:
+        """Give the sum of squares about the unit means of what is observed, which differences of sums would lose."""
+        found = 0.0
+        for _, block in self.blocks():
+            xp = backend.namespace(block)
+            for start in range(0, block.shape[0], PART):
+                about = xp.astype(block[start : start + PART, :], xp.float64) - self.mean
+                found += sum_of_squares(xp.where(xp.isnan(about), xp.zeros_like(about), about))
+        return found
 
     def whole(self) -> Any:
         """Give the whole matrix, missing entries filled with the mean of their unit."""

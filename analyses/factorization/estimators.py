@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from neurointerp import backend
 from neurointerp.analyses.factorization._alternate import Fit, descended
-from neurointerp.analyses.factorization._checks import search_of
+from neurointerp.analyses.factorization._checks import require_count, search_of
 from neurointerp.analyses.factorization._samples import Samples, gram, of_array
+from neurointerp.analyses.factorization._starts import require_start
 from neurointerp.analyses.factorization.nmf import SERIAL, require_non_negative
 from neurointerp.analyses.factorization.nmf import factor as factor_nmf
 from neurointerp.analyses.factorization.semi_nmf import factor as factor_semi_nmf
@@ -49,12 +50,15 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             raise ValueError(str(error)) from error  # what scikit-learn's users catch
 
     def _fitted(self, X: Any) -> Self:
-        samples = of_array(X, type(self).__name__)
+        name = type(self).__name__
+        samples = of_array(X, name)
         rank = min(samples.shape) if self.n_components is None else self.n_components
+        rank = require_count(rank, "n_components", name)
+        require_start(self.init, name)
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(2**31))
-        search = search_of(type(self).__name__, self.max_iter, self.tol, self.patience, self.n_init)
+        search = search_of(name, self.max_iter, self.tol, self.patience, self.n_init)
         with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
             fit = self._factor(samples, rank, search, int(seed))
         norm = np.sqrt(X.shape[0])  # coefficients of mean square 1: components keep the scale of a sample
@@ -81,7 +85,8 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X = self._validated(X, reset=False)
         F = self.components_
         xp = backend.namespace(X)
-        F = xp.astype(F, X.dtype)
+        scale = 2.0 ** math.frexp(float(xp.max(xp.abs(F))))[1]  # exact, and the squares of float32 stay in range
+        F, X = xp.astype(F / scale, X.dtype), X / scale
         G = xp.zeros((X.shape[0], F.shape[0]), dtype=X.dtype, device=X.device)
         holes = xp.isnan(X)
         missing, Q = bool(xp.any(holes)), gram(F.T)
@@ -101,6 +106,7 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
         if hasattr(X, "detach"):
+            X = _floating(X.detach())
             if reset:
                 self.n_features_in_ = int(X.shape[1])
             elif int(X.shape[1]) != self.n_features_in_:
@@ -235,6 +241,17 @@ class NMF(_Factorization):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
         return tags
+
+
+def _floating(X: Any) -> Any:
+    """Give a torch matrix as float32 or float64, or refuse it with the words that scikit-learn has for arrays."""
+    if X.ndim != 2:
+        raise ValueError(f"X has {X.ndim} dims, 2 are needed: Reshape your data")
+    X = X if X.dtype.is_floating_point and X.dtype.itemsize > 2 else X.double()
+    infinite = int(X.isinf().sum())
+    if infinite:
+        raise ValueError(f"X has {infinite} infinite values: a missing value is NaN")
+    return X
 
 
 def _exact(G: Any, X: Any, F: Any) -> Any:

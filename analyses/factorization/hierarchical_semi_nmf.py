@@ -142,7 +142,7 @@ def hierarchical_semi_nmf(
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
     require_start(init, NAME)
     steps = require_count(tuning_steps, "tuning_steps", NAME, low=0)
-    if not 0 < learning_rate < 1:
+    if not isinstance(learning_rate, int | float | np.floating) or not 0 < learning_rate < 1:
         raise AnalysisError(f"{NAME}: learning_rate is {learning_rate!r}; a number between 0 and 1 is needed")
     with threadpool_limits(1 if 4 * math.prod(samples.shape) * wanted[0] < SERIAL else None):
         chain, levels = _greedy(samples, wanted, kept, init, search, seed)

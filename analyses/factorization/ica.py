@@ -11,7 +11,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurointerp import matrix, result
-from neurointerp.analyses.factorization._checks import require_count
+from neurointerp.analyses.factorization._checks import require_count, require_tolerance
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.ica"
@@ -87,6 +87,7 @@ def ica(
     most = min(X.shape[0] - 1, X.shape[1])
     rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
     max_iter = require_count(max_iter, "max_iter", NAME)
+    require_tolerance(tolerance, NAME)
     peak = float(np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
     with threadpool_limits(1 if X.size * rank < 2e8 else None):
@@ -121,7 +122,7 @@ def _fit(
         rank, fun=contrast, max_iter=max_iter, tol=tolerance, random_state=seed, whiten="unit-variance",
         whiten_solver="eigh" if X.shape[0] > 50 * X.shape[1] and spread == X.shape[1] else "svd",
     )  # fmt: skip
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions it then drops
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X)
     mixing, unmixing = model.mixing_.T, model.components_
@@ -139,11 +140,11 @@ def _variables(
     courses = (X - mean) @ unmixing.T
     rest = X - mean - courses @ mixing
     error = float((rest**2).sum())
-    dims = ("component", "unit")
+    dims, dtype = ("component", "unit"), stacked.values.dtype
     return {
-        "features": xr.DataArray(mixing * scale, dims=dims, coords=on, attrs={"units": units}),
-        "coefficients": stacked.unstack(courses, "component").assign_attrs(units="1"),
-        "unmixing": xr.DataArray(unmixing / scale, dims=dims, coords=on),
+        "features": xr.DataArray((mixing * scale).astype(dtype), dims=dims, coords=on, attrs={"units": units}),
+        "coefficients": stacked.unstack(courses.astype(dtype), "component").assign_attrs(units="1"),
+        "unmixing": xr.DataArray((unmixing / scale).astype(dtype), dims=dims, coords=on),
         "mean": xr.DataArray(mean * scale, dims="unit", coords=stacked.unit_coords, attrs={"units": units}),
         "relative_error": xr.DataArray((error / float((X**2).sum())) ** 0.5),
         "explained_variance": xr.DataArray(1 - error / float(((X - mean) ** 2).sum())),

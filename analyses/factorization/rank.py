@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -141,9 +141,10 @@ def rank(
 
 
 def _ascending(ranks: Sequence[int]) -> list[int]:
-    wanted = [require_count(each, "a rank", NAME) for each in ranks]
+    wanted = [require_count(each, "a rank", NAME) for each in ranks] if isinstance(ranks, Iterable) else []
     if not wanted or wanted != sorted(set(wanted)):
-        raise AnalysisError(f"{NAME}: ranks are {wanted}; ascending whole numbers are needed")
+        found = list(ranks) if isinstance(ranks, Iterable) else ranks
+        raise AnalysisError(f"{NAME}: ranks are {found!r}; ascending whole numbers are needed")
     return wanted
 
 

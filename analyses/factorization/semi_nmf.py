@@ -220,6 +220,6 @@ def _multiplied(P: Any, inner: Any, G: Any, floor: float) -> Any:
 
 def kept_units(keep_fraction: float, units: int) -> int:
     """Give how many units a component may use."""
-    if not 0 < keep_fraction <= 1:
+    if not isinstance(keep_fraction, int | float | np.floating) or not 0 < keep_fraction <= 1:
         raise AnalysisError(f"{NAME}: keep_fraction is {keep_fraction!r}; a number in (0, 1] is needed")
     return math.ceil(keep_fraction * units * (1 - 1e-12))

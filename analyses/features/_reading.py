@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,13 @@ import xarray as xr
 
 from neurointerp import matrix
 from neurointerp.errors import AnalysisError
+
+
+def require_whole(value: Any, name: str, analysis: str, *, low: int = 1) -> None:
+    """Refuse what is no whole number of at least `low`."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < low:
+        raise AnalysisError(f"{analysis}: {name} is {value!r}; a whole number of at least {low} is needed")
 
 
 def features_of(result: xr.Dataset, analysis: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from neurointerp import matrix
 from neurointerp.analyses import factorization
-from neurointerp.analyses.features._reading import auc, group_labels, groups_of, raise_maxima
+from neurointerp.analyses.features._reading import auc, group_labels, groups_of, raise_maxima, require_whole
 from neurointerp.analyses.features.sparse_autoencoder import sparse_autoencoder
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result as build
@@ -22,6 +22,8 @@ METHODS = (
     "semi_nmf", "pca", "kmeans", "sparse_autoencoder", "sparse_encoder", "top_k_autoencoder", "difference_in_means",
     "best_unit", "random",
 )  # fmt: skip
+
+SUPERVISED = ("difference_in_means", "best_unit")
 
 
 def arms(
@@ -81,7 +83,8 @@ def arms(
     Raises
     ------
     AnalysisError
-        When values or labels are missing, a method is unknown, or an argument is out of range.
+        When values or labels are missing, a supervised arm has one label only, a method is unknown, or an argument is
+        out of range.
 
     Notes
     -----
@@ -106,13 +109,17 @@ def arms(
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods or len(set(methods)) < len(methods):
         raise AnalysisError(f"{NAME}: methods are {list(methods)}; different ones of {', '.join(METHODS)} are needed")
-    if not isinstance(active, int) or active < 1 or not 0 < keep_fraction <= 1:
-        raise AnalysisError(f"{NAME}: active {active!r}, keep_fraction {keep_fraction!r}; needed are >= 1, in (0, 1]")
+    require_whole(active, "active", NAME)
+    if not 0 < keep_fraction <= 1:
+        raise AnalysisError(f"{NAME}: keep_fraction is {keep_fraction!r}; a number in (0, 1] is needed")
     matrix.require_complete(recording, NAME)
     stacked = matrix.stack(recording)
     number = groups_of(recording, group, NAME)
     labels = group_labels(recording, label, number, NAME)
     task = _Task(recording, stacked.values, number, labels, rank, seed)
+    told = [method for method in methods if method in SUPERVISED]
+    if told and len(task.concepts) < 2:
+        raise AnalysisError(f"{NAME}: {told[0]} needs two values of {label!r} or more, found {task.concepts}")
     options: dict[str, Any] = {"keep_fraction": keep_fraction, "init": init, "max_iter": max_iter}
     sae: list[xr.Dataset] = []  # trained once for its two arms
 

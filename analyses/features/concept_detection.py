@@ -16,6 +16,7 @@ from neurointerp.analyses.features._reading import (
     features_of,
     group_labels,
     groups_of,
+    require_whole,
     unit_norm,
 )
 from neurointerp.errors import AnalysisError
@@ -67,11 +68,12 @@ def concept_detection(
     -------
     xarray.Dataset
         - `assigned_concept(component)`: what it is assigned to; "" for a component that died.
-        - `score(component)` = S_CD and `auc(component)` on held-out groups; NaN for a component that died.
+        - `score(component)` = S_CD and `auc(component)` on held-out groups; NaN for a component that died, and where
+          its concept is in none of them.
         - `floored(component)`: how many of the two means were floored; `n_floored(arm)` their number.
         - `detector(arm, concept)`, `detector_auc(arm, concept)`, `detector_score(arm, concept)`.
         - `shuffled_auc(arm, shuffle)`: mean over concepts of `detector_auc` with shuffled training labels.
-        - `positive_share(arm)`: part of the assigned components with a score above 0; `median_score(arm)`.
+        - `positive_share(arm)`: part above 0 of the scores that there are; `median_score(arm)`: their median.
 
         `arm` is the coordinate of the components of that name (see `arms`), or the method for a single one.
 
@@ -79,7 +81,7 @@ def concept_detection(
     ------
     AnalysisError
         When values are missing, units differ, there are fewer than two concepts, a held-out label is not a training
-        label, or a group has two labels.
+        label, a component was made for another concept, or a group has two labels.
 
     Notes
     -----
@@ -108,9 +110,8 @@ def concept_detection(
     >>> found.assigned_concept.values.tolist(), found.auc.values.tolist()
     (['a', 'b'], [1.0, 1.0])
     """
+    require_whole(shuffles, "shuffles", NAME)
     data = _read(result, recording, held_out, label, group)
-    if isinstance(shuffles, bool) or not isinstance(shuffles, int) or shuffles < 1:
-        raise AnalysisError(f"{NAME}: shuffles is {shuffles!r}; a whole number of at least 1 is needed")
     means = _means(data, data.labels)
     assigned = _assigned(result, means, data.concepts)
     score, area, floored = _scored(data, assigned)
@@ -123,7 +124,7 @@ def concept_detection(
     logs = np.stack([_scored(data, np.full(len(assigned), c))[0] for c in at], axis=1)
     by_arm, died = {"arm": np.array(names, dtype=object)}, assigned < 0
     pair = {**by_arm, "concept": data.concepts}
-    kept = [(arms == arm) & ~died for arm in names]
+    kept = [(arms == arm) & ~died & ~np.isnan(score) for arm in names]
     found = {
         "assigned_concept": _on(np.where(died, "", data.concepts[assigned]).astype(object), coords),
         "score": _on(score, coords),
@@ -206,7 +207,13 @@ def _assigned(result: xr.Dataset, means: np.ndarray, concepts: np.ndarray) -> np
     out = np.where(means.max(axis=0) > 0, means.argmax(axis=0), -1)
     index = {concept: i for i, concept in enumerate(concepts.tolist())}
     for k in np.flatnonzero(_is_given(result)):
-        out[k] = index[str(result["assigned"].values[k])]
+        made_for = str(result["assigned"].values[k])
+        if made_for not in index:
+            raise AnalysisError(
+                f"{NAME}: component {k} was made for {made_for!r}, which no training sample is labelled; pass the "
+                "recording that arms was given"
+            )
+        out[k] = index[made_for]
     return np.asarray(out)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp.analyses.features._language import place_of, require_torch, token_names, tokenizer_of
-from neurointerp.analyses.features._reading import component_coords, features_of
+from neurointerp.analyses.features._reading import component_coords, features_of, require_whole
 from neurointerp.errors import AnalysisError, ModelError
 from neurointerp.models.parameters import weights
 from neurointerp.models.sites import blocks_in
@@ -88,8 +88,7 @@ def output_tokens(
     (3, 2)
     """
     torch = require_torch(NAME)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise AnalysisError(f"{NAME}: n is {n!r}; a whole number of at least 1 is needed")
+    require_whole(n, "n", NAME)
     values = features_of(result, NAME)
     where, index = place_of(result, site, NAME)
     hit = re.fullmatch(r"L(\d+)\.mlp\.post", where)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import matrix
+from neurointerp.analyses.features._reading import require_whole
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result as build
 
@@ -157,9 +158,9 @@ class _Trained:
 
 def _require(rank: Any, penalty: Any, active: Any, epochs: Any, batch: Any, rate: Any, tol: Any, patience: Any) -> None:
     for name, value in (("rank", rank), ("max_epochs", epochs), ("batch_size", batch), ("patience", patience)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise AnalysisError(f"{NAME}: {name} is {value!r}; a whole number of at least 1 is needed")
-    if active is not None and (isinstance(active, bool) or not isinstance(active, int) or not 1 <= active <= rank):
+        require_whole(value, name, NAME)
+    whole = isinstance(active, int | np.integer) and not isinstance(active, bool)
+    if active is not None and not (whole and 1 <= active <= rank):
         raise AnalysisError(f"{NAME}: active is {active!r}; None or a whole number from 1 to rank {rank} is needed")
     if not (penalty >= 0 and rate > 0 and tol >= 0):
         raise AnalysisError(

@@ -20,7 +20,7 @@ from neurointerp.analyses.features._language import (
     token_ids,
     tokenizer_of,
 )
-from neurointerp.analyses.features._reading import component_coords, features_of
+from neurointerp.analyses.features._reading import component_coords, features_of, require_whole
 from neurointerp.errors import AnalysisError, ModelError
 from neurointerp.models.interventions import add, intervene
 from neurointerp.models.running import evaluating
@@ -193,8 +193,7 @@ def _require(targets: Sequence[float], continuations: Any, tokens: Any, top_k: A
     if not len(targets) or not all(target > 0 for target in targets):
         raise AnalysisError(f"{NAME}: targets are {list(targets)}; divergences above 0 are needed")
     for name, value, low in (("continuations", continuations, 0), ("tokens", tokens, 1), ("top_k", top_k, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise AnalysisError(f"{NAME}: {name} is {value!r}; a whole number of at least {low} is needed")
+        require_whole(value, name, NAME, low=low)
     if not 0 < top_p <= 1:
         raise AnalysisError(f"{NAME}: top_p is {top_p!r}; a number in (0, 1] is needed")
 
@@ -262,6 +261,11 @@ def _log_odds(task: _Task, words: list[int]) -> float:
     device = next(task.model.parameters()).device
     with torch.no_grad():
         logs = logits_of(task.model, torch.tensor([task.prompt], device=device))[0, -1].double().log_softmax(-1)
+    if min(words) < 0 or max(words) >= len(logs) or len(set(words)) == len(logs):
+        raise AnalysisError(
+            f"{NAME}: a lexicon has the ids {min(words)} to {max(words)}; some, but not all, of 0 to {len(logs) - 1} "
+            "are needed"
+        )
     mine = torch.zeros_like(logs, dtype=torch.bool)
     mine[words] = True
     return float(logs[mine].logsumexp(0) - logs[~mine].logsumexp(0))

@@ -15,8 +15,8 @@ from neurointerp.analyses.features._reading import (
     component_coords,
     groups_of,
     objects,
+    require_whole,
 )
-from neurointerp.errors import AnalysisError
 from neurointerp.result import result as build
 
 NAME = "features.top_samples"
@@ -25,6 +25,9 @@ SPECIAL = (
     "<|begin_of_text|>", "<|end_of_text|>",
 )  # fmt: skip
 """Tokens that frame or fill a text; where `record` was told to keep them, they are no samples."""
+
+SPACES = ("\u0120", "\u2581", " ")
+"""Marks of a space before a token, of byte pairs and the like."""
 
 
 def top_samples(
@@ -94,8 +97,7 @@ def top_samples(
     (('component', 'top'), True)
     """
     for name, value, low in (("n", n, 1), ("context", context, 0), ("apart", apart, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise AnalysisError(f"{NAME}: {name} is {value!r}; a whole number of at least {low} is needed")
+        require_whole(value, name, NAME, low=low)
     labels = matrix.labels(recording)
     values = coefficients_of(result, recording, NAME)
     stretch = groups_of(recording, None, NAME)
@@ -169,18 +171,19 @@ def _objects_or(taken: np.ndarray, top: np.ndarray) -> np.ndarray:
 def _texts(tokens: np.ndarray, around: np.ndarray) -> np.ndarray:
     middle = around.shape[2] // 2
     out = np.full(around.shape[:2], "", dtype=object)
+    marked = any(str(token).startswith(SPACES) for token in tokens)
     for place in np.ndindex(out.shape):
         if around[(*place, middle)] >= 0:
-            pieces = [_spelled(tokens[i], k == middle) for k, i in enumerate(around[place]) if i >= 0]
+            pieces = [_spelled(tokens[i], k == middle, marked) for k, i in enumerate(around[place]) if i >= 0]
             out[place] = "".join(pieces).strip()
     return out
 
 
-def _spelled(token: Any, own: bool) -> str:
-    """Write a token as text: of word pieces, `##` joins and others stand apart; of byte pairs a mark is a space."""
+def _spelled(token: Any, own: bool, marked: bool) -> str:
+    """Write a token as text: where spaces are marked others join; of word pieces `##` joins and others do not."""
     text = str(token)
-    lead = "" if text.startswith("##") else " "
-    text = text.removeprefix("##")
-    for mark in ("\u0120", "\u2581", " "):
+    apart = text.startswith(SPACES) if marked else not text.startswith("##")
+    lead, text = " " if apart else "", text.removeprefix("##")
+    for mark in SPACES:
         text = text.removeprefix(mark)
     return f"{lead}[[{text}]]" if own else lead + text

@@ -11,6 +11,9 @@ import xarray as xr
 from neurointerp.analyses.tensor._alternate import sum_of_squares
 from neurointerp.analyses.tensor._values import Tensor
 
+BLOCK = 4096
+"""Rows that are turned into float64 at a time."""
+
 
 def factor_of(array: xr.DataArray, dim: str, factor: np.ndarray, component: str = "component") -> xr.DataArray:
     """Give a factor (size, component) with every coordinate that lies on its dim alone."""
@@ -48,12 +51,12 @@ def restarts_of(errors: np.ndarray, ranking: np.ndarray, seed: int) -> xr.DataAr
 def explained_variance(X: np.ndarray, loss: float) -> float:
     """Give 1 - SSE / sum of squares about the means of the last dim, on what is seen; NaN where nothing varies."""
     rows = X.reshape(-1, X.shape[-1])
-    seen = ~np.isnan(rows)
-    rows = np.where(seen, rows, X.dtype.type(0))
-    count = seen.sum(axis=0)
-    mean = rows.sum(axis=0, dtype=np.float64) / count
-    power = sum_of_squares(rows)
-    spread = power - float(count @ mean**2)
+    mean = np.nanmean(rows, axis=0, dtype=np.float64)
+    power = spread = 0.0
+    for start in range(0, len(rows), BLOCK):  # about the means in float64: a difference of sums would lose the spread
+        block = np.nan_to_num(rows[start : start + BLOCK].astype(np.float64) - mean)
+        spread += sum_of_squares(block)
+        power += sum_of_squares(np.nan_to_num(rows[start : start + BLOCK]))
     return 1 - loss * power / spread if spread > 1e-12 * power else math.nan
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -33,3 +36,9 @@ def matched(one: dict[str, NDArray[np.float64]], other: dict[str, NDArray[np.flo
     out = np.empty(len(cosine))
     out[rows] = cosine[rows, columns]
     return out
+
+
+def described(method: Callable[..., xr.Dataset]) -> tuple[str, dict[str, Any]]:
+    """Give the name of a method and the options that a `functools.partial` around it fixes."""
+    inner = getattr(method, "func", method)
+    return getattr(inner, "__name__", type(inner).__name__), dict(getattr(method, "keywords", {}))

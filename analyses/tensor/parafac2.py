@@ -114,7 +114,7 @@ def parafac2(
     scale = max(float(np.abs(X).max()) for X in slices.values)
     if not scale > 0:
         raise AnalysisError(f"{NAME}: all values are zero; there is nothing to factor")
-    turns, small = _compressed([X / scale for X in slices.values])
+    turns, small = _compressed([X / scale for X in slices.values], rank)
     with threadpool_limits(1):
         fits = [_started(small, rank, seed + restart, max_iter, tolerance) for restart in range(restarts)]
     errors = np.array([found.losses[-1] ** 0.5 for found, _ in fits])
@@ -154,9 +154,12 @@ def _basis(X: Array, factors: list[Array], k: int) -> Array:
     return np.asarray(left @ right)
 
 
-def _compressed(values: list[Array]) -> tuple[list[Array], list[Array]]:
-    """Give each slice as an orthonormal matrix times one that is no longer than the shared dim."""
-    pairs = [np.linalg.qr(X) if len(X) > X.shape[1] else (np.eye(len(X)), X) for X in values]
+def _compressed(values: list[Array], rank: int) -> tuple[list[Array], list[Array]]:
+    """Give each slice as an orthonormal matrix times one that is no longer than the shared dim.
+
+    Of more components than the shared dim is long, the bases have no room there: those slices stay as they are.
+    """
+    pairs = [np.linalg.qr(X) if len(X) > X.shape[1] >= rank else (np.eye(len(X)), X) for X in values]
     return [Q for Q, _ in pairs], [R for _, R in pairs]
 
 

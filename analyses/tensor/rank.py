@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.tensor._alternate import model
-from neurointerp.analyses.tensor._similarity import factors_of, matched
+from neurointerp.analyses.tensor._similarity import described, factors_of, matched
 from neurointerp.analyses.tensor._values import Given, count, labelled, source_of
 from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
 from neurointerp.errors import AnalysisError
@@ -39,7 +39,8 @@ def rank(
     ranks
         Numbers of components, ascending.
     method
-        `tensor.nonnegative_cp` or `tensor.cp`, called as `method(recording, rank, max_iter=max_iter, seed=seed)`.
+        `tensor.nonnegative_cp` or `tensor.cp`, called as `method(recording, rank, max_iter=max_iter, seed=seed)`. Its
+        other options are set with `functools.partial(cp, init="svd")`.
     restarts
         Starts of each rank, at least 2.
     dim
@@ -88,11 +89,15 @@ def rank(
     >>> bool(found.relative_error[1, 0] < found.relative_error[0, 0]), bool(found.similarity.sel(rank=2).min() > 0.95)
     (True, True)
     """
-    wanted = list(ranks)
+    wanted = list(ranks) if isinstance(ranks, Iterable) else []
     whole = all(isinstance(r, Integral) and not isinstance(r, bool) and r >= 1 for r in wanted)
     if not wanted or not whole or wanted != sorted(set(wanted)):
-        raise AnalysisError(f"{NAME}: ranks are {wanted}; ascending whole numbers of at least 1 are needed")
+        found = wanted if isinstance(ranks, Iterable) else ranks
+        raise AnalysisError(f"{NAME}: ranks are {found!r}; ascending whole numbers of at least 1 are needed")
     count(restarts, "restarts", NAME, low=2)
+    name, options = described(method)
+    if "max_iter" in options:
+        raise AnalysisError(f"{NAME}: method fixes max_iter to {options['max_iter']!r}; pass max_iter= here instead")
     errors, similarity = np.empty((len(wanted), restarts)), np.empty((len(wanted), restarts))
     spread, consistency = np.empty(len(wanted)), np.empty(len(wanted))
     values = np.asarray(labelled(recording, NAME).values, dtype=np.float64)
@@ -120,7 +125,8 @@ def rank(
         recording=source_of(recording),
         parameters={
             "ranks": wanted,
-            "method": getattr(method, "__name__", type(method).__name__),
+            "method": name,
+            "options": options,
             "restarts": restarts,
             "dim": dim,
             "max_iter": max_iter,

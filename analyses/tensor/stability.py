@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.tensor._similarity import factors_of, matched
+from neurointerp.analyses.tensor._similarity import described, factors_of, matched
 from neurointerp.analyses.tensor._values import Given, count, source_of
 from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
 from neurointerp.result import result
@@ -86,7 +86,7 @@ def stability(
     own = np.mean([matched(factors[best], factors[i]) for i in range(restarts) if i != best], axis=0)
     labels: dict[str, Any] = {"restart": np.arange(restarts), "restart_seed": ("restart", np.array(seeds))}
     square = {**labels, "restart2": np.arange(restarts)}
-    name, options = _described(method)
+    name, options = described(method)
     return result(
         {
             "similarity": xr.DataArray(similarity, dims=("restart", "restart2"), coords=square),
@@ -100,9 +100,3 @@ def stability(
         parameters={"rank": rank, "method": name, "options": options, "restarts": restarts},
         seed=seed,
     )
-
-
-def _described(method: Callable[..., xr.Dataset]) -> tuple[str, dict[str, Any]]:
-    """Give the name of a method and the options that a `functools.partial` around it fixes."""
-    inner = getattr(method, "func", method)
-    return getattr(inner, "__name__", type(inner).__name__), dict(getattr(method, "keywords", {}))

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from neurointerp import backend
 from neurointerp.analyses.tensor._alternate import sum_of_squares
+from neurointerp.analyses.tensor._decompose import FINE
 from neurointerp.analyses.tensor._labelled import course_of, factor_of
 from neurointerp.analyses.tensor._values import Given, count, read, require_tolerance
 from neurointerp.errors import AnalysisError
@@ -58,7 +59,8 @@ def tucker(
           the larger half of each is positive.
         - `core(component_<dim>, ...)`, in the units of the recording. Its slices along each dim are orthogonal, and
           their norms descend: directions are ordered by what they carry.
-        - `loss(iteration)`: squared relative error on what is observed, after each sweep; never rises.
+        - `loss(iteration)`: squared relative error on what is observed, after each sweep; never rises. Of float32
+          values it is known to about 1e-7, and where it falls below 0.01 the fit goes on in float64.
         - `relative_error`, `explained_variance`, `stop_reason`: as for `tensor.cp`.
 
     Raises
@@ -125,12 +127,31 @@ class _Fit:
 
 
 def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -> _Fit:
-    """Iterate from the truncated higher-order SVD; the last dim of `X` should be the largest."""
+    """Iterate from the truncated higher-order SVD; the last dim of `X` should be the largest.
+
+    Where float32 cannot tell one small loss from the next, it goes on in float64.
+    """
+    xp = backend.namespace(X)
+    whole = X if seen is None else xp.where(seen, X, _means(X, seen))
+    found = _iterated(X, seen, whole, _start(whole, ranks), max_iter, tolerance)
+    left = max_iter - len(found.losses)
+    if X.dtype == xp.float32 and found.losses[-1] <= FINE and left:
+        wide = xp.astype(X, xp.float64)
+        factors, core = [xp.astype(f, xp.float64) for f in found.factors], xp.astype(found.core, xp.float64)
+        whole = wide if seen is None else xp.where(seen, wide, _expanded(core, factors))
+        more = _iterated(wide, seen, whole, factors, left, tolerance)
+        losses = [max(loss, more.losses[0]) for loss in found.losses] + more.losses
+        found = _Fit(more.factors, more.core, losses, more.stop_reason)
+    factors, core = _ordered(found.factors, found.core)
+    factors, core = [xp.astype(f, X.dtype) for f in factors], xp.astype(core, X.dtype)
+    return _Fit(factors, core, found.losses, found.stop_reason)
+
+
+def _iterated(X: Any, seen: Any, whole: Any, factors: list[Any], max_iter: int, tolerance: float) -> _Fit:
+    """Sweep from `factors` until that no longer pays; `whole` is `X` completed where it is not seen."""
     xp = backend.namespace(X)
     power, reason = sum_of_squares(X), "max_iter"
-    losses: list[float] = []
-    whole = X if seen is None else xp.where(seen, X, _means(X, seen))
-    factors = _start(whole, ranks)
+    ranks, losses = [factor.shape[1] for factor in factors], list[float]()
     for _ in range(max_iter):
         factors, core = _sweep(whole, factors, ranks)
         if seen is None:
@@ -143,7 +164,7 @@ def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -
         if len(losses) > 1 and losses[-2] - loss <= tolerance * loss:
             reason = "tolerance"
             break
-    return _Fit(*_ordered(factors, core), losses, reason)
+    return _Fit(factors, core, losses, reason)
 
 
 def _sweep(X: Any, factors: list[Any], ranks: list[int]) -> tuple[list[Any], Any]:

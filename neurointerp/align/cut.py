@@ -122,7 +122,8 @@ def fold(recording: xr.DataArray, by: str = "segment") -> xr.DataArray:
         float64 then), and `history` counts those samples. `time` is counted from each trial's start in the
         recording's clock units, the coordinate `onset` on `trial` is where it began. Other coordinates on `time` lie on
         `trial` where they are constant within each, else on (trial, time), numbers with NaN past the end; what
-        cannot be padded so is left out, and named in `history`.
+        cannot be padded so is left out, and named in `history`, as are `segment`, `trial` and `onset` on `time`, whose
+        names mean something else here. The labels of `trial` are those of `by` where that is `trial` or `segment`.
 
     Raises
     ------
@@ -158,8 +159,10 @@ def fold(recording: xr.DataArray, by: str = "segment") -> xr.DataArray:
             out = out.drop_vars([name]).assign_coords({name: ("trial", first, dict(coord.attrs))})
     padding = int((~inside.values).sum())
     out, dropped = _padded(out, inside) if padding else (out, [])
-    if by == "trial":
-        out = out.assign_coords(trial=recording["trial"].values[starts])
+    own = by if by in ("segment", "trial") else None
+    dropped += [name for name in ("segment", "trial", "onset") if name in recording.coords and name != own]
+    if own is not None:
+        out = out.assign_coords(trial=recording[own].values[starts])
     out = out.assign_coords(onset=("trial", stamps[starts], dict(recording["time"].attrs)))
     return add_history(out, "align.fold", by=by, samples_padded=padding, dropped_coords=dropped)
 

@@ -35,7 +35,8 @@ def component_card(
     Left: for sensors of EEG or MEG with positions a topography (MNE draws it), for voxels slices, for other units
     with positions in the brain these, else the units of largest weight by name (neurons, model units). Right: for
     tokens the texts around the top samples, shaded by coefficient; for trials without time the coefficients by
-    `condition`; else the course over time, of several trials as an image.
+    `condition`; else the course over time, of several trials as an image (of coefficients with
+    signs, red above zero and blue below).
 
     Parameters
     ----------
@@ -206,8 +207,12 @@ def _course(coefficients: xr.DataArray, recording: xr.DataArray, top: xr.Dataset
     ax.spines[["top", "right"]].set_visible(False)
     if others:
         values = np.asarray(coefficients.transpose(*others, "time").values).reshape(-1, len(time))
-        ax.imshow(values, aspect="auto", cmap="Reds", interpolation="nearest", vmin=0,
-                  extent=(time[0], time[-1], len(values) - 0.5, -0.5))  # fmt: skip
+        signed = bool((values < 0).any())
+        bound = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+        half = (time[-1] - time[0]) / (2 * (len(time) - 1)) if len(time) > 1 else 0.5  # a sample is in its middle
+        ax.imshow(values, aspect="auto", cmap="RdBu_r" if signed else "Reds", interpolation="nearest",
+                  vmin=-bound if signed else 0, vmax=bound,
+                  extent=(time[0] - half, time[-1] + half, len(values) - 0.5, -0.5))  # fmt: skip
         ax.set_ylabel(" x ".join(str(dim) for dim in others))
         return
     values = np.asarray(coefficients.values, dtype=np.float64)

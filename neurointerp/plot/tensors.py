@@ -37,7 +37,7 @@ def tensor_components(
     -------
     numpy.ndarray
         The same axes. Lines along time and frequency, points along trials and subjects, bars of units in their
-        order. All panels of a column share one scale.
+        order. All panels of a column share one scale; beside each row stands its part of the sum of weights.
 
     Raises
     ------
@@ -56,9 +56,12 @@ def tensor_components(
     (2, 3)
     """
     factors = {str(name)[7:]: v for name, v in result.data_vars.items() if str(name).startswith("factor_")}
-    factors = {dim: v for dim, v in factors.items() if v.dims == (dim, "component")}
-    if not factors:
-        raise AnalysisError("tensor_components: the result has no factor_<dim> (dim, component)")
+    other = [f"factor_{dim} {v.dims}" for dim, v in factors.items() if v.dims != (dim, "component")]
+    if not factors or other:
+        raise AnalysisError(
+            f"tensor_components: the result has {other[0] if other else 'no factors'}; factor_<dim> (dim, component) "
+            "alone are drawn, as tensor.cp and tensor.nonnegative_cp give"
+        )
     wanted = (result.sizes["component"], len(factors))
     if np.shape(axes) != wanted:
         raise AnalysisError(

@@ -121,9 +121,16 @@ def slices(values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes]) 
     -------
     sequence of matplotlib.axes.Axes
         `axes`; where no voxel lies it is grey.
+
+    Raises
+    ------
+    AnalysisError
+        When no unit has voxel indices.
     """
     index = np.stack([np.asarray(recording[axis].values, dtype=np.float64) for axis in "ijk"], axis=1)
     known = np.isfinite(index).all(axis=1) & (index >= 0).all(axis=1)
+    if not known.any():
+        raise AnalysisError("plot: no unit has voxel indices 'i', 'j', 'k'; slices need them")
     place = index[known].astype(np.int64)
     low = place.min(axis=0)
     volume = np.full(place.max(axis=0) - low + 1, np.nan)

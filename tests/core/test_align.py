@@ -285,6 +285,17 @@ def test_fold_makes_trials_of_unequal_length_and_says_where_they_end():
     assert align.fold(prompts(dtype=np.int64), "sequence").dtype == np.float64
 
 
+def test_fold_says_which_labels_it_cannot_keep_and_keeps_those_of_segments_as_trials():
+    run, trial = ("time", [4, 4, 4, 4, 4, 4, 8, 8, 8]), ("time", [0, 0, 1, 1, 2, 2, 3, 3, 3])
+    rec = prompts(segment=run, trial=trial, onset=("time", np.arange(9.0)))
+    out = align.fold(rec, "sequence")
+    assert step(out)["dropped_coords"] == ["segment", "trial", "onset"]
+    assert out["trial"].values.tolist() == [0, 1, 2]
+    assert out["onset"].values.tolist() == [4, 8, 10]
+    assert align.fold(rec, "segment")["trial"].values.tolist() == [4, 8]
+    assert align.fold(rec, "trial")["trial"].values.tolist() == [0, 1, 2, 3]
+
+
 def test_fold_refuses_what_is_no_trial():
     with pytest.raises(ni.AlignmentError, match="'segment' is no coordinate on time; there are sequence: add it"):
         align.fold(prompts())

@@ -110,3 +110,25 @@ def test_magnetometers_are_drawn_and_other_channels_left_out():
     assert ax.get_title() == "24 of 32 units"
     with pytest.raises(AnalysisError, match="3 sensors have a position and a value"):
         plot.sensor_map(np.arange(32.0)[:3], rec[:, :3], Figure().subplots())
+
+
+def test_signed_coefficients_of_trials_keep_their_sign_and_samples_their_place():
+    values = np.random.default_rng(0).standard_normal((5, 9, 4))
+    rec = ni.recording(values, modality="calcium", units="1", sampling_rate=2.0, dims=("trial", "time", "unit"))
+    for part in (rec, rec[:, :1]):
+        figure = Figure()
+        plot.component_card(factorization.pca(part, 2), part, figure)
+        image = next(ax for ax in figure.axes if ax.get_label() == "samples").images[0]
+        low, high = image.get_clim()
+        assert -low == high == np.abs(image.get_array()).max()
+        left, right = image.get_extent()[:2]
+        assert (right - left) / image.get_array().shape[1] == pytest.approx(0.5 if part.sizes["time"] > 1 else 1.0)
+        assert left + (right - left) / (2 * part.sizes["time"]) == pytest.approx(0.0)
+
+
+def test_voxels_without_a_place_are_refused_by_name():
+    where = {axis: ("unit", np.full(4, np.nan)) for axis in "ijk"}
+    values = np.random.default_rng(0).random((9, 4))
+    rec = ni.recording(values, modality="fmri", units="1", sampling_rate=1.0, coords=where)
+    with pytest.raises(AnalysisError, match="voxel indices"):
+        plot.component_card(factorization.semi_nmf(rec, 2, max_iter=5), rec, Figure())

@@ -50,5 +50,8 @@ def test_what_cannot_be_drawn_is_refused(result):
         plot.tensor_components(result, figure.Figure().subplots(2, 2))
     with pytest.raises(AnalysisError, match="no coordinate 'region' on 'unit'"):
         plot.tensor_components(result, figure.Figure().subplots(2, 3), colour={"unit": "region"})
-    with pytest.raises(AnalysisError, match=r"the result has no factor_<dim> \(dim, component\)"):
+    with pytest.raises(AnalysisError, match=r"the result has no factors; factor_<dim> \(dim, component\)"):
         plot.tensor_components(result[["weight"]], figure.Figure().subplots(2, 3))
+    own = result.assign(factor_time=result["factor_time"].expand_dims(trial=10))
+    with pytest.raises(AnalysisError, match=r"factor_time \('trial', 'time', 'component'\)"):
+        plot.tensor_components(own, figure.Figure().subplots(2, 2))

@@ -94,3 +94,30 @@ def test_torch_tensors_stay_torch_tensors(values):
     np.testing.assert_allclose(found.numpy(), SemiNMF(3).fit(values).transform(values), atol=1e-6)
     with pytest.raises(ValueError, match="X has 5 features, 12 were fitted"):
         model.transform(torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize("estimator", [NMF, SemiNMF])
+@pytest.mark.parametrize(
+    "wrong", [{"n_components": 0}, {"n_components": -1}, {"n_components": 2.5}, {"init": "kmean"}], ids=str
+)
+def test_arguments_out_of_range_are_named_before_any_work(values, estimator, wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is "):
+        estimator(**wrong).fit(values)
+
+
+def test_tensors_that_are_no_matrix_of_numbers_are_refused_and_whole_numbers_taken(values):
+    torch = pytest.importorskip("torch")
+    counts = torch.tensor((10 * values).astype(np.int64))
+    model = NMF(3)
+    np.testing.assert_allclose(model.fit_transform(counts), NMF(3).fit_transform(counts.double()), rtol=1e-6)
+    with pytest.raises(ValueError, match="1 infinite values"):
+        SemiNMF(2).fit(torch.tensor([[1.0, 2.0], [float("inf"), 1.0]]))
+    with pytest.raises(ValueError, match="1 dims"):
+        SemiNMF(2).fit(torch.ones(5))
+
+
+@pytest.mark.parametrize("size", [2.0**-75, 2.0**75])
+def test_new_samples_of_any_size_keep_their_coefficients_in_float32(values, size):
+    plain, scaled = (SemiNMF(2).fit(X) for X in (values.astype(np.float32), (values * size).astype(np.float32)))
+    ours, theirs = plain.transform(values.astype(np.float32)), scaled.transform((values * size).astype(np.float32))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -80,3 +80,19 @@ def test_bad_input_is_named():
         factorization.ica(rec, 2, contrast="tanh")
     with pytest.raises(AnalysisError, match="rank is 7"):
         factorization.ica(rec, 7)
+
+
+@pytest.mark.parametrize("tolerance", [-1, None])
+def test_a_tolerance_that_is_none_is_refused(tolerance):
+    rec = ni.recording(np.random.default_rng(0).random((30, 3)), modality="eeg", units="V", sampling_rate=10.0)
+    with pytest.raises(AnalysisError, match="tolerance"):
+        factorization.ica(rec, 2, tolerance=tolerance)
+
+
+def test_float32_stays_and_a_unit_that_never_varies_has_no_part():
+    values = np.random.default_rng(0).laplace(size=(60, 4))
+    values[:, 3] = 1.0
+    rec = ni.recording(values.astype(np.float32), modality="eeg", units="V", sampling_rate=10.0)
+    res = factorization.ica(rec, 2)
+    assert res["features"].dtype == res["coefficients"].dtype == res["unmixing"].dtype == np.float32
+    np.testing.assert_array_equal(res["features"].values[:, 3], 0)

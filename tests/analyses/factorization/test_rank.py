@@ -153,3 +153,9 @@ def test_bad_input_is_named(options, message):
         factorization.rank(planted(0).isel(time=[0], unit=[0, 1]), (1,), folds=5)
     with pytest.raises(AnalysisError, match="1 units; two or more"):
         factorization.rank(planted(0).isel(unit=[0]), (1,))
+
+
+def test_one_rank_is_no_list_of_ranks():
+    rec = ni.recording(np.random.default_rng(0).random((30, 3)), modality="eeg", units="V", sampling_rate=10.0)
+    with pytest.raises(AnalysisError, match="ranks are 3"):
+        factorization.rank(rec, 3)

@@ -313,3 +313,18 @@ def test_missing_values_count_for_nothing_with_winner_take_all_too(small):
 def test_empty_values_are_refused(small):
     with pytest.raises(AnalysisError, match="all 12000 values are zero; there is nothing to factor"):
         factorization.semi_nmf(xr.zeros_like(small), 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_that_never_vary_explain_nothing_in_float32_either(seed):
+    row = np.random.default_rng(seed).random(7).astype(np.float32)
+    rec = ni.recording(np.tile(row, (200, 1)), modality="calcium", units="1", sampling_rate=1.0)
+    assert np.isnan(factorization.semi_nmf(rec, 1)["explained_variance"])
+    assert np.isnan(factorization.semi_nmf(rec.chunk({"time": 50}), 1)["explained_variance"])
+
+
+@pytest.mark.parametrize("wrong", [{"tolerance": None}, {"tolerance": "small"}, {"keep_fraction": "all"}])
+def test_what_is_no_number_is_named(wrong):
+    rec = ni.recording(np.ones((5, 3)), modality="calcium", units="1", sampling_rate=1.0)
+    with pytest.raises(AnalysisError, match=next(iter(wrong))):
+        factorization.semi_nmf(rec, 1, **wrong)

@@ -70,5 +70,22 @@ def test_unknown_arms_and_missing_labels_are_refused(planted):
         features.arms(rec, 2, methods=["umap"])
     with pytest.raises(AnalysisError, match="no coordinate 'condition'"):
         features.arms(rec.drop_vars("condition"), 2)
-    with pytest.raises(AnalysisError, match="keep_fraction 0"):
+    with pytest.raises(AnalysisError, match="keep_fraction is 0"):
         features.arms(rec, 2, keep_fraction=0)
+
+
+def test_arms_of_another_recording_are_refused(planted):
+    train = planted(0)[0]
+    made = features.arms(train, 2, methods=["difference_in_means"])
+    kept = np.flatnonzero(train.condition.values != "concept3")
+    part = train.isel(time=kept)
+    with pytest.raises(AnalysisError, match="made for 'concept3'"):
+        features.concept_detection(made.isel(time=kept), part, part)
+
+
+@pytest.mark.parametrize("method", ["difference_in_means", "best_unit"])
+def test_one_label_alone_tells_nothing(planted, method):
+    train = planted(0)[0]
+    one = train.isel(time=np.flatnonzero(train.condition.values == "concept3"))
+    with pytest.raises(AnalysisError, match=f"{method} needs two values of 'condition'"):
+        features.arms(one, 2, methods=[method])

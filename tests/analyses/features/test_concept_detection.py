@@ -163,3 +163,14 @@ def test_features_of_a_layer_beside_their_rivals(concept_layers, layer):
     assert abs(float(table.shuffled_auc.mean()) - 0.5) <= 0.05
     if layer == 5:
         assert auc > of(table, "best_unit")[0]
+
+
+def test_a_concept_that_is_not_held_out_leaves_the_others_their_summary(planted):
+    train, held_out = planted(0)[0], planted(1)[0]
+    res = factorization.semi_nmf(train, 4, keep_fraction=0.1, init="kmeans", max_iter=100)
+    gone = np.flatnonzero(held_out.condition.values != "concept0")
+    found = features.concept_detection(res, train, held_out.isel(time=gone))
+    scored = found.score.values[found.assigned_concept.values != "concept0"]
+    assert np.isnan(found.score.values[found.assigned_concept.values == "concept0"]).all()
+    assert found.median_score.item() == pytest.approx(np.median(scored))
+    assert found.positive_share.item() == pytest.approx((scored > 0).mean())

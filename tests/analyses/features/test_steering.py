@@ -128,6 +128,13 @@ def topic_model():
     return model, made.lexicons, record(slice(0, 200)), record(slice(200, 300))
 
 
+@pytest.mark.parametrize("words", [[9], [-1], list(range(9))], ids=["above", "below", "all"])
+def test_a_lexicon_of_no_token_or_of_all_is_refused(small, words):
+    model, res = small
+    with pytest.raises(AnalysisError, match="some, but not all, of 0 to 8"):
+        features.steering(res, model, {0: words}, targets=[1e-3], continuations=0)
+
+
 @pytest.mark.slow
 def test_steering_on_a_trained_model_with_known_topics():
     """Gain of the topic's words at KL 0.25: well above random, near class means and autoencoder.

@@ -75,3 +75,9 @@ def test_permuting_units_changes_nothing_and_other_recordings_are_refused(record
         features.top_samples(res, rec, n=0)
     with pytest.raises(AnalysisError, match="no coefficients"):
         features.top_samples(res.drop_vars("coefficients"), rec)
+
+
+def test_where_spaces_are_marked_a_token_without_one_joins_the_one_before():
+    for mark in ("\u0120", "\u2581", " "):
+        res, rec = reading([0.1, 0.2, 0.9, 0.3, 0.0], token=["The", "se", f"{mark}neur", "ons", f"{mark}fire"])
+        assert features.top_samples(res, rec, n=np.int64(1), context=4).text.item() == "These [[neur]]ons fire"

@@ -299,3 +299,12 @@ def test_one_trial_and_one_unit_are_tensors_too():
     rec, _ = planted((2, 10, 6), 1, noise=0.0)
     for part in (rec.isel(trial=[0]), rec.isel(unit=[0]), rec.isel(time=[0])):
         assert float(tensor.cp(part, 1)["relative_error"]) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_that_never_vary_explain_nothing_in_float32_either(seed):
+    row = np.random.default_rng(seed).random(7).astype(np.float32)
+    rec = ni.recording(
+        np.tile(row, (3, 200, 1)), modality="calcium", units="1", sampling_rate=1.0, dims=("trial", "time", "unit")
+    )
+    assert np.isnan(tensor.cp(rec, 1)["explained_variance"])

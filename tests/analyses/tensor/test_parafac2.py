@@ -158,3 +158,18 @@ def test_what_it_cannot_do_is_refused():
         tensor.parafac2(repeated, 2, dim="trial")
     with pytest.raises(AnalysisError, match="all values are zero"):
         tensor.parafac2({name: (0 * rec).assign_attrs(rec.attrs) for name, rec in subjects.items()}, 2)
+
+
+def test_more_components_than_units_still_share_one_gram_matrix():
+    rng = np.random.default_rng(0)
+    subjects = {
+        f"s{k}": ni.recording(rng.standard_normal((n, 3)), modality="calcium", units="1", sampling_rate=10.0)
+        for k, n in enumerate((20, 25, 30, 6))
+    }
+    res = tensor.parafac2(subjects, 5, max_iter=30)
+    courses = [course[np.isfinite(course[:, 0])] for course in res["factor_time"].values]
+    for course in courses:
+        np.testing.assert_allclose(course.T @ course, courses[0].T @ courses[0], atol=1e-10)
+    left = sum(((rec.values - model_of(res, k)[: len(rec)]) ** 2).sum() for k, rec in enumerate(subjects.values()))
+    power = sum((rec.values**2).sum() for rec in subjects.values())
+    assert float(res["relative_error"]) ** 2 == pytest.approx(left / power, rel=1e-6)

@@ -1,5 +1,7 @@
 """The table of ranks against planted ones."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,14 @@ def test_bad_arguments_are_named():
         tensor.rank(rec, (1, 2), restarts=1)
     with pytest.raises(AnalysisError, match="dim is 'pair'; one of trial, time, unit"):
         tensor.rank(rec, (1, 2), dim="pair", restarts=2)
+
+
+def test_what_a_partial_fixes_is_kept_in_the_result_and_max_iter_is_not_its_to_fix():
+    rec = ni.synthetic.tensor_trials(rank=2, n_trials=6, n_samples=10, n_units=5)["recordings/tensor_trials/recording"]
+    found = tensor.rank(rec, (1, 2), method=partial(tensor.cp, init="svd"), restarts=2, max_iter=5)
+    assert found.attrs["parameters"]["method"] == "cp"
+    assert found.attrs["parameters"]["options"] == {"init": "svd"}
+    with pytest.raises(AnalysisError, match="pass max_iter= here"):
+        tensor.rank(rec, (1, 2), method=partial(tensor.cp, max_iter=3), restarts=2)
+    with pytest.raises(AnalysisError, match="ranks are 3"):
+        tensor.rank(rec, 3)

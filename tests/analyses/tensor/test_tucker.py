@@ -125,3 +125,18 @@ def test_bad_arguments_are_named():
         with pytest.raises(AnalysisError) as caught:
             tensor.tucker(rec, rank)
         assert f"tensor.tucker: {message}" in str(caught.value)
+
+
+def test_small_losses_of_float32_values_are_those_of_float64():
+    rng = np.random.default_rng(0)
+    values = 1e4 + 10 * rng.standard_normal((4, 120, 7))
+    dims = ("trial", "time", "unit")
+    recs = [
+        ni.recording(values.astype(kind), modality="calcium", units="1", sampling_rate=10.0, dims=dims)
+        for kind in (np.float32, np.float64)
+    ]
+    low, high = (tensor.tucker(rec, 2) for rec in recs)
+    assert low["core"].dtype == low["factor_time"].dtype == np.float32
+    assert float(low["relative_error"]) == pytest.approx(float(high["relative_error"]), rel=1e-3)  # 0.96 of it before
+    assert float(low["explained_variance"]) == pytest.approx(float(high["explained_variance"]), abs=2e-3)
+    assert np.diff(low["loss"].values).max() <= 0
