@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, require_complete, stack, stretches
 
-SIDES = ("source", "target")
 CENTRES = ("recording", "segment")
 LARGE = 2**17
 """Values from which a compiled average is worth its start."""
@@ -67,7 +67,7 @@ def grouped(
 
     The average over subjects is that of Fisher's z where `fisher`; subjects without a value take no part.
     """
-    coords = pair_coords(stacked.unit_coords)
+    coords = side_coords(stacked.unit_coords)
     if "subject" not in recording.dims:
         return {"connectivity": _labelled(matrices[0], coords, attrs)}
     each = np.asarray(matrices)
@@ -166,21 +166,3 @@ def one_of(value: str, allowed: tuple[str, ...], analysis: str, name: str) -> No
     """Refuse an option that is not one of those allowed."""
     if value not in allowed:
         raise AnalysisError(f"{analysis}: {name} is {value!r}; one of {', '.join(allowed)} is needed")
-
-
-def pair_coords(unit_coords: Mapping[Hashable, xr.DataArray]) -> dict[str, Any]:
-    """Turn the coordinates of `unit` into `source`, `target`, `source_<name>` and `target_<name>`."""
-    return {
-        side if name == "unit" else f"{side}_{name}": (side, coord.values, coord.attrs)
-        for side in SIDES
-        for name, coord in unit_coords.items()
-    }
-
-
-def unit_coords(graph: xr.DataArray) -> dict[str, Any]:
-    """Turn `source` and its side coordinates back into the coordinates of `unit`."""
-    return {
-        "unit" if name == "source" else str(name).removeprefix("source_"): ("unit", coord.values, coord.attrs)
-        for name, coord in graph.coords.items()
-        if coord.dims == ("source",)
-    }

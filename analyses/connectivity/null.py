@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import surrogate as surrogates
-from neurointerp.analyses.connectivity._pairs import SIDES, one_of
+from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES
 from neurointerp.result import result
 from neurointerp.statistics import fdr
 

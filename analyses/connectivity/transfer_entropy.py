@@ -1,4 +1,4 @@
-"""Transfer entropy of binned spikes: how many bits of a unit's next bin only the past of another tells."""
+"""Transfer entropy of binned spikes: what of a unit's next bin only the past of another tells, in nats."""
 
 from __future__ import annotations
 

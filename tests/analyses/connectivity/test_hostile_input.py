@@ -69,3 +69,14 @@ def test_a_covariance_that_the_dtype_does_not_hold_is_refused():
 def test_an_option_that_no_spectral_measure_has_is_named():
     with pytest.raises(AnalysisError, match="no option 'windows'; there are seed, mode, fmin"):
         connectivity.wpli(recording(values()), windows=20)
+
+
+def test_a_covariance_that_vanishes_in_the_dtype_is_refused():
+    with pytest.raises(AnalysisError, match=r"have squares beyond float32; convert them to smaller units"):
+        connectivity.covariance(recording((values() * 1e-25).astype(np.float32)))
+    assert (np.diag(connectivity.covariance(recording(values() * 1e-25)).connectivity) > 0).all()
+
+
+def test_too_few_samples_to_choose_the_penalty_are_refused():
+    with pytest.raises(AnalysisError, match="4 samples cannot be cut into the 5 blocks"):
+        connectivity.partial_correlation(recording(values(4)), method="graphical_lasso")
