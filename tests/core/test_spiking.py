@@ -306,6 +306,8 @@ def test_wiring_is_drawn_as_asked_for():
             "weight of the Poisson input of 'n' must not be negative",
         ),
         (lambda: Current("n", 1.0, waveform=[1.0]), "a waveform needs hold"),
+        (lambda: simulate(Network({"n": LIF(2)}), 0.1, step=0), "step must be a number of seconds above 0; found 0"),
+        (lambda: simulate(Network({"n": LIF(11), "n0": LIF(3)}), 0.1), "2 units would have the label 'n00'"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.10005), "duration must be a whole number of steps of 0.0001 s"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.001), "longer than the simulation"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.1, seed=-1), "seed must be a whole number of at least 0; found -1"),
