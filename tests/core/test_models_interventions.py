@@ -130,6 +130,14 @@ def test_the_tuned_strength_gives_the_divergence_that_the_algebra_gives(chain, t
 # --- on transformers, against hooks written by hand --------------------------------------------------------------
 
 
+def test_outcomes_that_are_ruled_out_add_nothing_to_the_divergence(torch):
+    """A logit of minus infinity is a probability of 0 before and after."""
+    push = models.add("", [1.0, 0.0, 0.0])
+    masked = models.divergence(torch.nn.Identity(), torch.tensor([[0.0, 1.0, -torch.inf]]), [push])
+    assert masked == models.divergence(torch.nn.Identity(), torch.tensor([[0.0, 1.0]]), [models.add("", [1.0, 0.0])])
+    assert masked > 0.05
+
+
 def test_interventions_equal_hand_written_hooks_bit_for_bit(gpt2, ids, torch, logits):
     direction = torch.randn(16, generator=torch.Generator().manual_seed(3))
     block, mlp = gpt2.transformer.h[1], gpt2.transformer.h[2].mlp
@@ -345,6 +353,10 @@ def test_nothing_stays_also_after_an_error(gpt2, ids, torch, logits):
         (lambda: models.patch("L0.mlp.post", np.ones((9, 9))), r"holds \(2, 7, 64\), the values have \(9, 9\)"),
         (lambda: models.zero("L0.attn.pattern", units=[0]), "heads, queries and keys, not units"),
         (lambda: models.clamp("L0.mlp.post"), "needs low=, high= or both"),
+        (lambda: models.clamp("L0.mlp.post", 1.0, -1.0), "low 1.0 above high -1.0"),
+        (lambda: models.zero("L0.mlp.post", direction=np.zeros(64)), "direction has length 0; nothing lies along it"),
+        (lambda: models.mean("L0.mlp.post", np.full((2, 64), np.nan)), "has 128 missing values"),
+        (lambda: models.resample("L0.mlp.post", np.ones((0, 64))), r"has no samples, its shape is \(0, 64\)"),
     ],
 )
 def test_what_does_not_fit_is_named(make, message, gpt2, ids):
