@@ -185,7 +185,7 @@ def record(
             like = label(first)
             if out is None:
                 return Memory(like, capture.free)
-            key = _key(model, made_of, found, run, first, batch_size, padding, pool)
+            key = _key(model, made_of, found, run, first, batch_size, padding, (pool, special_tokens))
             return Stored(out, like, key, capture.free, overwrite=overwrite)
 
         return collect(parts, begin, what)
@@ -373,7 +373,7 @@ def _key(
     first: np.ndarray,
     size: int,
     padding: str,
-    pool: Any,
+    reading: tuple[Any, bool],
 ) -> str:
     """Tell this run from others: the same weights, inputs and settings give the same values.
 
@@ -382,4 +382,6 @@ def _key(
     inputs = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in made_of)).hexdigest()
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     made = hashlib.sha256(first.tobytes()).hexdigest() if hooks else ""
-    return repr([fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
+    return repr(
+        [fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, reading]
+    )
