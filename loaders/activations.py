@@ -65,8 +65,9 @@ def record(
     inputs
         Prompts of any lengths: a list of texts (with `tokenizer`) or of sequences of token ids. Or a tensor (images,
         waveforms, tokens of one length), one trial per row, which the model is given as it is; or a mapping of
-        tensors, which it is given by name. Arrays serve as tensors (a memory map is read as it goes). A list of
-        tensors or arrays of numbers is stacked where shapes are equal; clips of other lengths are run one by one.
+        tensors, which it is given by name. Arrays of floating-point numbers serve as tensors (a memory map is read as
+        it goes); one of integers is prompts, row by row. A list of tensors or arrays of floating-point numbers is
+        stacked where shapes are equal; clips of other lengths are run one by one.
     sites
         Named sites of a known family, in all layers (`"mlp.post"`, `"resid.*"`) or one (`"L3.mlp.post"`):
         `neurointerp.models.site_names(model)` lists them. For any model, names as in `model.named_modules()`:

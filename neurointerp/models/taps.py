@@ -160,7 +160,8 @@ def _with_first(output: Any, new: torch.Tensor) -> Any:
         changed = copy.copy(output)
         changed[next(iter(output))] = new  # type: ignore[index]
         return changed
-    return type(output)((new, *output[1:]))
+    changed = (new, *output[1:])
+    return output._make(changed) if hasattr(output, "_make") else type(output)(changed)  # a named tuple takes fields
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """Interventions: exact, chosen to the unit, composed in order, gone without residue; strengths that are tuned."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
 import neurointerp as ni
 from neurointerp import models
 from neurointerp.models.taps import tapped
+
+Pair = namedtuple("Pair", "first second")
 
 # --- on linear models, against the algebra -----------------------------------------------------------------------
 
@@ -128,6 +132,19 @@ def test_the_tuned_strength_gives_the_divergence_that_the_algebra_gives(chain, t
 
 
 # --- on transformers, against hooks written by hand --------------------------------------------------------------
+
+
+def test_a_module_that_returns_a_named_tuple_keeps_its_fields(torch):
+    class Named(torch.nn.Module):
+        def forward(self, x):
+            return Pair(x, 2 * x)
+
+    model = torch.nn.Sequential(Named())
+    with models.intervene(model, [models.add("0", [1.0, -1.0])]):
+        found = model(torch.ones(1, 2))
+    assert isinstance(found, Pair)
+    assert found.first.tolist() == [[2.0, 0.0]]
+    assert found.second.tolist() == [[2.0, 2.0]]
 
 
 def test_outcomes_that_are_ruled_out_add_nothing_to_the_divergence(torch):
