@@ -313,6 +313,7 @@ def test_wiring_is_drawn_as_asked_for():
         (lambda: simulate(Network({"n": LIF(2)}), 0.1, seed=-1), "seed must be a whole number of at least 0; found -1"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.1, dtype="int8"), "dtype must be 'float32' or 'float64'"),
         (lambda: simulate(balanced(delay=0.00025), 0.1), "delay of p_n must be a whole number of steps"),
+        (lambda: Synapses("n", "n", np.ones((2, 3)), delay=[0.1, 0.2, 0.3]), r"one number or \(2, 3\), one per pair"),
         (lambda: simulate(Network({"n": LIF(2), "p": PoissonSource(1, 2000.0)}), 0.1, step=1e-3), "2 spikes a step"),
         (lambda: simulate(Network({"n": LIF(2)}), 0.1, record=Record(states={"n": [2]})), "must lie in 0 to 1"),
         (
