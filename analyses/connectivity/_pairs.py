@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,16 @@ def _centred_segments(values: np.ndarray, parts: Sequence[slice], analysis: str)
     return out
 
 
+def require_whole(analysis: str, **given: Any) -> None:
+    """Refuse an option that is no whole number; None, where it is left out, is let through."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+            raise AnalysisError(f"{analysis}: {name} is {value!r}; a whole number is needed")
+
+
 def require_shared(min_samples: int, analysis: str) -> None:
     """Refuse a least number of samples of a pair with which nothing varies."""
+    require_whole(analysis, min_samples=min_samples)
     if min_samples < 2:
         raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
 

@@ -19,6 +19,7 @@ from neurointerp.analyses.connectivity._pairs import (
     one_of,
     per_subject,
     require_shared,
+    require_whole,
     shared,
     subject_coords,
 )
@@ -279,6 +280,7 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     >>> bool(out[0, 1] > 1), bool(out[0, 2] < 0.2)
     (True, True)
     """
+    require_whole(_INFORMATION, n_neighbors=n_neighbors)
     if n_neighbors < 1:
         raise AnalysisError(f"{_INFORMATION}: n_neighbors is {n_neighbors!r}; at least 1 is needed")
     stacked, subjects = by_subject(recording, _INFORMATION)

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._lags import lagged_correlations, peaks
-from neurointerp.analyses.connectivity._pairs import sampling_rate
+from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rate
 from neurointerp.analyses.connectivity._past import ridge, rows
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
@@ -74,6 +74,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     array([[ 0.  ,  0.03],
            [-0.03,  0.  ]])
     """
+    require_whole(_LAGGED, max_lag=max_lag)
     rate = sampling_rate(recording, _LAGGED)
     people = subjects_of(recording, _LAGGED)
     longest = max((part.stop - part.start for part in people.parts), default=0)
@@ -153,6 +154,7 @@ def effective(
     >>> connectivity.effective(rec).connectivity.values.round(1)[0, 1]
     np.float64(0.6)
     """
+    require_whole(_EFFECTIVE, order=order, n_folds=n_folds)
     rate = sampling_rate(recording, _EFFECTIVE)
     if order < 1 or n_folds < 2 or (alpha is not None and not alpha > 0):
         raise AnalysisError(

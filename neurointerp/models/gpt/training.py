@@ -149,8 +149,8 @@ def generate(
     ids = model.tokenizer(prompt)
     if not ids or not 0 <= temperature < float("inf") or (top_k is not None and top_k < 1):
         raise ModelError(
-            f"gpt: a prompt of {len(ids)} tokens, temperature {temperature}, top_k {top_k}; needed are at least 1 token, a "
-            "finite temperature of at least 0, and a top_k of at least 1 or None"
+            f"gpt: a prompt of {len(ids)} tokens, temperature {temperature}, top_k {top_k}; at least 1 token, "
+            "a finite temperature of at least 0, and a top_k of at least 1 or None are needed"
         )
     device = model.unembed.weight.device
     generator = torch.Generator().manual_seed(seed)
