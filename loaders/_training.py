@@ -90,6 +90,7 @@ class Watch:
         self._blocks: list[xr.DataArray] = []
         self._last: int | None = None
         self._writer: store.Writer | None = None
+        self._stored: os.PathLike[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +113,10 @@ class Watch:
         """
         if step % self._every:
             return
+        if self._stored is not None:
+            raise LoaderError(
+                f"step {step}: the recording was asked for, and {self._stored} is whole; begin a new watch"
+            )
         if self._last is not None and step <= self._last:
             raise LoaderError(f"step {step} comes after step {self._last}: steps must grow (begin a new watch)")
         network = self._model if model is None else model
@@ -134,7 +139,8 @@ class Watch:
         xarray.DataArray
             `(trial, time, unit)`: `time` counts training steps (units `step`), a trial is a token kept (with
             `sequence`, `position`, `token_id`, ...) or a row of the tensor. Even steps state a `sampling_rate`. Lazy
-            where a store was written, which states none: its steps were not known when it was begun.
+            where a store was written, which states none: its steps were not known when it was begun. That store is then
+            whole, and takes no further step.
 
         Raises
         ------
@@ -142,7 +148,8 @@ class Watch:
             When nothing was recorded.
         """
         if self._writer is not None:
-            stored: xr.DataArray = store.open(self._writer.commit())
+            self._stored = self._writer.commit() if self._stored is None else self._stored
+            stored: xr.DataArray = store.open(self._stored)
             return stored
         if not self._blocks:
             raise LoaderError("no step was recorded: call this with the number of each step while training")

@@ -65,8 +65,9 @@ def record(
     inputs
         Prompts of any lengths: a list of texts (with `tokenizer`) or of sequences of token ids. Or a tensor (images,
         waveforms, tokens of one length), one trial per row, which the model is given as it is; or a mapping of
-        tensors, which it is given by name. Arrays serve as tensors (a memory map is read as it goes). A list of
-        tensors or arrays of numbers is stacked where shapes are equal; clips of other lengths are run one by one.
+        tensors, which it is given by name. Arrays of floating-point numbers serve as tensors (a memory map is read as
+        it goes); one of integers is prompts, row by row. A list of tensors or arrays of floating-point numbers is
+        stacked where shapes are equal; clips of other lengths are run one by one.
     sites
         Named sites of a known family, in all layers (`"mlp.post"`, `"resid.*"`) or one (`"L3.mlp.post"`):
         `neurointerp.models.site_names(model)` lists them. For any model, names as in `model.named_modules()`:
@@ -185,7 +186,7 @@ def record(
             like = label(first)
             if out is None:
                 return Memory(like, capture.free)
-            key = _key(model, made_of, found, run, first, batch_size, padding, pool)
+            key = _key(model, made_of, found, run, first, batch_size, padding, (pool, special_tokens))
             return Stored(out, like, key, capture.free, overwrite=overwrite)
 
         return collect(parts, begin, what)
@@ -373,7 +374,7 @@ def _key(
     first: np.ndarray,
     size: int,
     padding: str,
-    pool: Any,
+    reading: tuple[Any, bool],
 ) -> str:
     """Tell this run from others: the same weights, inputs and settings give the same values.
 
@@ -382,4 +383,6 @@ def _key(
     inputs = hashlib.sha256(b"".join(hashlib.sha256(one).digest() for one in made_of)).hexdigest()
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
     made = hashlib.sha256(first.tobytes()).hexdigest() if hooks else ""
-    return repr([fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, pool])
+    return repr(
+        [fingerprint(model), hooks, made, inputs, sites, str(run.dtype), str(run.device), size, padding, reading]
+    )

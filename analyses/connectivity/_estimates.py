@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._pairs import one_of, sampling_rate
+from neurointerp.analyses.connectivity._pairs import one_of, require_whole, sampling_rate
 from neurointerp.analyses.connectivity._spectra import (
     SUMS,
     Tapers,
@@ -87,6 +87,7 @@ def spectral_variables(
 ) -> dict[str, xr.DataArray]:
     """Give each measure, under the name it is to have, as a labelled array; of several subjects also the parts."""
     one_of(mode, MODES, analysis, "mode")
+    require_whole(analysis, window=window, step=step, decimate=decimate)
     rate = sampling_rate(recording, analysis)
     people = subjects_of(recording, analysis)
     starts, length = _epochs(recording, people.parts, window, step, analysis)

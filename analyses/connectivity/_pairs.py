@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, require_complete, stack, stretches
 
-SIDES = ("source", "target")
 CENTRES = ("recording", "segment")
 LARGE = 2**17
 """Values from which a compiled average is worth its start."""
@@ -67,7 +68,7 @@ def grouped(
 
     The average over subjects is that of Fisher's z where `fisher`; subjects without a value take no part.
     """
-    coords = pair_coords(stacked.unit_coords)
+    coords = side_coords(stacked.unit_coords)
     if "subject" not in recording.dims:
         return {"connectivity": _labelled(matrices[0], coords, attrs)}
     each = np.asarray(matrices)
@@ -142,8 +143,16 @@ def _centred_segments(values: np.ndarray, parts: Sequence[slice], analysis: str)
     return out
 
 
+def require_whole(analysis: str, **given: Any) -> None:
+    """Refuse an option that is no whole number; None, where it is left out, is let through."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, Integral) or isinstance(value, bool)):
+            raise AnalysisError(f"{analysis}: {name} is {value!r}; a whole number is needed")
+
+
 def require_shared(min_samples: int, analysis: str) -> None:
     """Refuse a least number of samples of a pair with which nothing varies."""
+    require_whole(analysis, min_samples=min_samples)
     if min_samples < 2:
         raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
 
@@ -166,21 +175,3 @@ def one_of(value: str, allowed: tuple[str, ...], analysis: str, name: str) -> No
     """Refuse an option that is not one of those allowed."""
     if value not in allowed:
         raise AnalysisError(f"{analysis}: {name} is {value!r}; one of {', '.join(allowed)} is needed")
-
-
-def pair_coords(unit_coords: Mapping[Hashable, xr.DataArray]) -> dict[str, Any]:
-    """Turn the coordinates of `unit` into `source`, `target`, `source_<name>` and `target_<name>`."""
-    return {
-        side if name == "unit" else f"{side}_{name}": (side, coord.values, coord.attrs)
-        for side in SIDES
-        for name, coord in unit_coords.items()
-    }
-
-
-def unit_coords(graph: xr.DataArray) -> dict[str, Any]:
-    """Turn `source` and its side coordinates back into the coordinates of `unit`."""
-    return {
-        "unit" if name == "source" else str(name).removeprefix("source_"): ("unit", coord.values, coord.attrs)
-        for name, coord in graph.coords.items()
-        if coord.dims == ("source",)
-    }

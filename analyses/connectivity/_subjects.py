@@ -11,14 +11,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._pairs import (
-    SIDES,
     averaged,
     complete,
-    pair_coords,
     stacked_units,
     subject_coords,
 )
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, stretches
 
 Average = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -74,7 +73,7 @@ class Subjects:
         has.
         """
         whole = np.stack([_whole(values, p, len(sides), np.nan) for values, p in zip(each, self.present, strict=True)])
-        pairs = {k: v for k, v in pair_coords(self.stacked.unit_coords).items() if v[0] in sides}
+        pairs = {k: v for k, v in side_coords(self.stacked.unit_coords).items() if v[0] in sides}
         dims, coords = (*sides, *(axes or {})), {**pairs, **(axes or {})}
         if not self.several:
             return {name: xr.DataArray(whole[0], dims=dims, coords=coords, attrs=attrs)}

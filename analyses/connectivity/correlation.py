@@ -13,19 +13,19 @@ from neurointerp.analyses.connectivity._moments import (
     ranks,
 )
 from neurointerp.analyses.connectivity._pairs import (
-    SIDES,
     by_subject,
     grouped,
     has_missing,
     one_of,
-    pair_coords,
     per_subject,
     require_shared,
+    require_whole,
     shared,
     subject_coords,
 )
 from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, centred, shrunk, shrunk_pairwise
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
 
 _COVARIANCE = "connectivity.covariance"
@@ -226,10 +226,12 @@ def _rescaled(matrix: np.ndarray, largest: float) -> np.ndarray:
     """Multiply a covariance by the square of a scale; refuse squares that the dtype does not hold."""
     with np.errstate(over="ignore", under="ignore"):
         found: np.ndarray = matrix * matrix.dtype.type(largest) * matrix.dtype.type(largest)
-    if not np.isfinite(found[np.isfinite(matrix)]).all():
+    power, before = np.diagonal(found), np.diagonal(matrix)
+    lost = (before > np.finfo(matrix.dtype).eps) & (power < np.finfo(matrix.dtype).tiny)
+    if lost.any() or not np.isfinite(found[np.isfinite(matrix)]).all():
         raise AnalysisError(
-            f"{_COVARIANCE}: values up to {largest:.3g} have squares beyond {matrix.dtype}; convert them to larger "
-            "units (ni.to_units) first"
+            f"{_COVARIANCE}: values up to {largest:.3g} have squares beyond {matrix.dtype}; convert them to "
+            f"{'smaller' if lost.any() else 'larger'} units (ni.to_units) first"
         )
     return found
 
@@ -278,6 +280,7 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     >>> bool(out[0, 1] > 1), bool(out[0, 2] < 0.2)
     (True, True)
     """
+    require_whole(_INFORMATION, n_neighbors=n_neighbors)
     if n_neighbors < 1:
         raise AnalysisError(f"{_INFORMATION}: n_neighbors is {n_neighbors!r}; at least 1 is needed")
     stacked, subjects = by_subject(recording, _INFORMATION)
@@ -286,7 +289,7 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     there = ~np.isnan(each)
     count = there.sum(axis=0)
     mean = np.where(count > 0, np.where(there, each, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-    coords = pair_coords(stacked.unit_coords)
+    coords = side_coords(stacked.unit_coords)
     attrs = {"units": "1", "undefined_units": int((count == 0).all(axis=0).sum())}
     variables = {"connectivity": xr.DataArray(mean, dims=SIDES, coords=coords, attrs=attrs)}
     if "subject" in recording.dims:

@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, one_of, pair_coords
+from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.analyses.connectivity._subjects import subjects_of
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, stretches
 from neurointerp.result import result
 
@@ -126,7 +127,7 @@ def dynamic(
     variable = xr.DataArray(
         out,
         dims=("window", *SIDES),
-        coords={**_windows(recording, stacked, places), **pair_coords(stacked.unit_coords)},
+        coords={**_windows(recording, stacked, places), **side_coords(stacked.unit_coords)},
         attrs={"units": "1", "window": size, "step": stride},
     )
     parameters = {"method": method, "window": size, "step": stride, "taper": taper}

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity import _autoregression
-from neurointerp.analyses.connectivity._pairs import sampling_rate
+from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rate
 from neurointerp.analyses.connectivity._past import conditioned, lagged_gram, order_of, pairs
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import Subjects, combined_p, mean, subjects_of
@@ -78,6 +78,7 @@ def granger(
     >>> int(out.order), bool(out.p_value[0, 1] < 1e-6), bool(out.p_value[1, 0] > 0.01)
     (1, True, True)
     """
+    require_whole(_IN_TIME, order=order)
     sampling_rate(recording, _IN_TIME)
     people = subjects_of(recording, _IN_TIME)
     analysed = pending(recording)
@@ -162,6 +163,7 @@ def spectral_granger(
     >>> bool(out[0, 1].min() > 0.3), bool(out[1, 0].max() < 0.01)
     (True, True)
     """
+    require_whole(_BY_FREQUENCY, order=order, n_frequencies=n_frequencies)
     rate = sampling_rate(recording, _BY_FREQUENCY)
     if n_frequencies < 2:
         raise AnalysisError(f"{_BY_FREQUENCY}: n_frequencies is {n_frequencies!r}; at least 2 are needed")

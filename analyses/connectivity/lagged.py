@@ -7,11 +7,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._lags import lagged_correlations, peaks
-from neurointerp.analyses.connectivity._pairs import SIDES, pair_coords, sampling_rate
+from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rate
 from neurointerp.analyses.connectivity._past import ridge, rows
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
 
 _LAGGED = "connectivity.lagged"
@@ -73,6 +74,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     array([[ 0.  ,  0.03],
            [-0.03,  0.  ]])
     """
+    require_whole(_LAGGED, max_lag=max_lag)
     rate = sampling_rate(recording, _LAGGED)
     people = subjects_of(recording, _LAGGED)
     longest = max((part.stop - part.start for part in people.parts), default=0)
@@ -88,7 +90,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     variables = people.variables("connectivity", each, average=fisher_mean, axes=axes, attrs={"units": "1"})
     peak, at = peaks(np.moveaxis(variables["connectivity"].values, -1, 0))
     variables["connectivity"].attrs["undefined_units"] = int(np.isnan(np.diag(peak)).sum())
-    pairs = pair_coords(people.stacked.unit_coords)
+    pairs = side_coords(people.stacked.unit_coords)
     variables["peak"] = xr.DataArray(peak, dims=SIDES, coords=pairs, attrs={"units": "1"})
     variables["peak_lag"] = xr.DataArray(at / rate, dims=SIDES, coords=pairs, attrs=clock)
     return result(variables, analysis=_LAGGED, recording=analysed, parameters={"max_lag": int(max_lag)}, seed=seed)
@@ -123,7 +125,8 @@ def effective(
     xarray.Dataset
         `connectivity (source, target)`, the sum over lags of `weights (source, target, lag)`: by how many standard
         deviations a target moves when a source was one higher throughout its past, the diagonal included; `score
-        (target)`, the share of variance predicted in held-out blocks (below 0 where the mean does better); `alpha`, a
+        (target)`, the share of variance predicted in held-out blocks (below 0 where the mean does better; where the
+        penalty was chosen, it was so in these same blocks, which makes the score a little too high); `alpha`, a
         scalar. Constant units are NaN, and counted in the attr `undefined_units`. With a `subject` dim each has a
         penalty of its own, `alpha (subject)`; the others are means over subjects, `by_subject`, `weights_by_subject`
         and `score_by_subject` those averaged, and `subjects (source, target)` is how many had the pair.
@@ -151,6 +154,7 @@ def effective(
     >>> connectivity.effective(rec).connectivity.values.round(1)[0, 1]
     np.float64(0.6)
     """
+    require_whole(_EFFECTIVE, order=order, n_folds=n_folds)
     rate = sampling_rate(recording, _EFFECTIVE)
     if order < 1 or n_folds < 2 or (alpha is not None and not alpha > 0):
         raise AnalysisError(

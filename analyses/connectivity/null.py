@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import surrogate as surrogates
-from neurointerp.analyses.connectivity._pairs import SIDES, one_of
+from neurointerp.analyses.connectivity._pairs import one_of, require_whole
 from neurointerp.errors import AnalysisError
+from neurointerp.graph import SIDES
 from neurointerp.result import result
 from neurointerp.statistics import fdr
 
@@ -136,6 +137,7 @@ def null(
     one_of(surrogate, SURROGATES, _ANALYSIS, "surrogate")
     side = tail or ("two-sided" if measure in SIGNED else "greater")
     one_of(side, TAILS, _ANALYSIS, "tail")
+    require_whole(_ANALYSIS, draws=draws)
     if draws < 1:
         raise AnalysisError(f"{_ANALYSIS}: draws is {draws!r}; at least 1 is needed")
     function: Callable[..., xr.Dataset] = getattr(connectivity, measure)

@@ -19,6 +19,8 @@ from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.partial_correlation"
 METHODS = (*SHRINKAGES, "graphical_lasso")
+FOLDS = 5
+"""Blocks of consecutive samples between which the penalty of the graphical lasso is chosen."""
 SMALL = 50
 """Triangles up to this size are inverted by LAPACK, larger ones by halves."""
 
@@ -254,8 +256,13 @@ def _graphical_lasso(covariance: np.ndarray, alpha: float) -> tuple[np.ndarray, 
 def _cross_validated_lasso(values: np.ndarray) -> tuple[np.ndarray, float]:
     from sklearn.covariance import GraphicalLassoCV
 
+    if len(values) < FOLDS:
+        raise AnalysisError(
+            f"{_ANALYSIS}: {len(values)} samples cannot be cut into the {FOLDS} blocks that choose the penalty; pass "
+            "alpha, or use method='ledoit_wolf'"
+        )
     with _converging():
-        found = GraphicalLassoCV(cv=5).fit(values)
+        found = GraphicalLassoCV(cv=FOLDS).fit(values)
     return found.precision_, float(found.alpha_)
 
 

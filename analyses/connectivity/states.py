@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import SIDES, one_of
+from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.analyses.connectivity.dynamic import dynamic
 from neurointerp.errors import AnalysisError
-from neurointerp.graph import numbered
+from neurointerp.graph import SIDES, numbered
 from neurointerp.result import result
 
 _ANALYSIS = "connectivity.states"

@@ -1,4 +1,4 @@
-"""Transfer entropy of binned spikes: how many bits of a unit's next bin only the past of another tells."""
+"""Transfer entropy of binned spikes: what of a unit's next bin only the past of another tells, in nats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.analyses.connectivity._pairs import sampling_rate
+from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rate
 from neurointerp.analyses.connectivity._past import rows
 from neurointerp.analyses.connectivity._subjects import combined_p, mean, subjects_of
 from neurointerp.errors import AnalysisError
@@ -126,6 +126,7 @@ def _tested(
 
 
 def _require_small(order: int, source_order: int, levels: int) -> None:
+    require_whole(_ANALYSIS, order=order, source_order=source_order, levels=levels)
     if order < 1 or source_order < 1 or levels < 2 or levels ** max(order, source_order) > MOST_WORDS:
         raise AnalysisError(
             f"{_ANALYSIS}: order {order!r}, source_order {source_order!r} and levels {levels!r}: at least 1, 1 and 2 "

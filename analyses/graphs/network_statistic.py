@@ -58,8 +58,8 @@ def network_statistic(
     Raises
     ------
     AnalysisError
-        When there are not two groups of two, connections are missing, graphs are not symmetric, or an argument is
-        out of range.
+        When there are not two groups of two or two units, connections are missing, graphs are not symmetric, or an
+        argument is out of range.
 
     References
     ----------
@@ -131,6 +131,8 @@ def _graphs(connectivity: xr.DataArray) -> xr.DataArray:
     if not isinstance(connectivity, xr.DataArray) or connectivity.dims != ("subject", *SIDES):
         found = getattr(connectivity, "dims", type(connectivity).__name__)
         raise AnalysisError(f"{NAME}: (subject, source, target) or (subject, time, unit) is needed, found {found}")
+    if connectivity.sizes["source"] < 2:
+        raise AnalysisError(f"{NAME}: {connectivity.sizes['source']} units have no connection; two are needed")
     i, j = np.triu_indices(connectivity.sizes["source"], 1)
     upper, lower = connectivity.values[:, i, j], connectivity.values[:, j, i]
     bad = int((~np.isfinite(upper)).sum())

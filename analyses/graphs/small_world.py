@@ -63,7 +63,7 @@ def rewired(
     True
     """
     name = "graphs.rewired"
-    given, weights = _edges(graph, threshold, name, nulls)
+    given, weights = _edges(graph, threshold, name, nulls, swaps)
     draws = _draws(weights, nulls, swaps, seed)
     largest = weights.max()
     strength = (weights / largest).sum(axis=1)
@@ -128,7 +128,7 @@ def small_world(
     True
     """
     name = "graphs.small_world"
-    _, weights = _edges(graph, threshold, name, nulls)
+    _, weights = _edges(graph, threshold, name, nulls, swaps)
     draws = _draws(weights, nulls, swaps, seed)
     own = float(_paths.clustering(weights).mean()), _paths.path_length(weights)
     null = np.array([[_paths.clustering(draw).mean(), _paths.path_length(draw)] for draw in draws])
@@ -194,7 +194,7 @@ def rich_club(
     ('degree',)
     """
     name = "graphs.rich_club"
-    _, weights = _edges(graph, threshold, name, nulls)
+    _, weights = _edges(graph, threshold, name, nulls, swaps)
     degree = (weights > 0).sum(axis=1)
     levels = np.arange(np.sort(degree)[-2])
     at = {"degree": levels}
@@ -215,10 +215,11 @@ def rich_club(
 
 
 def _edges(
-    graph: xr.Dataset | xr.DataArray, threshold: float, name: str, nulls: int
+    graph: xr.Dataset | xr.DataArray, threshold: float, name: str, nulls: int, swaps: int
 ) -> tuple[xr.DataArray, NDArray[np.float64]]:
-    if not isinstance(nulls, Integral) or isinstance(nulls, bool) or nulls < 1:
-        raise AnalysisError(f"{name}: nulls is {nulls!r}; a whole number of at least 1 is needed")
+    for what, value in (("nulls", nulls), ("swaps", swaps)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise AnalysisError(f"{name}: {what} is {value!r}; a whole number of at least 1 is needed")
     given = weights_of(graph, name)
     weights = positive(given, name)
     weights[weights <= threshold] = 0.0

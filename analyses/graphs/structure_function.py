@@ -50,7 +50,7 @@ def structure_function(
     ------
     AnalysisError
         When fewer than three units have a name in both, none or all of their pairs are wired, all have one functional
-        weight, or a graph is not as described.
+        weight, a graph is not as described (a directed function), or `nulls` is below 1.
 
     References
     ----------
@@ -66,13 +66,17 @@ def structure_function(
     >>> float(found.value.sel(measure="auroc")), float(found.p_value.sel(measure="auroc").round(3))
     (1.0, 0.02)
     """
+    if nulls < 1:
+        raise AnalysisError(f"{NAME}: nulls is {nulls!r}; at least 1 is needed")
     weights = weights_of(function, NAME)
     wiring = _wiring(structure, kind)
     if not weights.size or not wiring.size:
         raise AnalysisError(
             f"{NAME}: {weights.size} weights of function and {wiring.size} of structure; there is nothing to compare"
         )
-    shared = [unit for unit in weights["source"].values if unit in set(wiring["source"].values)]
+    _require_symmetric(weights.values)
+    named = set(wiring["source"].values)
+    shared = [unit for unit in weights["source"].values if unit in named]
     if len(shared) < 3:
         raise AnalysisError(
             f"{NAME}: {len(shared)} units have a name in both graphs, of {weights.sizes['source']} in function (such "
@@ -137,6 +141,16 @@ def _wiring(structure: xr.DataArray, kind: str | None) -> xr.DataArray:
     if list(structure["source"].values) != list(structure["target"].values):
         raise AnalysisError(f"{NAME}: source and target of the structure must carry the same labels in one order")
     return structure.copy(data=structure.values + structure.values.T)
+
+
+def _require_symmetric(weights: NDArray[np.float64]) -> None:
+    """Refuse a directed function: of each pair one direction would be left out."""
+    largest = np.abs(weights[np.isfinite(weights)]).max(initial=0.0)
+    if not np.allclose(weights, weights.T, rtol=0, atol=1e-5 * largest, equal_nan=True):
+        raise AnalysisError(
+            f"{NAME}: the functional graph is not symmetric, and a pair of units needs one weight; make it so first, "
+            "for instance (w + w.T) / 2 or the larger of both directions"
+        )
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -96,6 +96,14 @@ def samples_of(reference: Any, x: torch.Tensor, at: Site) -> torch.Tensor:
     given = values_of(reference, x, at)
     if given.shape[-1:] != x.shape[-1:]:
         raise ModelError(f"site {at.where!r} has {x.shape[-1]} features, the reference has shape {tuple(given.shape)}")
+    if not given.numel():
+        raise ModelError(f"the reference for site {at.where!r} has no samples, its shape is {tuple(given.shape)}")
+    missing = int(given.isnan().sum())
+    if missing:
+        raise ModelError(
+            f"the reference for site {at.where!r} has {missing} missing values, which would spread through the model; "
+            "drop the samples that have them (.dropna)"
+        )
     return given.reshape(-1, given.shape[-1])
 
 

@@ -246,12 +246,17 @@ def clamp(
     """
     if low is None and high is None:
         raise ModelError("clamp needs low=, high= or both")
+    if low is not None and high is not None and not low <= high:
+        raise ModelError(f"clamp has low {low!r} above high {high!r}")
 
     def bounded(x: torch.Tensor, at: Site) -> torch.Tensor:
         if direction is None:
             return x.clamp(low, high)
         unit = spread(direction, x, at, None)
-        unit = unit / unit.norm()
+        length = unit.norm()
+        if not length > 0:
+            raise ModelError(f"site {at.where!r}: the direction has length {float(length):g}; nothing lies along it")
+        unit = unit / length
         along: torch.Tensor = (x * unit).sum(-1, keepdim=True)
         moved: torch.Tensor = x + (along.clamp(low, high) - along) * unit
         return moved

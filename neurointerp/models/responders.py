@@ -97,10 +97,11 @@ class ModelResponder:
         if self._wanted is None:
             self.unit = tuple(names)
             return out
-        missing = sorted(set(self.unit) - set(names))
+        place = {name: k for k, name in enumerate(names)}
+        missing = sorted(set(self.unit) - set(place))
         if missing:
             raise ModelError(f"there is no unit {missing[0]!r} at the sites; they are {names[0]!r} to {names[-1]!r}")
-        return out[:, [names.index(name) for name in self.unit]]
+        return out[:, [place[name] for name in self.unit]]
 
     def _pooled(self, last: torch.Tensor) -> torch.Tensor:
         flat = last.reshape(len(last), -1, last.shape[-1])

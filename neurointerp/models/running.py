@@ -80,17 +80,30 @@ def cast(tensor: torch.Tensor, dtype: torch.dtype | None, device: torch.device) 
 
 
 def fingerprint(model: torch.nn.Module) -> str:
-    """Give a text that tells a model's weights from others without reading all of them.
+    """Give a text that tells a model's weights from others.
 
-    Names, shapes and dtypes, and 64 values of each tensor, evenly spaced.
+    Names, shapes and dtypes, 64 values of each tensor, evenly spaced, and the sum of the bits of all: one neuron that
+    was silenced by hand makes another model.
     """
+    import torch
+
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        flat = tensor.detach().reshape(-1)
+        whole = tensor.detach()
+        flat = (torch.view_as_real(whole.resolve_conj()) if whole.is_complex() else whole).reshape(-1)
         some = flat[:: max(flat.numel() // SAMPLED, 1)]
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(some.cpu().double().numpy().tobytes())
+        digest.update(str(_bit_sum(flat)).encode())
     return digest.hexdigest()
+
+
+def _bit_sum(flat: torch.Tensor) -> int:
+    """Sum the bits of values, read as integers: exact, so that the order of adding up does not matter."""
+    import torch
+
+    as_int = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
+    return int(flat.contiguous().view(as_int).sum(dtype=torch.int64))
 
 
 def _device(device: Any) -> torch.device:

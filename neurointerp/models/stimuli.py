@@ -92,6 +92,8 @@ def optimise(
         raise ModelError(f"start has shape {tuple(first.shape)} and {first.dtype}: 2 to 4 axes of numbers are needed")
     if steps < 1 or (jitter and first.ndim != 4) or (norm is not None and not norm > 0):
         raise ModelError("steps must be at least 1, norm above 0, and jitter is for images")
+    if not rate > 0 or (bounds is not None and not bounds[0] < bounds[1]):
+        raise ModelError(f"rate is {rate!r} and bounds are {bounds!r}: above 0, and the lower one first, are needed")
     rng = np.random.default_rng(seed)
     x = _allowed(first.clone(), norm, bounds).requires_grad_()
     size = _norms(x.detach())

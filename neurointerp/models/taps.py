@@ -160,7 +160,8 @@ def _with_first(output: Any, new: torch.Tensor) -> Any:
         changed = copy.copy(output)
         changed[next(iter(output))] = new  # type: ignore[index]
         return changed
-    return type(output)((new, *output[1:]))
+    items = (new, *output[1:])
+    return output._make(items) if hasattr(output, "_make") else type(output)(items)  # a named tuple takes fields
 
 
 @contextmanager

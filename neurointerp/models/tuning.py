@@ -129,7 +129,10 @@ def _moved(
 ) -> float:
     with intervene(model, interventions, positions=positions):
         after = _log_probabilities(model, inputs)
-    kl = (before.exp() * (before - after)).sum(-1)
+    import torch
+
+    share = before.exp()  # of an outcome that is ruled out (a logit of minus infinity) 0, and so is its part
+    kl = torch.where(share > 0, share * (before - after), 0.0).sum(-1)
     mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
     if mask is not None and mask.shape == kl.shape:
         kl = kl[mask.bool()]

@@ -110,12 +110,17 @@ def graph(
     -------
     matplotlib.axes.Axes
         `ax`.
+
+    Raises
+    ------
+    AnalysisError
+        When the graph is directed, or `community` has other units.
     """
     from matplotlib.collections import LineCollection
 
     weights = edge_weights(graph, "plot.graph")
     colours = _colours(weights.sizes["source"], community)
-    i, j, share = _strongest(weights.values, edges)
+    i, j, share = _strongest(_undirected(weights.values), edges)
     lines = LineCollection(
         list(np.stack([layout[i], layout[j]], axis=1)),
         colors=_edge_colours(i, j, share, colours, community),
@@ -153,6 +158,11 @@ def connectogram(
     -------
     matplotlib.axes.Axes
         `ax`. An edge within a community has its colour, one between two is grey.
+
+    Raises
+    ------
+    AnalysisError
+        As `graph`.
     """
     from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.patches import Wedge
@@ -162,7 +172,7 @@ def connectogram(
     label = None if community is None else np.asarray(community.values)
     colours = _colours(units, community)
     place = ring_layout(units, community=label)
-    i, j, share = _strongest(weights.values, edges)
+    i, j, share = _strongest(_undirected(weights.values), edges)
     t = np.linspace(0, 1, 30)[:, None]
     curves = [(1 - t) ** 2 * place[a] + 0.5 * t * (1 - t) * (place[a] + place[b]) + t**2 * place[b]
               for a, b in zip(i, j, strict=True)]  # fmt: skip
@@ -249,6 +259,14 @@ def motif_strip(
     place = ring_layout(community.size, community=community.values) if layout is None else layout
     graph(one["connectivity"], net, layout=place, community=community, edges=edges, size=25.0)
     return figure
+
+
+def _undirected(weights: NDArray[Any]) -> NDArray[Any]:
+    """Refuse a directed graph: of each pair one direction would be drawn."""
+    largest = np.abs(weights[np.isfinite(weights)]).max(initial=0)
+    if not np.allclose(weights, weights.T, rtol=0, atol=1e-5 * largest, equal_nan=True):
+        raise AnalysisError("plot: the graph is not symmetric; make it so first, for instance (w + w.T) / 2")
+    return weights
 
 
 def _strongest(weights: NDArray[Any], edges: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

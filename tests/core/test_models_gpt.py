@@ -130,6 +130,12 @@ def test_its_sites_are_recorded_by_name(untrained):
         np.testing.assert_allclose(post @ down.weight.detach().numpy().T + down.bias.detach().numpy(), out, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"top_k": 0}, {"top_k": -1}, {"temperature": -1.0}, {"temperature": float("nan")}])
+def test_odd_ways_to_generate_are_refused(options):
+    with pytest.raises(ni.ModelError, match="a top_k of at least 1 or None"):
+        gpt.generate(gpt.GPT(gpt.Config(layers=1, width=8, heads=2)), "a", **options)
+
+
 def test_generation_is_seeded_and_greedy_at_temperature_zero(trained):
     first, again, other = (gpt.generate(trained, "KING", tokens=40, seed=seed) for seed in (1, 1, 2))
     assert first == again != other

@@ -1,11 +1,15 @@
 """Interventions: exact, chosen to the unit, composed in order, gone without residue; strengths that are tuned."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
 import neurointerp as ni
 from neurointerp import models
 from neurointerp.models.taps import tapped
+
+Pair = namedtuple("Pair", "first second")
 
 # --- on linear models, against the algebra -----------------------------------------------------------------------
 
@@ -128,6 +132,27 @@ def test_the_tuned_strength_gives_the_divergence_that_the_algebra_gives(chain, t
 
 
 # --- on transformers, against hooks written by hand --------------------------------------------------------------
+
+
+def test_a_module_that_returns_a_named_tuple_keeps_its_fields(torch):
+    class Named(torch.nn.Module):
+        def forward(self, x):
+            return Pair(x, 2 * x)
+
+    model = torch.nn.Sequential(Named())
+    with models.intervene(model, [models.add("0", [1.0, -1.0])]):
+        found = model(torch.ones(1, 2))
+    assert isinstance(found, Pair)
+    assert found.first.tolist() == [[2.0, 0.0]]
+    assert found.second.tolist() == [[2.0, 2.0]]
+
+
+def test_outcomes_that_are_ruled_out_add_nothing_to_the_divergence(torch):
+    """A logit of minus infinity is a probability of 0 before and after."""
+    push = models.add("", [1.0, 0.0, 0.0])
+    masked = models.divergence(torch.nn.Identity(), torch.tensor([[0.0, 1.0, -torch.inf]]), [push])
+    assert masked == models.divergence(torch.nn.Identity(), torch.tensor([[0.0, 1.0]]), [models.add("", [1.0, 0.0])])
+    assert masked > 0.05
 
 
 def test_interventions_equal_hand_written_hooks_bit_for_bit(gpt2, ids, torch, logits):
@@ -345,6 +370,10 @@ def test_nothing_stays_also_after_an_error(gpt2, ids, torch, logits):
         (lambda: models.patch("L0.mlp.post", np.ones((9, 9))), r"holds \(2, 7, 64\), the values have \(9, 9\)"),
         (lambda: models.zero("L0.attn.pattern", units=[0]), "heads, queries and keys, not units"),
         (lambda: models.clamp("L0.mlp.post"), "needs low=, high= or both"),
+        (lambda: models.clamp("L0.mlp.post", 1.0, -1.0), "low 1.0 above high -1.0"),
+        (lambda: models.zero("L0.mlp.post", direction=np.zeros(64)), "direction has length 0; nothing lies along it"),
+        (lambda: models.mean("L0.mlp.post", np.full((2, 64), np.nan)), "has 128 missing values"),
+        (lambda: models.resample("L0.mlp.post", np.ones((0, 64))), r"has no samples, its shape is \(0, 64\)"),
     ],
 )
 def test_what_does_not_fit_is_named(make, message, gpt2, ids):

@@ -118,6 +118,8 @@ def test_total_variation_smooths_and_jitter_depends_on_the_seed_alone(net, torch
     [
         ((2,), {}, r"start has shape \(2,\)"),
         ((2, 3), {"jitter": 1}, "jitter is for images"),
+        ((2, 3), {"rate": -1.0}, "rate is -1.0"),
+        ((2, 3), {"bounds": (1.0, 0.0)}, r"bounds are \(1.0, 0.0\): above 0, and the lower one first"),
         ((2, 3), {"norm": 0.0}, "norm above 0"),
         ((2, 3), {"steps": 0}, "steps must be at least 1"),
     ],

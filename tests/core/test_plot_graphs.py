@@ -97,3 +97,13 @@ def test_matrices_get_the_scale_they_need():
         ax = Figure().subplots()
         plot.connectivity_matrix(xr.Dataset({"connectivity": square}), ax)
         assert ax.images[0].get_clim() == (low, values.max() if high is None else high)
+
+
+def test_a_directed_graph_is_not_drawn_by_half(blocks):
+    weights, _ = blocks
+    weights = weights.copy(data=np.triu(weights.values))
+    axes = Figure().subplots()
+    with pytest.raises(AnalysisError, match="the graph is not symmetric"):
+        plot.graph(weights, axes, layout=plot.ring_layout(6))
+    with pytest.raises(AnalysisError, match="the graph is not symmetric"):
+        plot.connectogram(weights, axes)

@@ -15,7 +15,8 @@ import pytest
 
 import neurointerp as ni
 from neurointerp import models
-from neurointerp.loaders import _streams, activations
+from neurointerp.loaders import _rows, _streams, activations
+from neurointerp.models.running import fingerprint
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "killed_recorder.py"
@@ -173,6 +174,38 @@ def test_a_run_with_another_intervention_is_not_taken_up(torch, tmp_path, monkey
         assert (len(counted) == 20) == (before != 5.0)
 
 
+def test_a_run_that_keeps_the_class_token_does_not_go_on_with_one_that_did_not(
+    small_model, torch, tmp_path, monkeypatch
+):
+    """Pooled, both have the same labels."""
+    monkeypatch.setattr("neurointerp.store.chunks.CHUNK_BYTES", 256)
+    model, images, path = small_model("vit"), torch.randn(16, 3, 12, 12), tmp_path / "x.zarr"
+    options = {"sites": "L1.resid.post", "batch_size": 1, "pool": "mean"}
+    compute = _rows.Rows.compute
+
+    def fail(self, capture, start, stop):
+        if start > 12:
+            raise RuntimeError("killed")
+        return compute(self, capture, start, stop)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_rows.Rows, "compute", fail)
+        with pytest.raises(RuntimeError, match="killed"):
+            activations.record(model, images, out=path, **options)
+    whole = activations.record(model, images, out=path, special_tokens=True, **options)
+    np.testing.assert_array_equal(whole, activations.record(model, images, special_tokens=True, **options))
+
+
+def test_one_silenced_neuron_makes_another_fingerprint(torch):
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.complex64):
+        layer = torch.nn.Linear(300, 300, dtype=dtype)
+        before = fingerprint(layer)
+        assert fingerprint(layer) == before
+        with torch.no_grad():
+            layer.weight[7] = 0
+        assert fingerprint(layer) != before
+
+
 # --- generation --------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +283,9 @@ def test_a_model_is_recorded_as_it_learns(torch, tmp_path):
     assert lazy.time.values.tolist() == rec.time.values.tolist()
     ni.check(rec)
     ni.check(lazy)
+    assert stored.recording().identical(lazy)  # asked for once more
+    with pytest.raises(ni.LoaderError, match="step 40: the recording was asked for"):
+        stored(40)
 
 
 def test_tokens_are_trials_while_a_language_model_learns(tmp_path):

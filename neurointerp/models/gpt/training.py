@@ -138,7 +138,7 @@ def generate(
     Raises
     ------
     ModelError
-        When the prompt holds no token or the temperature is negative.
+        When the prompt holds no token, or the temperature or `top_k` is out of range.
 
     Examples
     --------
@@ -147,8 +147,11 @@ def generate(
     'abababab'
     """
     ids = model.tokenizer(prompt)
-    if not ids or temperature < 0:
-        raise ModelError(f"gpt: a prompt of {len(ids)} tokens at temperature {temperature}; both must be above 0")
+    if not ids or not 0 <= temperature < float("inf") or (top_k is not None and top_k < 1):
+        raise ModelError(
+            f"gpt: a prompt of {len(ids)} tokens, temperature {temperature}, top_k {top_k}; at least 1 token, "
+            "a finite temperature of at least 0, and a top_k of at least 1 or None are needed"
+        )
     device = model.unembed.weight.device
     generator = torch.Generator().manual_seed(seed)
     for _ in range(tokens):

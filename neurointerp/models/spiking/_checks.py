@@ -51,6 +51,8 @@ def steps(seconds: Any, step: float, what: str, *, least: int = 0) -> int:
     """Give a duration (s) as whole steps."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number) or not math.isfinite(seconds):
         raise RecordingError(f"{what} must be a number of seconds; found {seconds!r}")
+    if not 0 < step < math.inf:
+        raise RecordingError(f"step must be a number of seconds above 0; found {step!r}")
     count = round(float(seconds) / step)
     if abs(float(seconds) / step - count) > 1e-6 * max(1.0, count):
         raise RecordingError(f"{what} must be a whole number of steps of {step:g} s; found {seconds!r} s")

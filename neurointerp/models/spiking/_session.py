@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from neurointerp.errors import RecordingError
 from neurointerp.models.spiking._plan import Plan
 from neurointerp.models.spiking.inputs import Current, Noise, PoissonInput
 from neurointerp.models.spiking.network import Network, Record
@@ -186,6 +188,17 @@ def unit_labels(network: Network) -> np.ndarray:
         width = len(str(one.size - 1))
         labels += [f"{name}{index:0{width}d}" for index in range(one.size)]
     return np.array(labels, dtype=object)
+
+
+def require_distinct(network: Network) -> None:
+    """Refuse populations whose units would have the same labels, such as the eleventh of `e` and the first of `e1`."""
+    labels = unit_labels(network).tolist()
+    if len(set(labels)) < len(labels):
+        label, count = Counter(labels).most_common(1)[0]
+        raise RecordingError(
+            f"{count} units would have the label {label!r}: a population's name followed by a number must be none of "
+            f"another; rename one of {', '.join(map(repr, network.populations))}"
+        )
 
 
 def _labelled(values: np.ndarray, dim: str, coords: dict[str, np.ndarray], attrs: dict[str, Any]) -> xr.DataArray:

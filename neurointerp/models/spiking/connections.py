@@ -102,6 +102,11 @@ class Synapses:
         values = self.weights.data if hasattr(self.weights, "tocsr") else np.asarray(self.weights)
         if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
             raise RecordingError(f"weights of {self.name} must be finite numbers")
+        if np.shape(self.delay) not in ((), np.shape(self.weights)):
+            raise RecordingError(
+                f"delay of {self.name} must be one number or {np.shape(self.weights)}, one per pair; found shape "
+                f"{np.shape(self.delay)}"
+            )
         if self.kind == "conductance" and values.size and values.min() < 0:
             raise RecordingError(
                 f"conductances of {self.name} must not be negative; the reversal potential gives the sign"

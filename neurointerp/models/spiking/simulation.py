@@ -10,7 +10,7 @@ import xarray as xr
 from neurointerp.errors import RecordingError
 from neurointerp.models.spiking import _checks
 from neurointerp.models.spiking._plan import NEVER, Plan, plan
-from neurointerp.models.spiking._session import Run, group_sizes, unit_labels
+from neurointerp.models.spiking._session import Run, group_sizes, require_distinct, unit_labels
 from neurointerp.models.spiking.network import Network, Record
 
 ROOM = 1 << 20
@@ -62,7 +62,8 @@ def simulate(
     Raises
     ------
     RecordingError
-        When a duration is no whole number of steps, a part does not fit, or a state is no longer finite.
+        When a duration is no whole number of steps, a part does not fit, units of two populations would have one label,
+        or a state is no longer finite.
 
     Notes
     -----
@@ -86,6 +87,7 @@ def simulate(
     record = Record() if record is None else record
     length = _checks.steps(duration, step, "duration", least=1)
     _check(step, length, dtype, record)
+    require_distinct(network)
     _checks.whole(seed, "seed", least=0)
     laid = plan(network, step, dtype)
     position = record.positions(network)
@@ -149,6 +151,7 @@ def simulate_trials(
     record = Record(bin_width=bin_width)
     length = _checks.steps(duration, step, "duration", least=1)
     _check(step, length, dtype, record)
+    require_distinct(network)
     _checks.whole(seed, "seed", least=0)
     laid, none = plan(network, step, dtype), np.zeros(0, dtype=np.int64)
     found = []

@@ -69,3 +69,37 @@ def test_a_covariance_that_the_dtype_does_not_hold_is_refused():
 def test_an_option_that_no_spectral_measure_has_is_named():
     with pytest.raises(AnalysisError, match="no option 'windows'; there are seed, mode, fmin"):
         connectivity.wpli(recording(values()), windows=20)
+
+
+def test_a_covariance_that_vanishes_in_the_dtype_is_refused():
+    with pytest.raises(AnalysisError, match=r"have squares beyond float32; convert them to smaller units"):
+        connectivity.covariance(recording((values() * 1e-25).astype(np.float32)))
+    assert (np.diag(connectivity.covariance(recording(values() * 1e-25)).connectivity) > 0).all()
+
+
+def test_too_few_samples_to_choose_the_penalty_are_refused():
+    with pytest.raises(AnalysisError, match="4 samples cannot be cut into the 5 blocks"):
+        connectivity.partial_correlation(recording(values(4)), method="graphical_lasso")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("correlation", {"min_samples": 2.5}),
+        ("covariance", {"min_samples": float("nan")}),
+        ("mutual_information", {"n_neighbors": 1.5}),
+        ("lagged", {"max_lag": 2.5}),
+        ("effective", {"order": 1.5}),
+        ("effective", {"n_folds": True}),
+        ("granger", {"order": 1.5}),
+        ("spectral_granger", {"n_frequencies": 2.5}),
+        ("transfer_entropy", {"threshold": 0.0, "order": 1.5}),
+        ("coherence", {"window": 64.7}),
+        ("spectral", {"step": 2.5}),
+        ("wpli", {"mode": "morlet", "frequencies": [20.0], "decimate": 1.5}),
+        ("null", {"draws": 2.5}),
+    ],
+)
+def test_numbers_that_must_be_whole_are_named(name, options):
+    with pytest.raises(AnalysisError, match=f"{list(options)[-1]} is .*; a whole number is needed"):
+        getattr(connectivity, name)(recording(values()), **options)

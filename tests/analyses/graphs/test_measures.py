@@ -267,3 +267,18 @@ def test_yes_or_no_is_a_graph_and_what_is_none_is_refused():
     alike = labelled(np.ones((6, 6)))
     with pytest.raises(AnalysisError, match="all 15 pairs that have a weight have the same"):
         graphs.structure_function(alike, labelled(random_graph(3, 6, 0.4)))
+
+
+def test_a_directed_function_and_numbers_out_of_range_are_refused():
+    structure, directed = labelled(random_graph(1, 8, 0.5)), random_graph(2, 8, 0.9)
+    directed[0, 3] += 1.0
+    with pytest.raises(AnalysisError, match="the functional graph is not symmetric"):
+        graphs.structure_function(labelled(directed), structure)
+    with pytest.raises(AnalysisError, match="nulls is 0; at least 1"):
+        graphs.structure_function(structure, structure, nulls=0)
+    for swaps in (0, -1, 2.5):
+        with pytest.raises(AnalysisError, match=f"swaps is {swaps}; a whole number"):
+            graphs.rewired(structure, swaps=swaps)
+    one = xr.DataArray(np.zeros((4, 1, 1)), dims=("subject", "source", "target"))
+    with pytest.raises(AnalysisError, match="1 units have no connection; two are needed"):
+        graphs.network_statistic(one, ["a", "a", "b", "b"])
