@@ -45,9 +45,9 @@ def attention_encoder(
     -------
     xarray.Dataset
         `score (fold, unit)`, `correlation (fold, unit)`, `prediction (trial, unit)`, `test_fold (trial)` and
-        `score_of_ceiling (unit)` as `readout` gives them; `attention (trial, roi, head, token)`, held out, of sum 1 over tokens, with `token_row`
-        and `token_col`; `query (fold, roi, channel)`; `validation (fold, unit)`, correlation on the validation samples;
-        `parameters`, how many numbers the encoder has.
+        `score_of_ceiling (unit)` as `readout` gives them; `attention (trial, roi, head, token)`, held out, of sum 1
+        over tokens, with `token_row` and `token_col`; `query (fold, roi, channel)`; `validation (fold, unit)`,
+        correlation on the validation samples; `parameters`, how many numbers the encoder has.
 
     Raises
     ------

@@ -103,7 +103,9 @@ def cka(
         one, other = kernels[i][np.ix_(rows, rows)], kernels[j][np.ix_(others, others)]
         same = rows[:, None] == rows
         own = hsic(one, one, same), hsic(other, other, same)
-        return hsic(one, other, same) / np.sqrt(own[0] * own[1]) if min(own) > 0 else float("nan")
+        least = (1e-12 * float((one * one).sum()), 1e-12 * float((other * other).sum()))  # what rounding leaves
+        defined = own[0] > least[0] and own[1] > least[1]
+        return hsic(one, other, same) / np.sqrt(own[0] * own[1]) if defined else float("nan")
 
     variables = inference_variables(
         inferred(similarity, len(kernels), size, permutations=permutations, bootstraps=bootstraps, seed=seed),

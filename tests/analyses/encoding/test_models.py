@@ -159,3 +159,11 @@ def test_couplings_take_folds_from_a_generator_and_predictions_stay_finite():
     np.testing.assert_array_equal(given.score, again.score)
     x[300] = 1e6
     assert np.isfinite(encoding.poisson_glm(_rec(x), spikes, cv=folds).prediction.values[210:]).all()
+
+
+@pytest.mark.parametrize("method", [encoding.ridge, encoding.kernel_ridge, lambda *two: encoding.pls(*two, 2)])
+def test_features_that_never_vary_predict_the_mean(method):
+    features, responses = _planted(100, 3)
+    found = method(features.copy(data=np.ones(features.shape)), responses)
+    assert (found.score <= 1e-9).all()
+    assert found.correlation.isnull().all()

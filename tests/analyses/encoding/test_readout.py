@@ -215,7 +215,8 @@ def test_trials_that_no_fold_tests_are_missing_in_an_ensemble(scene):
     assert list(np.unique(found.test_fold)) == [-1, 0]
     both = encoding.layer_ensemble({"one": found, "same": found}).prediction
     np.testing.assert_allclose(both[100:150], found.prediction[100:150], rtol=1e-5)
-    assert both[:100].isnull().all() and both[150:].isnull().all()
+    assert both[:100].isnull().all()
+    assert both[150:].isnull().all()
 
 
 def test_evaluate_takes_a_readout_and_refuses_other_trials(scene):
@@ -240,7 +241,7 @@ def test_units_that_a_training_fold_never_saw_are_refused_and_trials_without_a_r
     assert float(found.correlation.mean()) > 0.4
     some[:, 1] = np.nan
     for call in (encoding.readout, encoding.attention_encoder):
-        with pytest.raises(ni.AnalysisError, match="1 units have no response in the training trials of fold 0.*'u1'"):
+        with pytest.raises(ni.AnalysisError, match=r"1 units have no response in the training trials of fold 0.*'u1'"):
             call(maps, voxels.copy(data=some).assign_coords(region=("unit", list("aab"))), cv=2)
 
 
