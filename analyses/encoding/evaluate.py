@@ -169,7 +169,9 @@ def _predicted(fitted: xr.Dataset, responses: xr.DataArray) -> xr.DataArray:
     shell = predicted.transpose(*responses.dims).assign_attrs(responses.attrs)
     match(shell, responses)
     for name in ("stimulus", "segment"):
-        if name in responses.coords and (name not in shell.coords or not shell[name].equals(responses[name])):
+        if name in responses.coords and (
+            name not in shell.coords or not np.array_equal(shell[name].values, responses[name].values)
+        ):
             raise AlignmentError(
                 f"{_ANALYSIS}: {name!r} of the responses is not that of those predicted; pass the same recording"
             )

@@ -104,6 +104,8 @@ def readout(
 
     if kind not in KINDS:
         raise AnalysisError(f"{_ANALYSIS}: kind {kind!r} is not one of {', '.join(KINDS)}")
+    if condition is not None and kind != "spatial_transformer":
+        raise AnalysisError(f"{_ANALYSIS}: condition= says nothing to {kind!r}; only 'spatial_transformer' looks at it")
     trials = trials_of(features, responses, _ANALYSIS)
     maps = trials.seen(grid_of(trials.maps, _ANALYSIS))
     second = None

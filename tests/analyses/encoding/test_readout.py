@@ -189,6 +189,7 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
         ({"validation": 0.0}, "leaves none on one side"),
         ({"cv": []}, "no folds"),
         ({"kind": "factorized", "options": {"zoom": 2}}, "options of 'factorized'"),
+        ({"kind": "factorized", "condition": xr.DataArray(0.0)}, "condition= says nothing to 'factorized'"),
     ],
 )
 def test_bad_input_is_named(scene, change, message):
