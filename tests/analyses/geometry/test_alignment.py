@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 
 import neurointerp as ni
+from neurointerp import plot
 from neurointerp.analyses import geometry
 
 
@@ -261,3 +263,14 @@ def test_drift_of_a_single_unit_is_refused(rng):
                        coords={"stimulus": ("trial", list("abcdef"))})  # fmt: skip
     with pytest.raises(ni.AnalysisError, match="patterns of one unit"):
         geometry.drift({"a": one, "b": one, "c": one})
+
+
+def test_a_recording_that_does_not_vary_is_not_aligned_and_missing_distances_are_not_drawn(pair):
+    flat = pair[next(iter(pair))]
+    flat = flat.copy(data=np.ones(flat.shape))
+    with pytest.raises(ni.AnalysisError, match="'flat' gives the same pattern"):
+        geometry.hyperalignment({**pair, "flat": flat}, 2)
+    found = geometry.cka(pair, permutations=0)
+    found = found.assign(similarity=found.similarity.copy(data=np.array([[1.0, np.nan], [np.nan, 1.0]])))
+    with pytest.raises(ni.AnalysisError, match="distances are missing"):
+        plot.embedding(found, Figure().subplots())
