@@ -76,7 +76,8 @@ def separable(
         that a trial stands alone. Of the class predicted with `test_batch`: `heatmap (<sample dims>, time, unit)`,
         float32, standardised in each trial, its mean over time `unit_importance (<sample dims>, unit)`, and
         `fixations (<sample dims>, time, unit)`, counts. Per fold `spatial (fold, filter, unit)`, per unit of the
-        recording, and `temporal (fold, filter, kernel, lag)`.
+        recording, and `temporal (fold, filter, kernel, lag)`. Trials in no given test set have NaN, an empty prediction
+        and no fixations.
 
     Raises
     ------
@@ -166,7 +167,10 @@ def _scores(
     """Label what was said of held-out trials; where given test sets overlap, the last."""
     count, size = len(names), len(number)
     probability = np.full((len(statistics), size, count), np.nan)
-    maps = {name: np.zeros((size, *fits[0][name].shape[1:]), fits[0][name].dtype) for name in ("heatmap", "fixations")}
+    maps = {
+        name: np.full((size, *fits[0][name].shape[1:]), missing, fits[0][name].dtype)
+        for name, missing in (("heatmap", np.nan), ("fixations", 0))
+    }
     accuracy = np.zeros((2, len(statistics), len(outer)))
     confusion = np.zeros((len(statistics), count, count), dtype=np.int64)
     for fold, ((_, test), fit) in enumerate(zip(outer, fits, strict=True)):

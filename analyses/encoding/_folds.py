@@ -22,7 +22,7 @@ def outer_folds(
 ) -> tuple[list[Fold], str]:
     """Give the folds of the usable samples that `cv` asks for, and how they were made."""
     if not isinstance(cv, int | np.integer):
-        folds = _given(cv, int(np.prod(recordings[0].shape[:-1])))
+        folds = given_folds(cv, int(np.prod(recordings[0].shape[:-1])))
         _refuse_shared(_repeated(recordings), folds)
         return _within(folds, usable), "given"
     group = _repeated(recordings)
@@ -69,7 +69,8 @@ def _repeated(recordings: Sequence[xr.DataArray]) -> Indices | None:
     return None
 
 
-def _given(cv: Iterable[tuple[Any, Any]], samples: int) -> list[Fold]:
+def given_folds(cv: Iterable[tuple[Any, Any]], samples: int) -> list[Fold]:
+    """Check folds that were passed: int arrays within the samples, with none on both sides."""
     found: list[Fold] = []
     for number, (train, test) in enumerate(cv):
         sides = [np.asarray(side) for side in (train, test)]

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import score, split
+from neurointerp.analyses.encoding._folds import given_folds
 from neurointerp.errors import AlignmentError, AnalysisError
 from neurointerp.matrix import require_complete
 from neurointerp.schema import check
@@ -47,7 +48,7 @@ class Trials:
         if isinstance(cv, int | np.integer):
             label = split.group_labels(self.group, int(cv), "stimulus")
             return split.pairs(label, [slice(i, i + 1) for i in range(len(label))])
-        folds = [(np.asarray(train), np.asarray(test)) for train, test in cv]
+        folds = given_folds(cv, len(self.group))
         for number, (train, test) in enumerate(folds):
             shared = np.intersect1d(self.group[train], self.group[test]).size
             if shared or not train.size or not test.size:
@@ -55,8 +56,6 @@ class Trials:
                     f"{analysis}: fold {number} leaks: {shared} stimuli are in both train ({train.size} trials) and "
                     f"test ({test.size})"
                 )
-        if not folds:
-            raise AnalysisError(f"{analysis}: cv holds no folds")
         return folds
 
     def validation(self, train: np.ndarray, share: float, rng: np.random.Generator, analysis: str) -> np.ndarray:
@@ -130,34 +129,62 @@ def grid_of(maps: xr.DataArray, analysis: str) -> np.ndarray:
     )
 
 
+def scaling(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Give mean and deviation of what is there over some axes, kept; a deviation of 1 where it is rounding alone."""
+    there = ~np.isnan(values)
+    count = np.maximum(there.sum(axis=axes, keepdims=True), 1)
+    mean = np.where(there, values, 0).sum(axis=axes, keepdims=True, dtype=np.float64) / count
+    deviation = np.sqrt((np.where(there, values - mean, 0) ** 2).sum(axis=axes, keepdims=True) / count)
+    varies = deviation > 10 * np.finfo(values.dtype).eps * np.abs(mean)
+    return mean.astype(values.dtype), np.where(varies, deviation, 1.0).astype(values.dtype)
+
+
+def require_seen(trials: Trials, folds: Sequence[Fold], analysis: str) -> None:
+    """Refuse units that have no response in the training trials of a fold."""
+    there = ~np.isnan(np.asarray(trials.responses.values))
+    for number, (train, _) in enumerate(folds):
+        unseen = np.flatnonzero(~there[train].any(axis=0))
+        if unseen.size:
+            name = str(trials.responses["unit"].values[unseen[0]])
+            raise AnalysisError(
+                f"{analysis}: {unseen.size} units have no response in the training trials of fold {number}, first "
+                f"{name!r}; drop them"
+            )
+
+
 def scored(trials: Trials, folds: Sequence[Fold], predictions: Sequence[np.ndarray]) -> dict[str, xr.DataArray]:
     """Give held-out predictions, r2 and correlation by fold, and what the noise ceiling makes of them."""
     observed = np.asarray(trials.responses.values, dtype=np.float64)
     total, times = np.zeros_like(observed), np.zeros((len(observed), 1))
+    test_fold = np.full(len(observed), -1)
     r2, correlation = (np.full((len(folds), observed.shape[1]), np.nan) for _ in range(2))
     for number, ((_, test), predicted) in enumerate(zip(folds, predictions, strict=True)):
         total[test] += predicted
         times[test] += 1
-        for unit in range(observed.shape[1]):
-            seen = ~np.isnan(observed[test, unit])
+        test_fold[test] = number
+        held = observed[test]
+        patterns, which = np.unique(~np.isnan(held), axis=1, return_inverse=True)
+        for pattern, seen in enumerate(patterns.T):  # units that miss the same trials are scored together
+            units = np.flatnonzero(which.ravel() == pattern)
             if seen.sum() > 1:
-                pair = observed[test][seen, unit : unit + 1], predicted[seen, unit : unit + 1].astype(np.float64)
-                r2[number, unit], correlation[number, unit] = score.r2(*pair)[0], score.correlation(*pair)[0]
-    units = {name: c for name, c in trials.responses.coords.items() if c.dims == ("unit",)}
+                pair = held[np.ix_(seen, units)], predicted[np.ix_(seen, units)].astype(np.float64)
+                r2[number, units], correlation[number, units] = score.r2(*pair), score.correlation(*pair)
+    labels = {name: c for name, c in trials.responses.coords.items() if c.dims == ("unit",)}
     sample = {name: c for name, c in trials.responses.coords.items() if c.dims == ("trial",)}
-    by_fold = {"fold": np.arange(len(folds)), **units}
+    by_fold = {"fold": np.arange(len(folds)), **labels}
     mean = np.where(times > 0, total / np.maximum(times, 1), np.nan)
     out = {
         "score": xr.DataArray(r2, dims=("fold", "unit"), coords=by_fold, attrs={"units": "1"}),
         "correlation": xr.DataArray(correlation, dims=("fold", "unit"), coords=by_fold, attrs={"units": "1"}),
         "prediction": xr.DataArray(
-            mean, dims=("trial", "unit"), coords={**sample, **units}, attrs={"units": trials.responses.attrs["units"]}
+            mean, dims=("trial", "unit"), coords={**sample, **labels}, attrs={"units": trials.responses.attrs["units"]}
         ),
+        "test_fold": xr.DataArray(test_fold, dims="trial", coords=sample),
     }
-    if "noise_ceiling" in units:
-        ceiling = np.asarray(units["noise_ceiling"].values, dtype=np.float64)
-        mean_r = np.nanmean(correlation, axis=0)
+    if "noise_ceiling" in labels:
+        ceiling = np.asarray(labels["noise_ceiling"].values, dtype=np.float64)
+        mean_r = np.asarray(out["correlation"].mean("fold").values)  # NaN where no fold has one
         usable = np.where(ceiling > 0, ceiling, np.nan)
-        explained = np.where(mean_r > 0, np.minimum(mean_r**2 / usable, 1.0), np.where(np.isnan(usable), np.nan, 0.0))
-        out["score_of_ceiling"] = xr.DataArray(explained, dims="unit", coords=units, attrs={"units": "1"})
+        explained = np.minimum(np.maximum(mean_r, 0.0) ** 2 / usable, 1.0)
+        out["score_of_ceiling"] = xr.DataArray(explained, dims="unit", coords=labels, attrs={"units": "1"})
     return out

@@ -59,17 +59,18 @@ def choose(
     sums
         Those of the folds' training sets, where they are known.
     share
-        (feature,): features are multiplied by its root.
+        (feature,): features are multiplied by its root. Shares compete by their errors, so that these are computed
+        for a single alpha too.
     bar
         (unit): errors that are surely not below it need not be computed, and are infinite then.
     """
     grid = to_numpy(alphas).astype(np.float64)
     errors = np.zeros((grid.size, y.shape[1]))
-    if grid.size == 1:
+    if grid.size == 1 and share is None:
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
     power = np.zeros(y.shape[1])
     kept: list[tuple[Fit, Any, Any]] = []
-    coarse = grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
+    coarse = grid.size > 1 and grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
     nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
     for one, (_, test) in zip(known, folds, strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import scored, trials_of
+from neurointerp.analyses.encoding._maps import require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -44,17 +44,18 @@ def attention_encoder(
     Returns
     -------
     xarray.Dataset
-        `score (fold, unit)`, `correlation (fold, unit)`, `prediction (trial, unit)` and `score_of_ceiling (unit)` as
-        `readout` gives them; `attention (trial, roi, head, token)`, held out, of sum 1 over tokens, with `token_row`
-        and `token_col`; `query (fold, roi, channel)`; `validation (fold, unit)`, correlation on the validation samples;
-        `parameters`, how many numbers the encoder has.
+        `score (fold, unit)`, `correlation (fold, unit)`, `prediction (trial, unit)`, `test_fold (trial)` and
+        `score_of_ceiling (unit)` as `readout` gives them; `attention (trial, roi, head, token)`, held out, of sum 1
+        over tokens, with `token_row` and `token_col`; `query (fold, roi, channel)`; `validation (fold, unit)`,
+        correlation on the validation samples; `parameters`, how many numbers the encoder has.
 
     Raises
     ------
     AlignmentError
         When features lack a stimulus, or hold one twice.
     AnalysisError
-        When dims are others, maps have missing values, folds leak, or units have no regions.
+        When dims are others, maps have missing values, a unit has no response in a training fold, folds leak, or units
+        have no regions.
 
     References
     ----------
@@ -84,14 +85,15 @@ def attention_encoder(
     tokens = trials.seen(tokens)
     roi, member = _membership(trials.responses, membership)
     folds = trials.folds(cv, _ANALYSIS)
+    require_seen(trials, folds, _ANALYSIS)
     values = np.asarray(trials.responses.values, dtype=np.float32)
     predictions, queries, validated = [], [], []
     attention = np.full((len(tokens), len(roi), heads, tokens.shape[1]), np.nan, dtype=np.float32)
     for number, (train, test) in enumerate(folds):
         held = trials.validation(train, validation, np.random.default_rng([seed, number]), _ANALYSIS)
-        inputs = (tokens - tokens[train].mean((0, 1))) / np.maximum(tokens[train].std((0, 1)), 1e-12)
-        mean, deviation = np.nanmean(values[train], axis=0), np.nanstd(values[train], axis=0)
-        deviation = np.where(deviation > 0, deviation, 1)
+        centre, spread = scaling(tokens[train], (0, 1))
+        inputs = (tokens - centre) / spread
+        mean, deviation = scaling(values[train], (0,))
         model = _made(
             seed + number, tokens.shape[2], row, col, member, width=width, heads=heads, hidden=hidden, dropout=dropout
         )
@@ -101,7 +103,9 @@ def attention_encoder(
         )
         predictions.append(readouts.predict(model, inputs[test]) * deviation + mean)
         known = readouts.predict(model, inputs[train][held])
-        validated.append([_correlation(known[:, unit], target[train][held][:, unit]) for unit in range(len(mean))])
+        validated.append(
+            [_correlation(known[:, unit], target[train][held][:, unit]) for unit in range(values.shape[1])]
+        )
         attention[test] = _attention(model, inputs[test])
         queries.append(model.query.detach().cpu().numpy())
     units = {name: c for name, c in trials.responses.coords.items() if c.dims == ("unit",)}
@@ -128,10 +132,13 @@ def attention_encoder(
 def layer_ensemble(results: Mapping[str, xr.Dataset], *, sharpness: float = 40.0, seed: int = 0) -> xr.Dataset:
     """Average the predictions of several layers, each unit with the layers that predict its validation samples best.
 
+    Each trial takes the weights of the fold that held it out: validation samples of the other folds hold the trial
+    itself, so that a mean over folds would choose layers by what they are tested on.
+
     Parameters
     ----------
     results
-        Layer -> result of `attention_encoder` on the same trials, units and folds.
+        Layer -> result of `attention_encoder` on the same trials, units and folds, whose test sets do not overlap.
     sharpness
         Of the softmax over layers of the validation correlation; 40 in the paper.
     seed
@@ -140,8 +147,9 @@ def layer_ensemble(results: Mapping[str, xr.Dataset], *, sharpness: float = 40.0
     Returns
     -------
     xarray.Dataset
-        `prediction (trial, unit)` and `weight (layer, unit)`, the mean over folds of the validation correlation having
-        chosen the weights; `correlation (unit)`, NaN: score the prediction against the responses you hold.
+        `prediction (trial, unit)`, NaN at trials that were in no test set, and `weight (layer, fold, unit)`, of sum 1
+        over layers; a layer whose validation correlation is not defined counts as -1. Score the prediction against
+        the responses you hold (`neurointerp.score`).
 
     Raises
     ------
@@ -159,17 +167,18 @@ def layer_ensemble(results: Mapping[str, xr.Dataset], *, sharpness: float = 40.0
     >>> from neurointerp.result import result
     >>> def one(value, r):
     ...     return result({"prediction": xr.DataArray([[value]], dims=("trial", "unit")),
+    ...                    "test_fold": xr.DataArray([0], dims="trial"),
     ...                    "validation": xr.DataArray([[r]], dims=("fold", "unit"))},
     ...                   analysis="encoding.attention_encoder", recording=xr.DataArray([0.0]), parameters={}, seed=0)
     >>> float(encoding.layer_ensemble({"L1": one(1.0, 0.6), "L2": one(3.0, 0.6)}).prediction[0, 0])
     2.0
     """
-    if not results or any("validation" not in one or "prediction" not in one for one in results.values()):
+    if not results or any(not {"validation", "prediction", "test_fold"} <= set(one) for one in results.values()):
         raise AnalysisError("encoding.layer_ensemble: results of attention_encoder, by layer, are needed")
     layer = xr.Variable("layer", np.array(list(results), dtype=object))
     try:
         r = xr.concat(
-            [one["validation"].mean("fold") for one in results.values()],
+            [one["validation"] for one in results.values()],
             layer,
             join="exact",
             coords="minimal",
@@ -180,11 +189,15 @@ def layer_ensemble(results: Mapping[str, xr.Dataset], *, sharpness: float = 40.0
         )
     except ValueError as error:
         raise AnalysisError(f"encoding.layer_ensemble: results of different trials or units: {error}") from error
+    fold = next(iter(results.values()))["test_fold"]
+    if any(not np.array_equal(one["test_fold"], fold) for one in results.values()):
+        raise AnalysisError("encoding.layer_ensemble: results of different folds; pass the same cv= to all")
     r = r.fillna(-1.0)
     raw = xr.apply_ufunc(np.exp, sharpness * (r - r.max(dim="layer")))
     weight = raw / raw.sum(dim="layer")
+    own = weight.isel(fold=fold.clip(min=0)).drop_vars("fold", errors="ignore")
     return result(
-        {"prediction": (weight * predicted).sum(dim="layer"), "weight": weight},
+        {"prediction": (own * predicted).sum(dim="layer", skipna=False), "weight": weight},
         analysis="encoding.layer_ensemble",
         recording=list(results.values()),
         parameters={"sharpness": sharpness},
@@ -212,7 +225,12 @@ def _membership(responses: xr.DataArray, membership: xr.DataArray | str) -> tupl
     if isinstance(membership, str):
         if membership not in responses.coords or responses[membership].dims != ("unit",):
             raise AnalysisError(f"{_ANALYSIS}: units have no coordinate {membership!r}; pass membership= (unit, roi)")
-        labels = np.array([str(label) or "elsewhere" for label in responses[membership].values], dtype=object)
+        known = responses[membership]
+        named = known.notnull().values
+        labels = np.array(
+            [(str(label) if there else "") or "elsewhere" for label, there in zip(known.values, named, strict=True)],
+            dtype=object,
+        )
         roi = np.array(sorted(set(labels)), dtype=object)
         return roi, np.array([labels == one for one in roi])
     if set(membership.dims) != {"unit", "roi"}:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurointerp import score, split
 from neurointerp.align import match
 from neurointerp.analyses.encoding._shuffles import Null, draws_of
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import AlignmentError, AnalysisError
 from neurointerp.matrix import require_complete, stack, stretches
 from neurointerp.result import result
 from neurointerp.statistics import fdr, max_statistic_p, permutation_p
@@ -30,8 +30,8 @@ def evaluate(
     Parameters
     ----------
     fitted
-        What `ridge`, `banded_ridge`, `kernel_ridge` or `pls` gave, with its held-out `prediction`. Not of a model with
-        `high_pass`: there observed values depend on the fold.
+        What a model of this family gave, with its held-out `prediction`. Not of a model with `high_pass`: there
+        observed values depend on the fold.
     responses
         The recording that it predicted.
     repeats
@@ -98,8 +98,7 @@ def evaluate(
     _check(fitted, block, draws, resamples, level)
     if list(map(str, responses["unit"].values)) != list(map(str, fitted["unit"].values)):
         raise AnalysisError(f"{_ANALYSIS}: responses have other units than the fitted model; pass those it predicted")
-    shell = responses.copy(data=fitted["prediction"].transpose(*responses.dims).values)
-    match(shell, responses)
+    shell = _predicted(fitted, responses)
     observed, predicted = stack(responses).values, stack(shell).values
     require_complete(responses, _ANALYSIS)
     there = ~np.isnan(predicted).any(axis=1)
@@ -148,7 +147,7 @@ def evaluate(
 
 
 def _check(fitted: xr.Dataset, block: int, draws: int, resamples: int, level: float) -> None:
-    if "prediction" not in fitted or "score" not in fitted:
+    if not {"prediction", "score", "test_fold"} <= set(fitted.data_vars):
         raise AnalysisError(f"{_ANALYSIS}: the result of an encoding model with held-out predictions is needed")
     if "high_pass" in fitted.attrs["parameters"]:
         raise AnalysisError(
@@ -160,6 +159,23 @@ def _check(fitted: xr.Dataset, block: int, draws: int, resamples: int, level: fl
             f"{_ANALYSIS}: block {block}, draws {draws}, resamples {resamples}, level {level}: 1 or more, and a level "
             "within (0, 1), are needed"
         )
+
+
+def _predicted(fitted: xr.Dataset, responses: xr.DataArray) -> xr.DataArray:
+    """Give the predictions as a recording, if they are of these samples in this order."""
+    predicted = fitted["prediction"]
+    if set(predicted.dims) != set(responses.dims):
+        raise AlignmentError(f"{_ANALYSIS}: predictions have dims {predicted.dims} and responses {responses.dims}")
+    shell = predicted.transpose(*responses.dims).assign_attrs(responses.attrs)
+    match(shell, responses)
+    for name in ("stimulus", "segment"):
+        if name in responses.coords and (
+            name not in shell.coords or not np.array_equal(shell[name].values, responses[name].values)
+        ):
+            raise AlignmentError(
+                f"{_ANALYSIS}: {name!r} of the responses is not that of those predicted; pass the same recording"
+            )
+    return shell
 
 
 def _stimuli(responses: xr.DataArray) -> NDArray[np.int64] | None:

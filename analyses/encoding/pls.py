@@ -108,7 +108,7 @@ def _fitted(
     rows, known = (np.asarray(rows_of(array, train), dtype=np.float64) for array in (x, y))
     varies = np.ptp(known, axis=0) > 0
     weights = np.zeros((rank, rows.shape[1], known.shape[1]))
-    if varies.any():
+    if varies.any() and np.ptp(rows, axis=0).any():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # residuals that are all explained; slow power iterations
             model = PLSRegression(rank, scale=standardize, max_iter=1000, tol=1e-9).fit(rows, known[:, varies])

@@ -85,6 +85,7 @@ def poisson_glm(
     past = [int(lag) for lag in coupling]
     if past != list(coupling) or len(set(past)) != len(past) or any(lag < 1 for lag in past):
         raise AnalysisError(f"{_ANALYSIS}: coupling must be different whole lags of 1 or more; found {coupling!r}")
+    cv = cv if isinstance(cv, int | np.integer) else list(cv)  # read twice where there are couplings
     problem = prepare(_ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=None)
     _require_counts(problem)
     if past:
@@ -95,7 +96,7 @@ def poisson_glm(
     for (train, test), folds in zip(problem.outer, problem.inner, strict=True):
         alpha = _chosen(x, y, folds, grid, standardize)
         own, constant = _fitted(x[train], y[train], alpha, standardize)
-        predictions.append(np.exp(x[test] @ own + constant))
+        predictions.append(_expected(x[test], own, constant))
         flat = np.broadcast_to(y[train].mean(axis=0), predictions[-1].shape)
         whole = _deviance(y[test], flat)
         share = 1 - _deviance(y[test], predictions[-1]) / np.where(whole > 0, whole, 1.0)
@@ -189,8 +190,14 @@ def _chosen(
     for train, test in folds:
         for index, alpha in enumerate(order):
             own, constant = _fitted(x[train], y[train], np.full(y.shape[1], alpha), standardize)
-            total[index] += _deviance(y[test], np.exp(np.clip(x[test] @ own + constant, -50, 50)))
+            total[index] += _deviance(y[test], _expected(x[test], own, constant))
     found: NDArray[np.float64] = order[total.argmin(axis=0)]
+    return found
+
+
+def _expected(x: NDArray[np.float64], own: NDArray[np.float64], constant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the expected counts (sample, unit), kept finite where weights carry far beyond the training samples."""
+    found: NDArray[np.float64] = np.exp(np.clip(x @ own + constant, -50, 50))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import grid_of, scored, trials_of
+from neurointerp.analyses.encoding._maps import grid_of, require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -67,12 +67,14 @@ def readout(
     -------
     xarray.Dataset
         `score (fold, unit)`, r2, and `correlation (fold, unit)` on held-out stimuli; `prediction (trial, unit)`, held
-        out; `validation (fold)`, the mean validation correlation of the epoch kept; `score_of_ceiling (unit)` =
-        min(r^2 / ceiling, 1), where there is one. By kind:
+        out; `test_fold (trial)`, the (last) fold that tested a trial, -1 for none; `validation (fold)`, the mean
+        validation correlation of the epoch kept, NaN where nothing is descended to (`linear`, `pooled`);
+        `score_of_ceiling (unit)` = min(max(r, 0)^2 / ceiling, 1), where there is one. By kind:
 
         - `spatial_mask (fold, unit, row, col)`, `feature_weight (fold, unit, channel)`;
-        - `rf_centre (fold, unit, axis)`, row and col in cells from 0; `rf_sigma (fold, unit)` in cells, the fourth root
-          of the determinant of the covariance;
+        - `rf_centre (fold, unit, axis)`, row and col in cells from 0, which a mask narrower than a cell hardly fixes
+          (its `spatial_mask` is then what to look at); `rf_sigma (fold, unit)` in cells, the fourth root of the
+          determinant of the covariance;
         - `attention (trial, row, col)`; `affine (trial, unit, axis, entry)`, of the fold that held the trial out.
 
     Raises
@@ -80,7 +82,8 @@ def readout(
     AlignmentError
         When features lack a stimulus, or hold one twice.
     AnalysisError
-        When dims are others, maps have missing values, folds leak, or `kind` is not known.
+        When dims are others, maps have missing values, a unit has no response in a training fold, folds leak, or `kind`
+        is not known.
 
     References
     ----------
@@ -101,6 +104,8 @@ def readout(
 
     if kind not in KINDS:
         raise AnalysisError(f"{_ANALYSIS}: kind {kind!r} is not one of {', '.join(KINDS)}")
+    if condition is not None and kind != "spatial_transformer":
+        raise AnalysisError(f"{_ANALYSIS}: condition= says nothing to {kind!r}; only 'spatial_transformer' looks at it")
     trials = trials_of(features, responses, _ANALYSIS)
     maps = trials.seen(grid_of(trials.maps, _ANALYSIS))
     second = None
@@ -108,13 +113,14 @@ def readout(
         other = trials_of(condition, responses, _ANALYSIS)
         second = other.seen(grid_of(other.maps, _ANALYSIS))
     folds = trials.folds(cv, _ANALYSIS)
+    require_seen(trials, folds, _ANALYSIS)
     values = np.asarray(trials.responses.values, dtype=np.float32)
     predictions, parts, history = [], [], []
     for number, (train, test) in enumerate(folds):
         rng = np.random.default_rng([seed, number])
         held = trials.validation(train, validation, rng, _ANALYSIS)
         own_core = copy.deepcopy(core)
-        scale = _scale(maps[train]), _scale(values[train])
+        scale = scaling(maps[train], (0, 2, 3)), scaling(values[train], (0,))
         inputs = maps if core is not None else (maps - scale[0][0]) / scale[0][1]
         shape = _shape(own_core, inputs[:2])
         model = _made(kind, shape, values.shape[1], second, dict(options or {}), seed + number)
@@ -140,14 +146,6 @@ def readout(
                           "core": type(core).__name__ if core is not None else None}),
         seed=seed,
     )  # fmt: skip
-
-
-def _scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give mean and deviation per channel (of maps) or unit (of responses), of the training fold alone."""
-    axes = (0, 2, 3) if values.ndim == 4 else (0,)
-    mean = np.nanmean(values, axis=axes, keepdims=True)
-    deviation = np.nanstd(values, axis=axes, keepdims=True)
-    return mean, np.where(deviation > 0, deviation, 1).astype(values.dtype)
 
 
 def _shape(core: nn.Module | None, maps: np.ndarray) -> tuple[int, int, int]:

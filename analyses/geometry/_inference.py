@@ -45,10 +45,20 @@ def inferred(
                 null = np.array([similarity(i, j, every, order) for order in shuffled])
                 out["p_value"][cells] = permutation_p(np.array(value), null) if np.isfinite(value) else np.nan
             if bootstraps and i != j:
-                again = np.array([similarity(i, j, rows, rows) for rows in drawn])
+                again = np.array([_redrawn(similarity, i, j, rows) for rows in drawn])
                 tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-                out["interval"][(slice(None), *cells)] = np.nanquantile(again, tails)[:, None]
+                known = again[np.isfinite(again)]  # a draw may leave nothing that varies
+                if known.size:
+                    out["interval"][(slice(None), *cells)] = np.quantile(known, tails)[:, None]
     return out
+
+
+def _redrawn(similarity: Similarity, i: int, j: int, rows: np.ndarray) -> float:
+    """Give the similarity over a draw of stimuli; NaN where the stimuli drawn leave nothing that varies."""
+    try:
+        return similarity(i, j, rows, rows)
+    except AnalysisError:
+        return float("nan")
 
 
 def inference_variables(found: dict[str, np.ndarray], coords: dict[str, Any]) -> dict[str, xr.DataArray]:

@@ -102,8 +102,10 @@ def cka(
     def similarity(i: int, j: int, rows: np.ndarray, others: np.ndarray) -> float:
         one, other = kernels[i][np.ix_(rows, rows)], kernels[j][np.ix_(others, others)]
         same = rows[:, None] == rows
-        own = hsic(one, one, same) * hsic(other, other, same)
-        return hsic(one, other, same) / np.sqrt(own) if own > 0 else float("nan")
+        own = hsic(one, one, same), hsic(other, other, same)
+        least = (1e-12 * float((one * one).sum()), 1e-12 * float((other * other).sum()))  # what rounding leaves
+        defined = own[0] > least[0] and own[1] > least[1]
+        return hsic(one, other, same) / np.sqrt(own[0] * own[1]) if defined else float("nan")
 
     variables = inference_variables(
         inferred(similarity, len(kernels), size, permutations=permutations, bootstraps=bootstraps, seed=seed),

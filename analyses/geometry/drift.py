@@ -81,6 +81,8 @@ def drift(
                 f"{_ANALYSIS}: {name!r} does not hold the units of {found.names[0]!r} in its order; take "
                 "those that all have (.sel(unit=[...]))"
             )
+    if found.values[0].shape[1] < 2:
+        raise AnalysisError(f"{_ANALYSIS}: patterns of one unit have no correlation over units; two or more are needed")
     place = np.arange(len(found.names), dtype=np.float64) if at is None else np.asarray(at, dtype=np.float64)
     if place.shape != (len(found.names),) or not np.isfinite(place).all() or not np.ptp(place) > 0:
         raise AnalysisError(

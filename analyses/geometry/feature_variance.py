@@ -102,6 +102,7 @@ def feature_variance(
         )
     axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2][:components].T
     in_axes = {name: _share(one, (values - values.mean(axis=0)) @ axes, fold) for name, one in codes.items()}
+    _require_levels(codes, fold)
     decodable = {name: _decodability(values, one.argmax(axis=1), fold) for name, one in codes.items()}
     named = {"feature": np.array(list(codes), dtype=object)}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -201,6 +202,18 @@ def _share(code: np.ndarray, values: np.ndarray, fold: np.ndarray) -> tuple[np.n
         total += whole
         explained += whole - ((phi - (code[test] - centre) @ weights) ** 2).sum(axis=0)
     return explained, total
+
+
+def _require_levels(codes: Mapping[str, np.ndarray], fold: np.ndarray) -> None:
+    """Refuse features of which a training fold shows a single value."""
+    for name, code in codes.items():
+        for k in range(int(fold.max()) + 1):
+            if (code[fold != k].any(axis=0)).sum() < 2:
+                counts = code.sum(axis=0).astype(int).tolist()
+                raise AnalysisError(
+                    f"{_ANALYSIS}: {name!r} has values in {counts} samples, and all of one lie in fold {k}; give it "
+                    "more samples, or use another seed="
+                )
 
 
 def _dependent(codes: Mapping[str, np.ndarray]) -> str:

@@ -52,7 +52,7 @@ def hyperalignment(
     AlignmentError
         When stimuli differ and `join` is `exact`, or fewer than three are shared.
     AnalysisError
-        When values are missing (their count), or the rank is too large.
+        When values are missing (their count), a recording does not vary, or the rank is too large.
 
     References
     ----------
@@ -79,8 +79,9 @@ def hyperalignment(
         raise AnalysisError(f"{_ANALYSIS}: max_iter {max_iter!r} and tol {tol!r}: 1 or more and 0 or more are needed")
     centres = [values.mean(axis=0) for values in found.values]
     centred = [values - centre for values, centre in zip(found.values, centres, strict=True)]
-    if not sum((x**2).sum() for x in centred) > 0:
-        raise AnalysisError(f"{_ANALYSIS}: no recording varies over {by}")
+    for name, values in zip(found.names, found.values, strict=True):
+        if not (np.ptp(values, axis=0) > 0).any():
+            raise AnalysisError(f"{_ANALYSIS}: {name!r} gives the same pattern for all {len(found.stimulus)} {by}")
     shared, bases, loss = _alternated(centred, rank, max_iter, tol, np.random.default_rng(seed))
     rest = [((x - shared @ w.T) ** 2).sum() for x, w in zip(centred, bases, strict=True)]
     share = [1 - left / max((x**2).sum(), 1e-300) for x, left in zip(centred, rest, strict=True)]

@@ -119,14 +119,13 @@ Labelled = tuple[np.ndarray, np.ndarray]
 def _correlation(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Labelled:
     stimulus, x = averaged(recording, _ANALYSIS, by=by, complete=False)
     there = (~np.isnan(x)).astype(np.float64)
-    shift = np.nanmean(x) if there.any() else 0.0
-    known = np.where(there > 0, x - shift, 0.0)  # about a value of their own, for the sums of squares below
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    known = np.where(there > 0, x - np.where(there > 0, x, 0.0).sum(axis=1, keepdims=True) / count, 0.0)
+    length = np.sqrt((known**2).sum(axis=1, keepdims=True) / count)
+    flat = length <= 1e-12 * np.where(there > 0, np.abs(x), 0.0).max(axis=1, keepdims=True)
+    known = known / np.where(flat, np.nan, length)  # of unit variance, whatever the units of the recording
     if there.all():
-        known -= known.mean(axis=1, keepdims=True)
-        length = np.sqrt((known**2).sum(axis=1))
-        flat = length <= 1e-12 * np.abs(x).max(axis=1) * np.sqrt(x.shape[1])
-        scaled = known / np.where(flat, np.nan, length)[:, None]
-        return stimulus, _symmetric(1 - scaled @ scaled.T)
+        return stimulus, _symmetric(1 - known @ known.T / x.shape[1])
     n = there @ there.T
     with np.errstate(divide="ignore", invalid="ignore"):
         first = (known @ there.T) / n  # mean of i over what j has too

@@ -70,6 +70,13 @@ def read_study(path: str) -> Study:
         raise AnalysisError(f"study {path}: {wrong}") from error
 
 
+def refuse_beside(options: dict[str, object]) -> None:
+    """Refuse options that a study states itself: they would do nothing."""
+    given = [name for name, value in options.items() if value not in (None, [])]
+    if given:
+        raise AnalysisError(f"compare: {', '.join(given)} beside a study file: it states them itself, change it there")
+
+
 def recordings_of(study: Study, folder: Path, mirror: str | None) -> dict[str, xr.DataArray]:
     """Load the recordings of a study; paths are relative to its file."""
     from neurointerp import manifest

@@ -71,13 +71,18 @@ def compare(
     """Set recordings side by side on the same figures, with their nulls, and write one report."""
     from neurointerp import fetch, manifest, report, store
     from neurointerp.analyses import comparison
-    from neurointerp.cli._study_file import is_study, read_study, recordings_of
+    from neurointerp.cli._study_file import is_study, read_study, recordings_of, refuse_beside
 
     report.require_libraries()  # before the work, not after it
     stage = staging_folder(out)
     try:
         if sources and is_study(sources):
             study = read_study(sources[0])
+            refuse_beside(
+                {"--modality": modality, "--units": units, "--rate": rate, "--bin-width": bin_width,
+                 "--max-units": max_units, "--max-samples": max_samples, "--nulls": nulls if nulls != 20 else None,
+                 "--seed": seed or None}
+            )  # fmt: skip
             recs = recordings_of(study, Path(sources[0]).parent, mirror)
             tree = comparison.compare(
                 recs, units=study.units, samples=study.samples, nulls=study.nulls, groups=study.groups(),

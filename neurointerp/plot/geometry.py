@@ -109,8 +109,16 @@ def embedding(result: xr.Dataset, ax: Axes, *, group: dict[str, str] | None = No
     -------
     matplotlib.axes.Axes
         `ax`, with the share of the squared distances that the plane misses below it.
+
+    Raises
+    ------
+    AnalysisError
+        When a distance is not defined.
     """
     distance = np.asarray(result["distance"].values if "distance" in result else 1 - result["similarity"].values)
+    if np.isnan(distance).any():
+        lost = str(result["recording"].values[np.isnan(distance).sum(axis=1).argmax()])
+        raise AnalysisError(f"plot.embedding: distances are missing, most of {lost!r}; leave it out")
     distance = np.maximum((distance + distance.T) / 2, 0)
     np.fill_diagonal(distance, 0)
     place = _scaled(distance)

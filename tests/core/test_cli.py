@@ -192,6 +192,8 @@ nulls: 2
     assert "nulls: Input should be greater" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     (tmp_path / "study.yaml").write_text(study.replace(", group: inside", "", 1))
     assert "'sparks' has no group" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
+    beside = run(*arguments, "--seed", 3, "--max-units", 4, "--out", tmp_path / "c", check=1)[1]
+    assert "--max-units, --seed beside a study file" in one_line(beside)
     assert not (tmp_path / "c").exists()
 
 

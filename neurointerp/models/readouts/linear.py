@@ -60,7 +60,7 @@ class LinearReadout(nn.Module):
 
 
 def _ridge(x: Tensor, y: Tensor, held: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Give (feature, unit) weights and (unit) biases at the best of 17 penalties per unit, from one decomposition."""
+    """Give (feature, unit) weights and (unit) biases at the best of 17 penalties per unit, the largest of equals."""
     mean, centre = x.mean(0), y.mean(0)
     u, s, v = torch.linalg.svd(x - mean, full_matrices=False)
     target = u.T @ (y - centre)
@@ -68,7 +68,7 @@ def _ridge(x: Tensor, y: Tensor, held: Tensor, truth: Tensor) -> tuple[Tensor, T
     missing = torch.isnan(truth)
     best = torch.full((y.shape[1],), torch.inf, dtype=x.dtype, device=x.device)
     coefficients = torch.zeros_like(target)
-    for alpha in torch.logspace(-4, 4, 17, dtype=x.dtype, device=x.device) * (s**2).mean():
+    for alpha in torch.logspace(4, -4, 17, dtype=x.dtype, device=x.device) * (s**2).mean():
         fitted = (s / (s**2 + alpha))[:, None] * target
         error = torch.where(missing, 0.0, projected @ fitted + centre - truth).pow(2).sum(0)
         better = error < best

@@ -167,6 +167,8 @@ def _descended(
     for epoch in range(how.epochs):
         both.train()
         for rows in torch.split(train[torch.randperm(len(train)).to(train.device)], how.batch):
+            if not bool((~torch.isnan(y[rows])).any()):
+                continue  # nothing was seen: there is nothing to descend to
             loss = _loss(answer(rows), y[rows], how.concordance)
             if how.sparsity and hasattr(readout, "penalty"):
                 loss = loss + how.sparsity * readout.penalty()  # type: ignore[operator]

@@ -45,8 +45,8 @@ def evidence(
     (:math:`\operatorname{sign} A_{4} \ne \operatorname{sign} A_{2}`). Each is traced to the unit p with the largest
     :math:`w_{1,p} \sum_\tau X_{p, j + \tau} w_{2,\tau}` in the direction of :math:`A_2`, at
     the middle of the kernel: a fixation. The heatmap sums, over fixations at (p, q),
-    :math:`\exp(-(t - q)^2 / 2 r^2) / (r \sqrt{2 \pi})` for :math:`|t - q| < r`, half the kernel, and is divided by its
-    root mean square after its mean is taken off.
+    :math:`\exp(-(t - q)^2 / 2 r^2) / (r \sqrt{2 \pi})` for :math:`|t - q| < r`, half the kernel; its mean is
+    taken off and it is divided by the root mean square that it had before.
 
     Parameters
     ----------

@@ -142,3 +142,12 @@ def test_bad_bands_are_refused():
         encoding.banded_ridge(bands, responses, draws=0)
     with pytest.raises(AlignmentError):
         encoding.banded_ridge({"a": bands["a"], "b": bands["b"][1:]}, responses)
+
+
+def test_a_single_alpha_still_finds_the_bands():
+    bands, responses = _bands_and_responses()
+    found = encoding.banded_ridge(bands, responses, alphas=400.0, draws=10)
+    assert float(found.share.sel(band="a")[0]) > 0.8
+    assert float(found.share.sel(band="b")[1]) > 0.8
+    equal = encoding.banded_ridge(bands, responses, alphas=400.0, draws=1)
+    assert (found.score.mean("fold")[:2] > equal.score.mean("fold")[:2] + 0.01).all()

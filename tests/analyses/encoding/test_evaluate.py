@@ -6,7 +6,7 @@ import pytest
 import neurointerp as ni
 from neurointerp import score, split, statistics
 from neurointerp.analyses import encoding
-from neurointerp.errors import AnalysisError
+from neurointerp.errors import AlignmentError, AnalysisError
 
 
 def _rec(values, modality="stimulus", **options):
@@ -218,3 +218,12 @@ def test_importance_is_twice_the_variance_of_an_independent_feature_and_groups_a
     by = encoding.feature_importance(_rec(x, coords={"layer": layers}), _rec(y, "fmri"), by="layer")
     assert by.group.values.tolist() == ["p", "q"]
     np.testing.assert_allclose(by.importance.mean("fold").values, [[2, 0], [0, 2]], atol=0.2)
+
+
+def test_responses_on_another_clock_than_those_predicted_are_refused():
+    features, responses = _planted(n_samples=200, n_features=3, n_units=2)
+    fit = encoding.ridge(features, responses)
+    late = responses.assign_coords(time=("time", responses["time"].values + 50.0, responses["time"].attrs))
+    for other in (late, responses[:50]):
+        with pytest.raises(AlignmentError, match="'time' differs"):
+            encoding.evaluate(fit, other, draws=9)

@@ -148,3 +148,22 @@ def test_what_are_no_counts_is_refused():
         encoding.poisson_glm(stimulus, silent)
     with pytest.raises(AnalysisError, match="coupling must be different whole lags of 1 or more"):
         encoding.poisson_glm(stimulus, spikes, coupling=(0,))
+
+
+def test_couplings_take_folds_from_a_generator_and_predictions_stay_finite():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 1))
+    spikes = _rec(rng.poisson(np.exp(x - 1)), "spikes")
+    folds = [(np.arange(200), np.arange(210, 400)), (np.arange(200, 400), np.arange(190))]
+    given, again = (encoding.poisson_glm(_rec(x), spikes, coupling=[1], cv=cv) for cv in (folds, iter(folds)))
+    np.testing.assert_array_equal(given.score, again.score)
+    x[300] = 1e6
+    assert np.isfinite(encoding.poisson_glm(_rec(x), spikes, cv=folds).prediction.values[210:]).all()
+
+
+@pytest.mark.parametrize("method", [encoding.ridge, encoding.kernel_ridge, lambda *two: encoding.pls(*two, 2)])
+def test_features_that_never_vary_predict_the_mean(method):
+    features, responses = _planted(100, 3)
+    found = method(features.copy(data=np.ones(features.shape)), responses)
+    assert (found.score <= 1e-9).all()
+    assert found.correlation.isnull().all()

@@ -53,6 +53,10 @@ def test_a_readout_finds_the_place_and_predicts_what_it_has_not_seen(scene, kind
             assert peak == (row, col)
     if kind == "gaussian":
         assert np.abs(found.rf_centre.mean("fold").values - where).max() < 1.0
+        # a mask of one cell leaves open where in and about it the parameter lies: its centre of mass does not
+        mass = found.spatial_mask / found.spatial_mask.sum(["row", "col"])
+        place = [(mass * np.indices((5, 6))[axis]).sum(["row", "col"]).values for axis in (0, 1)]
+        assert np.abs(np.stack(place, axis=-1) - where).max() < 0.5
     assert found.prediction.notnull().all()
     assert list(found.feature_weight["channel"].values) == list(maps["unit"].values)
 
@@ -68,7 +72,7 @@ def test_trials_and_maps_are_joined_by_name_and_whole_stimuli_are_held_out(scene
     only_noise = twice.copy(data=np.repeat(noise[::2], 2, axis=0))  # both showings of an image share their noise
     found = encoding.readout(maps, only_noise, "linear", cv=4)
     assert float(found.correlation.mean()) < 0.1, "an image in training told of its other showing"
-    leaking = [(np.arange(0, 300), np.arange(299, 400))]
+    leaking = [(np.arange(0, 299), np.arange(299, 400))]
     with pytest.raises(ni.AnalysisError, match="fold 0 leaks: 1 stimuli"):
         encoding.readout(maps, twice, "linear", cv=leaking)
     with pytest.raises(ni.AlignmentError, match="lack 5 of 200 stimuli"):
@@ -160,9 +164,21 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     noise = maps.copy(data=np.random.default_rng(9).standard_normal(maps.shape))
     good, bad = (encoding.attention_encoder(one, voxels, **quick) for one in (maps, noise))
     both = encoding.layer_ensemble({"good": good, "noise": bad})
-    weights = np.exp(40 * np.stack([one.validation.mean("fold").values for one in (good, bad)]))
-    np.testing.assert_allclose(both.weight.values, weights / weights.sum(axis=0), rtol=1e-6)
-    assert (both.weight.sel(layer="good") > 0.5).all()
+    weights = np.exp(40 * np.stack([one.validation.values for one in (good, bad)]))
+    weights = weights / weights.sum(axis=0)
+    np.testing.assert_allclose(both.weight.values, weights, rtol=1e-6)
+    assert (both.weight.sel(layer="good").mean("fold") > 0.5).all()
+    own = weights[:, good.test_fold.values]  # of the fold that held the trial out, whose validation has not seen it
+    expected = (own * np.stack([good.prediction, bad.prediction])).sum(axis=0)
+    np.testing.assert_allclose(both.prediction.values, expected, rtol=1e-5, atol=1e-6)
+    flipped = good.assign(validation=good.validation.copy(data=np.where(np.arange(2)[:, None] == 1, -1.0, 1.0)
+                                                          * np.ones((2, 3))))  # fmt: skip
+    mixed = encoding.layer_ensemble({"flipped": flipped, "noise": bad.assign(validation=0 * bad.validation)})
+    first = good.test_fold.values == 0
+    np.testing.assert_allclose(mixed.prediction.values[first], good.prediction.values[first], atol=1e-5)
+    np.testing.assert_allclose(mixed.prediction.values[~first], bad.prediction.values[~first], atol=1e-5)
+    with pytest.raises(ni.AnalysisError, match="different folds"):
+        encoding.layer_ensemble({"good": good, "other": bad.assign(test_fold=1 - bad.test_fold)})
     with pytest.raises(ni.AnalysisError, match="different trials or units"):
         encoding.layer_ensemble({"good": good, "other": bad.isel(unit=[0, 1])})
 
@@ -174,6 +190,7 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
         ({"validation": 0.0}, "leaves none on one side"),
         ({"cv": []}, "no folds"),
         ({"kind": "factorized", "options": {"zoom": 2}}, "options of 'factorized'"),
+        ({"kind": "factorized", "condition": xr.DataArray(0.0)}, "condition= says nothing to 'factorized'"),
     ],
 )
 def test_bad_input_is_named(scene, change, message):
@@ -190,3 +207,69 @@ def test_maps_with_missing_values_or_other_dims_are_refused(scene):
         encoding.readout(holes, voxels)
     with pytest.raises(ni.AnalysisError, match=r"\(trial, row, col, unit\)"):
         encoding.readout(voxels, voxels)
+
+
+def test_trials_that_no_fold_tests_are_missing_in_an_ensemble(scene):
+    maps, voxels, _ = scene
+    voxels = voxels.assign_coords(region=("unit", ["a", "a", "b"]))
+    folds = [(np.arange(100), np.arange(100, 150))]
+    found = encoding.attention_encoder(maps, voxels, width=8, heads=2, hidden=8, cv=folds, training=Training(epochs=1))
+    assert list(np.unique(found.test_fold)) == [-1, 0]
+    both = encoding.layer_ensemble({"one": found, "same": found}).prediction
+    np.testing.assert_allclose(both[100:150], found.prediction[100:150], rtol=1e-5)
+    assert both[:100].isnull().all()
+    assert both[150:].isnull().all()
+
+
+def test_evaluate_takes_a_readout_and_refuses_other_trials(scene):
+    maps, voxels, _ = scene
+    found = encoding.readout(maps, voxels, "linear", cv=4)
+    assert (encoding.evaluate(found, voxels, draws=19, resamples=19).p_value == 0.05).all()
+    with pytest.raises(ni.AlignmentError, match="another order"):
+        encoding.evaluate(found, voxels[::-1], draws=9)
+    renamed = voxels.assign_coords(stimulus=("trial", voxels["stimulus"].values[::-1]))
+    with pytest.raises(ni.AlignmentError, match="'stimulus' of the responses"):
+        encoding.evaluate(found, renamed, draws=9)
+
+
+def test_units_that_a_training_fold_never_saw_are_refused_and_trials_without_a_response_teach_nothing(scene):
+    maps, voxels, _ = scene
+    some = voxels.values.copy()
+    some[np.random.default_rng(0).random(200) < 0.3] = np.nan  # whole batches of one trial have no response
+    found = encoding.readout(
+        maps, voxels.copy(data=some), "factorized", cv=2, training=Training(epochs=3, batch=1, learning_rate=0.01)
+    )
+    assert found.prediction.notnull().all()
+    assert float(found.correlation.mean()) > 0.4
+    some[:, 1] = np.nan
+    for call in (encoding.readout, encoding.attention_encoder):
+        with pytest.raises(ni.AnalysisError, match=r"1 units have no response in the training trials of fold 0.*'u1'"):
+            call(maps, voxels.copy(data=some).assign_coords(region=("unit", list("aab"))), cv=2)
+
+
+def test_a_constant_unit_has_no_score_of_ceiling_and_a_constant_channel_no_scale(scene):
+    from neurointerp.analyses.encoding._maps import scaling
+
+    maps, voxels, _ = scene
+    flat = voxels.values.copy()
+    flat[:, 1] = 7.3
+    flat = voxels.copy(data=flat).assign_coords(noise_ceiling=("unit", [0.9, 0.9, 0.0]))
+    found = encoding.readout(maps, flat, "linear", cv=2)
+    assert found.score_of_ceiling.isnull().values.tolist() == [False, True, True]
+    channel = np.full((50, 2), 0.1, dtype=np.float32)
+    channel[:, 1] = np.arange(50)
+    assert scaling(channel, (0,))[1][0, 0] == 1.0  # rounding of 0.1 is no variance
+    np.testing.assert_allclose(scaling(channel, (0,))[1][0, 1], np.arange(50).std(), rtol=1e-6)
+
+
+def test_units_without_a_region_are_elsewhere(scene):
+    maps, voxels, _ = scene
+    region = voxels.assign_coords(region=("unit", np.array(["a", "", "b"], dtype=object)))
+    quick = {"width": 8, "heads": 2, "hidden": 8, "cv": 2, "training": Training(epochs=1)}
+    assert list(encoding.attention_encoder(maps, region, **quick)["roi"].values) == ["a", "b", "elsewhere"]
+
+
+def test_given_folds_outside_the_trials_are_refused(scene):
+    maps, voxels, _ = scene
+    with pytest.raises(ni.AnalysisError, match="within the 200 stacked samples"):
+        encoding.readout(maps, voxels, "linear", cv=[(np.arange(150), np.arange(150, 201))])

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 
 import neurointerp as ni
+from neurointerp import plot
 from neurointerp.analyses import geometry
 
 
@@ -233,3 +235,42 @@ def test_missing_values_are_refused_with_their_count(pair, method):
     if method != "hyperalignment":
         with pytest.raises(ni.AnalysisError, match="'a' gives the same pattern"):
             getattr(geometry, method)({"a": flat, "b": pair["b"]}, *arguments)
+
+
+@pytest.mark.parametrize("method", [geometry.cka, geometry.cca, geometry.procrustes, geometry.rsa])
+def test_draws_of_stimuli_that_leave_nothing_are_left_out_and_do_not_stop_the_rest(rng, method):
+    """One stimulus of ten stands out, and the other nine are alike: a third of the draws miss it."""
+
+    def make(values):
+        return ni.recording(values, modality="fmri", units="1", dims=("trial", "unit"),
+                            coords={"stimulus": ("trial", [f"s{i}" for i in range(10)])})  # fmt: skip
+
+    odd = np.zeros((10, 3))
+    odd[9, 1] = 1.0
+    options = {"metric": "euclidean"} if method is geometry.rsa else {}
+    found = method(
+        {"a": make(rng.standard_normal((10, 3))), "odd": make(odd)}, permutations=9, bootstraps=30, **options
+    )
+    if method is geometry.cka:  # the unbiased estimate of its own HSIC is 0: nothing can be divided by it
+        assert np.isnan(found.similarity.values[1]).all()
+        assert np.isnan(found.p_value.values).all()
+    else:
+        assert np.isfinite(found.interval.values[:, 0, 1]).all()
+
+
+def test_drift_of_a_single_unit_is_refused(rng):
+    one = ni.recording(rng.standard_normal((6, 1)), modality="fmri", units="1", dims=("trial", "unit"),
+                       coords={"stimulus": ("trial", list("abcdef"))})  # fmt: skip
+    with pytest.raises(ni.AnalysisError, match="patterns of one unit"):
+        geometry.drift({"a": one, "b": one, "c": one})
+
+
+def test_a_recording_that_does_not_vary_is_not_aligned_and_missing_distances_are_not_drawn(pair):
+    flat = pair[next(iter(pair))]
+    flat = flat.copy(data=np.ones(flat.shape))
+    with pytest.raises(ni.AnalysisError, match="'flat' gives the same pattern"):
+        geometry.hyperalignment({**pair, "flat": flat}, 2)
+    found = geometry.cka(pair, permutations=0)
+    found = found.assign(similarity=found.similarity.copy(data=np.array([[1.0, np.nan], [np.nan, 1.0]])))
+    with pytest.raises(ni.AnalysisError, match="distances are missing"):
+        plot.embedding(found, Figure().subplots())

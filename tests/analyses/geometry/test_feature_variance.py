@@ -78,3 +78,12 @@ def test_a_result_carries_its_warning_only_where_there_is_cause(rng):
 def test_bad_input_is_named(rng, change, message):
     with pytest.raises(ni.AnalysisError, match=message):
         geometry.feature_variance(planted(rng), change.pop("features"), **change)
+
+
+def test_a_value_that_a_training_fold_never_shows_is_refused(rng):
+    rare = np.zeros(60, dtype=int)
+    rare[7] = 1
+    rec = ni.recording(rng.standard_normal((60, 3)), modality="activations", units="1", dims=("trial", "unit"),
+                       coords={"rare": ("trial", rare)})  # fmt: skip
+    with pytest.raises(ni.AnalysisError, match=r"'rare' has values in \[59, 1\] samples"):
+        geometry.feature_variance(rec, ["rare"])

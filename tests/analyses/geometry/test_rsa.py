@@ -211,3 +211,16 @@ def test_human_it_holds_the_92_objects_like_monkey_it_and_unlike_v1(objects):
 def test_bad_input_is_named(pair, call, message):
     with pytest.raises(ni.NeurointerpError, match=message):
         call(pair["a"])
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e9])
+def test_distances_with_a_missing_unit_do_not_depend_on_the_units_of_the_recording(rng, scale):
+    values = rng.standard_normal((6, 8)) + 3.0
+    values[1, 2] = np.nan
+    found = geometry.rdm(responses(values * scale)).rdm.values
+    np.testing.assert_allclose(found, geometry.rdm(responses(values)).rdm.values, atol=1e-9)
+    assert not np.isnan(found).any()
+    values[3] = 0.1  # constant up to rounding
+    found = geometry.rdm(responses(values * scale)).rdm.values
+    assert np.isnan(found[3]).all()
+    assert np.isnan(found).sum() == 11
