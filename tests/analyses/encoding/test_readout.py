@@ -52,7 +52,6 @@ def test_a_readout_finds_the_place_and_predicts_what_it_has_not_seen(scene, kind
             peak = np.unravel_index(found.spatial_mask.values[fold, unit].argmax(), (5, 6))
             assert peak == (row, col)
     if kind == "gaussian":
-        assert np.abs(found.rf_centre.mean("fold").values - where).max() < 1.0
         # a mask of one cell leaves open where in and about it the parameter lies: its centre of mass does not
         mass = found.spatial_mask / found.spatial_mask.sum(["row", "col"])
         place = [(mass * np.indices((5, 6))[axis]).sum(["row", "col"]).values for axis in (0, 1)]
