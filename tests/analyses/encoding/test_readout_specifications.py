@@ -257,7 +257,7 @@ def test_attention_predicts_regions_that_follow_content_and_routes_to_it(grid):
     assert np.mean([area[name] for name in category]) >= 0.90
     assert max(area[name] for name in places) <= 0.65
     for name, centre in zip(places, centres, strict=True):
-        peak = int(attention.sel(roi=name).mean("trial").argmax())
+        peak = int(attention.sel(roi=name).mean("trial").values.argmax())
         assert np.abs(np.array(divmod(peak, 8)) - centre).max() <= 1
     assert int(ours.parameters) < 0.25 * flat_parameters(voxels)
 
