@@ -1,7 +1,6 @@
 """What a trained ELM neuron reaches against its baselines, on a teacher whose branches are known. Minutes each.
 
-Bounds are those of the specification, but for memories that are all short and for the share of digits added, where they
-are not met, or not always. The learning rate was chosen on trials 128 to 143; scored are the 16 trials behind them.
+Bounds are those of the specification, also where they are not reached: there the test says so and fails as expected. The learning rate was chosen on trials 128 to 143; scored are the 16 trials behind them.
 """
 
 import numpy as np
@@ -69,9 +68,11 @@ def test_it_is_better_than_an_integrator_with_learned_weights(neuron, data):
 
 
 def test_memories_that_are_all_short_explain_less(neuron, data, routing):
-    """Not met: 1.5 times as much unexplained variance was asked; 1.37 times was found."""
     short = trained(elm.ELM(elm.Config(inputs=128, activation="silu", tau_max=10.0), routing=routing), data)
-    assert unexplained(short) / unexplained(neuron) >= 1.3
+    more = unexplained(short) / unexplained(neuron)
+    assert more > 1
+    if more < 1.5:
+        pytest.xfail(f"not reached: 1.5 times as much unexplained variance was asked, {more:.2f} times was found")
 
 
 def test_one_memory_leaves_at_least_twice_as_much_unexplained_as_twenty(neuron, data, routing):
@@ -86,7 +87,7 @@ def test_inputs_on_their_own_branches_help(neuron, data):
 
 
 def test_it_adds_digits_that_are_spelled_in_spikes():
-    """0.8 right was asked: 0.82 and 0.61 were found, by how sums were rounded; the bound to the LSTM holds in both."""
+    """0.82 with the loops as they are; 0.61 was found once with sums rounded otherwise."""
     train, test = elm.spike_adding(trials=6000, seed=1), elm.spike_adding(trials=1000, seed=2)
     cell = elm.ELM(elm.Config(inputs=140, outputs=19, memories=50, dt=10.0, tau_max=500.0))
     rival = elm.LSTM(140, 35, outputs=19)
@@ -94,5 +95,5 @@ def test_it_adds_digits_that_are_spelled_in_spikes():
     for model in (cell, rival):
         elm.train_adding(model, train, steps=1500)
     right, rivals = (elm.adding_accuracy(model, test) for model in (cell, rival))
-    assert right >= 0.55
+    assert right >= 0.8
     assert (1 - right) / (1 - rivals) <= 0.7

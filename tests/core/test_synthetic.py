@@ -9,7 +9,7 @@ from sklearn.metrics import r2_score
 import neurointerp as ni
 from neurointerp import align, schema, synthetic
 
-SIMULATORS = tuple(name for name in synthetic.__all__ if name != "weighted_lfr")  # a graph, without a recording
+SIMULATORS = tuple(name for name in synthetic.__all__ if name != "weighted_lfr")  # a graph, not a recording
 MODALITY = {
     "activation_features": {"activation_features": "activations"},
     "bold_networks": {"bold_networks": "fmri"},
