@@ -1,6 +1,7 @@
 """What a trained ELM neuron reaches against its baselines, on a teacher whose branches are known. Minutes each.
 
-Bounds are those of the specification, also where they are not reached: there the test says so and fails as expected. The learning rate was chosen on trials 128 to 143; scored are the 16 trials behind them.
+Bounds are those of the specification, also where they are not reached: there the test says so and fails as expected.
+The learning rate was chosen on trials 128 to 143; scored are the 16 trials behind them.
 """
 
 import numpy as np
