@@ -341,9 +341,8 @@ def test_linear_weights_are_as_sparse_as_asked():
 
 
 def planted_tensor(tree: xr.DataTree) -> np.ndarray:
-    truth = tree["truth"]
-    factors = [truth[f"factor_{dim}"].values for dim in ("trial", "time", "unit")]
-    return np.einsum("r,kr,tr,nr->ktn", truth["weight"].values, *factors)
+    factors = [tree[f"truth/factor_{dim}"].values for dim in ("trial", "time", "unit")]
+    return np.einsum("r,kr,tr,nr->ktn", tree["truth/weight"].values, *factors)
 
 
 def test_tensor_without_noise_is_its_factors():
