@@ -1,37 +1,32 @@
 """Connectivity beside its peers: median time of each, the ratio, and how far the answers are apart; on one thread.
 
 What is timed is the public function, labels, checks and digest included (the digest is computed in a thread of its own
-while the analysis runs, on a second core where there is one). Behind it stand the time of the kernel alone, and
-the product of matrices of the same shape as a share of the public function's time: the limit.
+while the analysis runs; its processor time counts). The limit is the product of matrices of the same shape, or what
+stands beside it.
 
     python benchmarks/connectivity.py            # a minute
     python benchmarks/connectivity.py --full     # the workloads that the targets are stated for
-
-Targets (ratios of the full workloads): correlation 5x and partial correlation 4x in float32, 1.5x and 2x in float64,
-against nilearn; coherence, imaginary coherence and wPLI together 12x (Fourier) and 25x (multitaper) against
-mne-connectivity; lagged correlation 60x against scipy pair by pair; pairwise Granger causality 300x
-against statsmodels; sliding correlation 4x against numpy.corrcoef per window.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from _measure import Row, contest, keep, options
 from threadpoolctl import threadpool_limits
 
 import neurointerp as ni
 from neurointerp.analyses import connectivity
-from neurointerp.analyses.connectivity._lags import lagged_products
-from neurointerp.analyses.connectivity._moments import pearson
-from neurointerp.analyses.connectivity._past import lagged_gram
-from neurointerp.analyses.connectivity.partial_correlation import _partial
+
+TARGETS = {
+    ("correlation", "float32"): 5.0, ("correlation", "float64"): 1.5, ("partial_correlation", "float32"): 4.0,
+    ("partial_correlation", "float64"): 2.0, ("spectral", "fourier"): 12.0, ("spectral", "multitaper"): 25.0,
+}  # fmt: skip
+"""Ratios to reach at the full size."""
 
 
 @dataclass
@@ -44,8 +39,9 @@ class Pair:
     theirs: Callable[[], Any]
     apart: Callable[[Any, Any], float]
     times: float = 1.0
-    kernel: Callable[[], Any] | None = None
     limit: Callable[[], Any] | None = None
+    target: float | None = None
+    bound: str = "matrix products of that shape"
 
 
 def static(full: bool) -> Iterator[Pair]:
@@ -62,39 +58,28 @@ def static(full: bool) -> Iterator[Pair]:
     dims = ("subject", "time", "unit")
     for dtype in (np.float32, np.float64):
         each = [v.astype(dtype) for v in scaled]
-        recs = [_recording(v) for v in each]
         together = _recording(whole.astype(dtype), dims=dims)
-        for method, kind, estimator, kernel in (
-            ("correlation", "correlation", EmpiricalCovariance, pearson),
-            (
-                "partial_correlation",
-                "partial correlation",
-                LedoitWolf,
-                partial(_partial, method="ledoit_wolf", alpha=None),
-            ),
+        for method, kind, estimator in (
+            ("correlation", "correlation", EmpiricalCovariance),
+            ("partial_correlation", "partial correlation", LedoitWolf),
         ):
             measure = ConnectivityMeasure(
                 kind=kind, cov_estimator=estimator(store_precision=False), standardize="zscore_sample"
             )
             call = getattr(connectivity, method)
-            name = f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}"
-            parts = {
-                "theirs": lambda measure=measure: measure.fit_transform(scaled),
-                "apart": _largest,
-                "kernel": lambda kernel=kernel, each=each: [kernel(v) for v in each],
-                "limit": lambda each=each: [v.T @ v for v in each],
-            }
-            yield Pair(name, "nilearn", lambda call=call, rec=together: call(rec).by_subject.values, **parts)
             yield Pair(
-                f"{name}, one by one",
+                f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}",
                 "nilearn",
-                lambda call=call, recs=recs: np.stack([call(rec).connectivity.values for rec in recs]),
-                **parts,
+                lambda call=call, rec=together: call(rec).by_subject.values,
+                lambda measure=measure: measure.fit_transform(scaled),
+                _largest,
+                limit=lambda each=each: [v.T @ v for v in each],
+                target=TARGETS[method, np.dtype(dtype).name],
             )
     yield Pair(
         f"correlation float64 {samples} x {units}",
         "numpy.corrcoef",
-        lambda: connectivity.correlation(recs[0]).connectivity.values,
+        lambda: connectivity.correlation(_recording(scaled[0])).connectivity.values,
         lambda: np.corrcoef(scaled[0], rowvar=False),
         _largest,
         limit=lambda: scaled[0].T @ scaled[0],
@@ -131,7 +116,14 @@ def spectra(full: bool) -> Iterator[Pair]:
             )
             return np.stack([one.get_data("dense")[lower] for one in found])
 
-        yield Pair(f"spectral {mode} {epochs} x {units} x {samples}", "mne-connectivity", ours, theirs, _largest)
+        yield Pair(
+            f"spectral {mode} {epochs} x {units} x {samples}",
+            "mne-connectivity",
+            ours,
+            theirs,
+            _largest,
+            target=TARGETS["spectral", mode],
+        )
 
 
 def lags(full: bool) -> Iterator[Pair]:
@@ -143,6 +135,7 @@ def lags(full: bool) -> Iterator[Pair]:
     rec = _recording(values.astype(np.float32))
     z = (values - values.mean(0)) / values.std(0)
     middle = slice(samples - 1 - most, samples + most)
+    other = rec.values.copy()
 
     def theirs() -> np.ndarray:
         return np.stack([correlate(z[:, i + 1], z[:, i], method="fft")[middle] / samples for i in range(20)])
@@ -158,8 +151,8 @@ def lags(full: bool) -> Iterator[Pair]:
         theirs,
         apart,
         times=units * (units - 1) / 2 / 20,
-        kernel=lambda: list(lagged_products(rec.values, most)),
-        limit=lambda: [rec.values.T @ rec.values[::-1] for _ in range(most + 1)],
+        limit=lambda: [rec.values.T @ other for _ in range(most + 1)],
+        target=60.0,
     )
 
 
@@ -175,6 +168,7 @@ def causes(full: bool) -> Iterator[Pair]:
         values[t] += mixing @ values[t - 1]
     rec = _recording(values)
     pairs = [(source, 0) for source in range(1, 6)]
+    other = values.copy()
 
     def theirs() -> np.ndarray:
         tests = [grangercausalitytests(values[:, [t, s]], [order])[order][0] for s, t in pairs]
@@ -187,8 +181,8 @@ def causes(full: bool) -> Iterator[Pair]:
         theirs,
         lambda ours, theirs: _largest(np.array([ours.f_statistic.values[pair] for pair in pairs]), theirs),
         times=units * (units - 1) / len(pairs),
-        kernel=lambda: lagged_gram(values, [slice(0, samples)], order),
-        limit=lambda: [values.T @ values[::-1] for _ in range(order + 1)],
+        limit=lambda: [values.T @ other for _ in range(order + 1)],
+        target=300.0,
     )
 
 
@@ -199,6 +193,7 @@ def windows(full: bool) -> Iterator[Pair]:
     for dtype in (np.float32, np.float64):
         given = values.astype(dtype)
         rec = _recording(given)
+        windowed = ((samples - size) // step + 1, units, units)
 
         def theirs(given: np.ndarray = given) -> np.ndarray:
             starts = range(0, samples - size + 1, step)
@@ -210,6 +205,9 @@ def windows(full: bool) -> Iterator[Pair]:
             lambda rec=rec: connectivity.dynamic(rec, window=size, step=step).connectivity.values,
             theirs,
             _largest,
+            limit=lambda shape=windowed, dtype=dtype: np.ones(shape, dtype),
+            bound="writing the answer once",
+            target=4.0,
         )
 
 
@@ -221,46 +219,24 @@ def _largest(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.nanmax(np.abs(ours - theirs)))
 
 
-def _seconds(call: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    found = call()
-    return time.perf_counter() - start, found
-
-
-def report(pair: Pair, repeats: int) -> str:
-    """Time all in turn, A B C D A B ..., after one uncounted run of ours (it compiles); give one line."""
-    pair.ours()
-    taken: dict[str, list[float]] = {"ours": [], "theirs": [], "kernel": [], "limit": []}
-    answers = {}
-    for _ in range(repeats):
-        for name, seconds in taken.items():
-            call = getattr(pair, name)
-            if call is not None:
-                found, answers[name] = _seconds(call)
-                seconds.append(found * (pair.times if name == "theirs" else 1))
-    median = {name: statistics.median(seconds) for name, seconds in taken.items() if seconds}
-    mine, peer = median["ours"], median["theirs"]
-    line = f"{pair.name:58s} {mine:8.3f} s   {pair.peer:30s} {peer:8.3f} s {peer / mine:7.1f}x"
-    line += f"   apart {pair.apart(answers['ours'], answers['theirs']):.0e}"
-    if "kernel" in median:
-        line += f"   kernel {median['kernel']:.3f} s"
-    if "limit" in median:
-        line += f"   product {median['limit']:.3f} s ({median['limit'] / mine:.0%})"
-    return line
+def measured(pair: Pair, rounds: int) -> Row:
+    """Time all in turn, and see how far apart the answers are."""
+    apart = pair.apart(pair.ours(), pair.theirs())
+    row = Row("connectivity", pair.name, pair.peer, [], [], pair.target, f"answers differ by at most {apart:.0e}")
+    row = contest(row, pair.ours, pair.theirs, rounds, limit=pair.limit, scale=pair.times)
+    return replace(row, limit="" if pair.limit is None else pair.bound)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--only", nargs="*", help="static, spectra, lags, causes")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--only", nargs="*", help="static, spectra, lags, causes, windows")
+    chosen = parser.parse_args()
     with threadpool_limits(1):
         for workload in (static, spectra, lags, causes, windows):
-            if options.only and workload.__name__ not in options.only:
-                continue
-            for pair in workload(options.full):
-                print(report(pair, options.repeats), flush=True)
+            if not chosen.only or workload.__name__ in chosen.only:
+                for pair in workload(chosen.full):
+                    keep(measured(pair, chosen.rounds), chosen.rows)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ python benchmarks/decoding.py [--only generalisation|searchlight|permutations]
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import xarray as xr
+from _measure import Row, contest, keep, options
 from mne.decoding import GeneralizingEstimator
 from nilearn.decoding import SearchLight
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -100,27 +99,16 @@ def permutations() -> Calls:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(argparse.ArgumentParser(description=__doc__))
     parser.add_argument("--only", choices=["generalisation", "searchlight", "permutations"])
-    parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for case in (generalisation, searchlight, permutations):
             if chosen.only in (None, case.__name__):
-                calls, seen = case(), {}
-                for name, call in calls.items():
-                    seen[name] = statistics.median(
-                        timed(call) for _ in range(chosen.repeats if name == "neurointerp" else 1)
-                    )
-                (ours, mine), (peer, other) = seen.items()
-                print(f"{case.__doc__}\n  {ours} {mine:.3f} s, {peer} {other:.3f} s: {other / mine:.1f} times as fast")
-
-
-def timed(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+                (_, ours), (peer, theirs) = case().items()
+                row = Row("decoding", str(case.__doc__).rstrip("."), peer, [], [])
+                keep(contest(row, ours, theirs, chosen.rounds), chosen.rows)
 
 
 if __name__ == "__main__":

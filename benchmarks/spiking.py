@@ -1,9 +1,8 @@
 """Spiking networks beside Brian2 (cython): 1,000 integrate-and-fire neurons, 10% synapses, 10 s; one thread each.
 
     python benchmarks/spiking.py --brian2 PYTHON            # PYTHON has Brian2: see tests/core/data/brian2
-    python benchmarks/spiking.py --brian2 PYTHON --repeats 5
 
-Targets (ratios): 5x at steps of 1 ms, 20x at 0.1 ms. Timed is the run of a network that is already laid out, compiled
+Timed is the run of a network that is already laid out, compiled
 and warm, on both sides; "whole call" also lays it out and builds the session, for which Brian2 has no counterpart. The
 time is that of the processor, which on one thread is the time it takes and does not grow on a busy machine.
 """
@@ -12,17 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import Row, keep, options
 
-SIZE, SECONDS, STEPS = 1000, 10.0, (1e-3, 1e-4)
+SIZE, SECONDS = 1000, 10.0
+STEPS = {1e-3: 5.0, 1e-4: 20.0}
+"""Steps in seconds, and how many times sooner than Brian2."""
 
 PEER = """
 import sys, time, json
@@ -86,35 +86,26 @@ def ours(net: dict[str, np.ndarray], step: float, dtype: str, repeats: int) -> t
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--brian2", help="a Python that has Brian2; left out, ours alone is timed")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    parser.add_argument("--brian2", required=True, help="a Python that has Brian2")
+    chosen = parser.parse_args()
     net = numbers()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.npz"
         np.savez(path, **net)
-        for step in STEPS:
-            peer = None
-            if options.brian2:
-                command = [options.brian2, "-c", PEER, str(path), str(step), str(options.repeats), str(SECONDS)]
-                out = subprocess.run(command, capture_output=True, text=True, check=True)
-                times, spikes = json.loads(out.stdout.splitlines()[-1])
-                peer = statistics.median(times)
-                print(
-                    f"step {step * 1e3:g} ms  Brian2 cython          {peer:8.3f} s           {spikes} spikes",
-                    flush=True,
-                )
+        for step, target in STEPS.items():
+            command = [chosen.brian2, "-c", PEER, str(path), str(step), str(chosen.rounds), str(SECONDS)]
+            out = subprocess.run(command, capture_output=True, text=True, check=True)
+            theirs, count = json.loads(out.stdout.splitlines()[-1])
             for dtype in ("float64", "float32"):
-                kernel, whole, spikes = ours(net, step, dtype, options.repeats)
-                for name, found in (("kernel", kernel), ("whole call", whole)):
-                    seconds = statistics.median(found)
-                    ratio = f"{peer / seconds:6.1f}x" if peer else ""
-                    label = f"{name} {dtype}"
-                    print(
-                        f"step {step * 1e3:g} ms  {label:22s} {seconds:8.3f} s  {ratio:8s} {spikes} spikes", flush=True
-                    )
+                kernel, whole, spikes = ours(net, step, dtype, chosen.rounds)
+                quality = f"{spikes:,} spikes and {count:,}"
+                for what, found in (("run", kernel), ("layout, run and session", whole)):
+                    workload = f"{SIZE:,} LIF, 10% synapses, {SECONDS:g} s by {step * 1e3:g} ms, {dtype}; {what}"
+                    row = Row("spiking", workload, "Brian2 cython, run", found, theirs,
+                              target if what == "run" else None, quality)  # fmt: skip
+                    keep(row, chosen.rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

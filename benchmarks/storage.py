@@ -15,12 +15,13 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from _measure import Row, keep, options, seconds
 
 import neurointerp as ni
 
@@ -66,13 +67,6 @@ def raw_read(store: Path) -> np.ndarray:
     return out
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Give how long a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def contestants(
     rec: xr.DataArray, folder: Path
 ) -> dict[str, tuple[Path, Callable[[], object], Callable[[], np.ndarray]]]:
@@ -93,51 +87,52 @@ def contestants(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
     parser.add_argument("--gb", type=float, default=2.0, help="size of the recording (default 2)")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
     parser.add_argument("--folder", type=Path, help="where to write (default: the system's temporary folder)")
-    options = parser.parse_args()
-    values = activations(options.gb)
-    size = values.nbytes / 1e9
+    chosen = parser.parse_args()
+    values = activations(chosen.gb)
     rec = ni.recording(values, modality="activations", units="1", time=np.arange(len(values)))
-    folder = Path(tempfile.mkdtemp(prefix="neurointerp-storage-", dir=options.folder))
+    folder = Path(tempfile.mkdtemp(prefix="neurointerp-storage-", dir=chosen.folder))
     times: dict[str, dict[str, list[float]]] = {}
-    bytes_of: dict[str, float] = {}
     limit: list[float] = []
     try:
-        for _ in range(options.rounds):
+        for _ in range(chosen.rounds):
             for name, (path, write, read) in contestants(rec, folder).items():
                 took = times.setdefault(name, {"write": [], "read": []})
                 os.sync()
-                took["write"].append(seconds(lambda write=write: (write(), os.sync())))
+                took["write"].append(elapsed(lambda write=write: (write(), os.sync())))
                 cold(path)
-                took["read"].append(seconds(lambda read=read: read().reshape(-1)[::1024].sum()))
+                took["read"].append(elapsed(lambda read=read: read().reshape(-1)[::1024].sum()))
                 if name == "neurointerp":
                     cold(path)
-                    limit.append(seconds(lambda path=path: raw_read(path)[::4096].sum()))
-                files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-                bytes_of[name] = sum(file.stat().st_size for file in files) / 1e9
+                    limit.append(elapsed(lambda path=path: raw_read(path)[::4096].sum()))
                 path.unlink() if path.is_file() else shutil.rmtree(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report(times, bytes_of, size, size / statistics.median(limit))
+    for row in rows(times, limit, values.nbytes / 1e9):
+        keep(row, chosen.rows)
 
 
-def report(times: dict[str, dict[str, list[float]]], bytes_of: dict[str, float], size: float, limit: float) -> None:
-    """Print the table of rates and the ratios."""
-    rate = {name: {what: size / statistics.median(t) for what, t in took.items()} for name, took in times.items()}
-    print(f"{size:.2f} GB of float32, {len(next(iter(times.values()))['write'])} rounds, medians in GB/s")
-    print(f"{'':18s} write+sync  cold read  on disk (GB)")
-    for name, of in rate.items():
-        print(f"{name:18s} {of['write']:10.2f} {of['read']:10.2f} {bytes_of[name]:13.2f}")
-    ours = rate["neurointerp"]
-    print(f"{'limit: raw files':18s} {'':10s} {limit:10.2f}   reached: {ours['read'] / limit:.0%}")
-    for other in ("numpy.save", "xarray to_zarr"):
-        ratios = {what: ours[what] / rate[other][what] for what in TARGETS}
-        against = "".join(f"; {what} {ratio:.2f}x" for what, ratio in ratios.items())
-        goal = " (to reach: write 2x, read 2.5x)" if other == "xarray to_zarr" else ""
-        print(f"neurointerp against {other}{against}{goal}")
+def elapsed(call: Callable[[], object]) -> float:
+    """Give how long a call takes: disks are not processors."""
+    return seconds(call, time.perf_counter)[0]
+
+
+def rows(times: dict[str, dict[str, list[float]]], limit: list[float], gigabytes: float) -> Iterator[Row]:
+    """Put ours, plain and packed, beside numpy and xarray."""
+    for packed in ("neurointerp", "neurointerp lz4"):
+        for peer in ("xarray to_zarr", "numpy.save"):
+            for what, target in TARGETS.items():
+                mine = times[packed][what]
+                bounded = packed == "neurointerp" and what == "read"
+                name = {"write": "write and sync", "read": "cold read"}[what]
+                yield Row(
+                    "storage", f"{name}, {gigabytes:.1f} GB float32{packed[11:]}", peer, mine, times[peer][what],
+                    target if (packed, peer) == ("neurointerp", "xarray to_zarr") else None,
+                    "elapsed time; every value comes back", "raw read of the same files" if bounded else "",
+                    statistics.median(limit) / statistics.median(mine) if bounded else None,
+                )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _measure import Row, contest, keep, options
 from threadpoolctl import threadpool_limits
 
 from neurointerp.analyses.tensor._alternate import Problem, balanced, fit, khatri_rao, model
@@ -173,21 +174,26 @@ def products(X: np.ndarray, start: list[Any]) -> tuple[float, float]:
     return seconds, 4e-9 * X.size * last.shape[1] / seconds
 
 
-def tucker() -> None:
+def tucker(rounds: int) -> Row:
     """Time the Tucker decomposition beside tensorly's, both until a sweep lowers the loss by 1e-8 or less."""
     import tensorly.decomposition
 
     kernel = importlib.import_module("neurointerp.analyses.tensor.tucker")
     X, ranks = planted("small", 0), [8, 8, 8]
-    (found, mine) = clock(lambda: kernel._fit(X, None, ranks, 100, 1e-8))
-    (given, theirs) = clock(lambda: tensorly.decomposition.tucker(X, ranks, n_iter_max=100, tol=1e-8))
+
+    def mine() -> Any:
+        return kernel._fit(X, None, ranks, 100, 1e-8)
+
+    def theirs() -> Any:
+        return tensorly.decomposition.tucker(X, ranks, n_iter_max=100, tol=1e-8)
+
     power = float((X.astype(np.float64) ** 2).sum())
-    error = (1 - float((given[0].astype(np.float64) ** 2).sum()) / power) ** 0.5
-    print(f"tucker {X.shape}, ranks {ranks}: ours {1e3 * mine:.1f} ms to {found.losses[-1] ** 0.5:.6f}, tensorly "
-          f"{1e3 * theirs:.1f} ms to {error:.6f}; {theirs / mine:.1f}x", flush=True)  # fmt: skip
+    error = (1 - float((theirs()[0].astype(np.float64) ** 2).sum()) / power) ** 0.5
+    quality = f"relative error {mine().losses[-1] ** 0.5:.6f} and {error:.6f}"
+    return contest(Row("Tucker", f"{X.shape}, ranks {ranks}", "tensorly", [], [], None, quality), mine, theirs, rounds)
 
 
-def parafac2() -> None:
+def parafac2(rounds: int) -> Row:
     """Time 100 sweeps of PARAFAC2 beside tensorly's, from starts of each one's own."""
     import tensorly.decomposition
 
@@ -199,80 +205,74 @@ def parafac2() -> None:
         for n in rng.integers(100, 150, 30)
     ]
     slices = [X + 0.5 * X.std() * rng.standard_normal(X.shape) for X in slices]
-    ((found, _), mine) = clock(lambda: kernel._started(kernel._compressed(slices)[1], rank, 0, 100, 0.0))
-    given, theirs = clock(
-        lambda: tensorly.decomposition.parafac2(
+
+    def mine() -> Any:
+        return kernel._started(kernel._compressed(slices)[1], rank, 0, 100, 0.0)
+
+    def theirs() -> Any:
+        return tensorly.decomposition.parafac2(
             slices, rank, n_iter_max=100, tol=1e-30, init="random", random_state=0, nn_modes=None
         )
-    )
-    weights, (D, H, V), bases = given
+
+    weights, (D, H, V), bases = theirs()
     rest = sum(
         float(((X - P @ H * (D[k] * weights) @ V.T) ** 2).sum())
         for k, (X, P) in enumerate(zip(slices, bases, strict=True))
     )
     error = (rest / sum(float((X**2).sum()) for X in slices)) ** 0.5
-    print(f"parafac2, 30 slices of 100 to 150 x 40: ours {mine:.2f} s to {found.losses[-1] ** 0.5:.6f} after "
-          f"{len(found.losses)} sweeps, tensorly {theirs:.2f} s to {error:.6f} after 100; {theirs / mine:.1f}x",
-          flush=True)  # fmt: skip
+    quality = f"100 sweeps: relative error {mine()[0].losses[-1] ** 0.5:.6f} and {error:.6f}"
+    row = Row("PARAFAC2", "30 slices of 100 to 150 x 40, rank 4", "tensorly", [], [], None, quality)
+    return contest(row, mine, theirs, rounds)
 
 
 OTHERS = {"tucker": tucker, "parafac2": parafac2}
 
 
-def clock(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Give what a call gives the second time, and its processor seconds."""
-    call()
-    begun = time.process_time()
-    return call(), time.process_time() - begun
+def measured(name: str, rounds: int, sweep_factor: float, python: str | None, path: list[str]) -> Iterator[Row]:
+    """Run everybody on one workload from each start, and note when each was within 0.1% of the best."""
+    shape, rank, sweeps, theirs, target = WORKLOADS[name]
+    theirs = round(theirs * sweep_factor)
+    X = planted(name, 0)
+    times: dict[str, list[float]] = {}
+    arrived: dict[str, bool] = {}
+    share, rate = 0.0, 0.0
+    for seed in range(rounds):
+        start = [np.asarray(f) for f in balanced(X, uniform(X, rank, np.random.default_rng(seed)))]
+        took, rate = products(X, start)
+        if seed == 0:
+            ours(X, start, 3)  # compiles
+        courses = {"ours": ours(X, start, sweeps), "tensorly": tensorly(X, start, theirs)}
+        if python:
+            courses["tensortools"] = tensortools(X, start, theirs, python, path)
+        best = min(course.final for course in courses.values())
+        share = took / (courses["ours"].points[-1][0] / len(courses["ours"].points))
+        for label, course in courses.items():
+            when = course.until(1.001 * best)
+            arrived[label] = arrived.get(label, True) and not np.isnan(when)
+            times.setdefault(label, []).append(course.points[-1][0] if np.isnan(when) else when)
+            print(f"  start {seed}, {label}: {times[label][-1]:.3f} s; ends at {course.final:.6f}", flush=True)
+    workload = f"{name} {' x '.join(str(size) for size in shape)}, rank {rank}"
+    limit = f"two products a sweep, at {rate:.0f} GFLOP/s"
+    for label in list(times)[1:]:
+        yield Row("non-negative CP", workload, label, times["ours"], times[label], target,
+                  "within 0.1% of the best error", limit, share, arrived=arrived[label])  # fmt: skip
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
     parser.add_argument("--tensortools", help="a Python that has tensortools; left out, tensorly alone is run")
     parser.add_argument("--path", nargs="*", default=[], help="folders that Python needs on its path")
     parser.add_argument("--only", choices=[*WORKLOADS, *OTHERS])
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0], help="of the starts")
     parser.add_argument("--peers", type=float, default=1.0, help="sweeps of the peers, times the usual number")
-    options = parser.parse_args()
+    chosen = parser.parse_args()
     with threadpool_limits(1):
-        for name in [options.only] if options.only else [*WORKLOADS, *OTHERS]:
+        for name in [chosen.only] if chosen.only else [*WORKLOADS, *OTHERS]:
             if name in OTHERS:
-                OTHERS[name]()
+                keep(OTHERS[name](chosen.rounds), chosen.rows)
             else:
-                measure(name, options)
-
-
-def measure(name: str, options: argparse.Namespace) -> None:
-    """Run everybody on one workload from each start, and print who was when where."""
-    shape, rank, sweeps, theirs, target = WORKLOADS[name]
-    theirs = round(theirs * options.peers)
-    X = planted(name, 0)
-    ratios: dict[str, list[float]] = {}
-    for seed in options.seeds:
-        start = [np.asarray(f) for f in balanced(X, uniform(X, rank, np.random.default_rng(seed)))]
-        seconds, rate = products(X, start)
-        courses = {"ours": ours(X, start, sweeps), "tensorly": tensorly(X, start, theirs)}
-        if options.tensortools:
-            courses["tensortools"] = tensortools(X, start, theirs, options.tensortools, options.path)
-        best = min(course.final for course in courses.values())
-        print(f"{name} {shape}, rank {rank}, start {seed}: best relative error {best:.6f}")
-        mine = courses["ours"].until(1.001 * best)
-        for label, course in courses.items():
-            each = course.points[-1][0] / len(course.points)
-            when = course.until(1.001 * best)
-            bound = ">" if np.isnan(when) else ""
-            ratio = (course.points[-1][0] if np.isnan(when) else when) / mine
-            ratios.setdefault(label, []).append(ratio)
-            print(
-                f"  {label:12s} {when:8.3f} s to 0.1% of it  {bound}{ratio:5.1f}x   {1e3 * each:7.2f} ms a sweep, "
-                f"{seconds / each:.0%} of the two products' rate; {course.final:.6f} after "
-                f"{len(course.points)} sweeps"
-            )
-        print(f"  limit: two products a sweep, {1e3 * seconds:.2f} ms at {rate:.0f} GFLOP/s", flush=True)
-    for label, found in ratios.items():
-        if label != "ours":
-            print(f"{name}: {statistics.median(found):.1f}x {label} (median of {len(found)}); to reach {target:.0f}x")
+                for row in measured(name, chosen.rounds, chosen.peers, chosen.tensortools, chosen.path):
+                    keep(row, chosen.rows)
 
 
 if __name__ == "__main__":

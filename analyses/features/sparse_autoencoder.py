@@ -11,6 +11,7 @@ import xarray as xr
 
 from neurointerp import matrix
 from neurointerp.analyses.features._reading import require_whole
+from neurointerp.analyses.features._sparse_codes import backward as sparse_backward
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result as build
 
@@ -176,7 +177,7 @@ def _train(X: Any, rank: int, penalty: float, active: int | None, schedule: _Sch
     start /= start.norm(dim=1, keepdim=True)
     F, E = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
     e, b = torch.nn.Parameter(torch.zeros(rank)), torch.nn.Parameter(torch.zeros(X.shape[1]))
-    adam = torch.optim.Adam([F, E, e, b], lr=schedule.learning_rate)
+    adam = torch.optim.Adam([F, E, e, b], lr=schedule.learning_rate, fused=True)
 
     def code(x: Any) -> Any:
         c = ((x - b) @ E.T + e).relu()
@@ -185,23 +186,29 @@ def _train(X: Any, rank: int, penalty: float, active: int | None, schedule: _Sch
         top = c.topk(active, dim=1)
         return torch.zeros_like(c).scatter(1, top.indices, top.values)
 
+    def backward(x: Any) -> tuple[float, Any]:
+        if active is not None:
+            return sparse_backward(x, F, E, e, b, active)
+        c = code(x)
+        loss = (x - c @ F - b).square().sum(1).mean() + penalty * c.sum(1).mean()
+        adam.zero_grad()
+        torch.autograd.backward(loss)
+        return float(loss.detach()), (c > 0).any(0)
+
     best, since, losses, reason = math.inf, 0, list[float](), "max_epochs"
     for epoch in range(schedule.max_epochs):
         total, fired = 0.0, torch.zeros(rank, dtype=torch.bool)
         order = torch.randperm(len(X), generator=rng)
         for low in range(0, len(X), schedule.batch_size):
             rows = order[low : low + schedule.batch_size]
-            c = code(X[rows])
-            loss = (X[rows] - c @ F - b).square().sum(1).mean() + penalty * c.sum(1).mean()
-            adam.zero_grad()
-            torch.autograd.backward(loss)
+            loss, active_now = backward(X[rows])
             with torch.no_grad():
                 assert F.grad is not None
                 F.grad -= (F.grad * F).sum(1, keepdim=True) * F  # only along the sphere
                 adam.step()
                 F.copy_(F / F.norm(dim=1, keepdim=True))
-                fired |= (c > 0).any(0)
-                total += float(loss.detach()) * len(rows)
+                fired |= active_now
+                total += loss * len(rows)
         losses.append(total / len(X))
         improved = losses[-1] < best * (1 - schedule.tolerance)
         best, since = (losses[-1], 0) if improved else (best, since + 1)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 
 import neurointerp as ni
 from neurointerp.analyses import features
+from neurointerp.analyses.features._sparse_codes import backward
 from neurointerp.errors import AnalysisError
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -80,3 +82,24 @@ def test_values_that_are_missing_or_do_not_vary_are_refused(mixed):
     rec[0, :2] = np.nan
     with pytest.raises(AnalysisError, match="2 missing values"):
         features.sparse_autoencoder(rec, 2)
+
+
+@pytest.mark.parametrize(("rank", "active"), [(150, 7), (40, 40), (300, 140), (3, 1)])
+def test_gradients_of_active_codes_alone_are_those_of_automatic_differentiation(rank, active):
+    rng = torch.Generator().manual_seed(0)
+    x, F, E, e, b = (torch.randn(*shape, generator=rng) for shape in ((60, 20), (rank, 20), (rank, 20), (rank,), (20,)))
+    parameters = [torch.nn.Parameter(one) for one in (F, E, e, b)]
+    loss, fired = backward(x, *parameters, active)
+    ours = [parameter.grad.clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    F, E, e, b = parameters
+    codes = ((x - b) @ E.T + e).relu()
+    top = codes.topk(active, dim=1)
+    kept = torch.zeros_like(codes).scatter(1, top.indices, top.values)
+    dense = (x - kept @ F - b).square().sum(1).mean()
+    dense.backward()
+    assert loss == pytest.approx(float(dense.detach()), rel=1e-5)
+    assert torch.equal(fired, (kept > 0).any(0))
+    for mine, parameter in zip(ours, parameters, strict=True):
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-4 * float(parameter.grad.abs().max()))
