@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 OUT ?= compare
 MIRROR ?=
+# options of `make bench`: --only ridge, --brian2 PYTHON, --tensortools PYTHON, --sparsify PYTHON
+BENCH ?=
 REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
 
 .PHONY: compare test verify lint docs bench wheel clean
@@ -30,7 +32,7 @@ docs: $(BIN)/.dev
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 bench: $(BIN)/.dev
-	$(BIN)/python benchmarks/families.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 wheel: $(BIN)/.dev
 	rm -rf dist
