@@ -133,7 +133,7 @@ class Rows:
     def blocks(self) -> Iterator[Any]:
         """Give the rows in order, one block at a time in this process."""
         for task in self._tasks(_own, 0, 0, None):
-            yield _computed([task])[0]
+            yield computed([task])[0]
 
     def each(self, kernel: Kernel, *, before: int = 0, after: int = 0, given: Sequence[Any] | None = None) -> list[Any]:
         """Give what a kernel makes of every block, in order.
@@ -145,11 +145,11 @@ class Rows:
         given
             More arguments, a tuple for each block.
         """
-        return _computed(self._tasks(kernel, before, after, given))
+        return computed(self._tasks(kernel, before, after, given))
 
     def total(self, kernel: Kernel, *, before: int = 0, after: int = 0, combine: Kernel | None = None) -> Any:
         """Give the sum of the tuples that a kernel makes of the blocks; `combine` puts several tuples into one."""
-        return _computed([_tree(self._tasks(kernel, before, after, None), combine or added)])[0]
+        return computed([tree(self._tasks(kernel, before, after, None), combine or added)])[0]
 
     def both(self, kernel: Kernel, given: Sequence[Any]) -> tuple[list[Any], Any]:
         """Give what is kept of every block, and the sum of the rest, of a kernel that makes (kept, tuple)."""
@@ -157,7 +157,7 @@ class Rows:
 
         tasks = self._tasks(kernel, 0, 0, given)
         kept, rest = ([delayed(operator.itemgetter(place))(task) for task in tasks] for place in (0, 1))
-        *found, total = _computed([*kept, _tree(rest, added)])
+        *found, total = computed([*kept, tree(rest, added)])
         return found, total
 
     @property
@@ -240,7 +240,8 @@ def _run(work: _Work, first: int, own: slice, given: tuple[Any, ...], *pieces: A
     return computed_on(work.device, work.precision, work.kernel, values, first, own, *given)
 
 
-def _computed(tasks: list[Any]) -> list[Any]:
+def computed(tasks: list[Any]) -> list[Any]:
+    """Compute tasks with the scheduler in use."""
     import dask
 
     with warnings.catch_warnings():
@@ -249,7 +250,8 @@ def _computed(tasks: list[Any]) -> list[Any]:
         return list(dask.compute(*tasks))
 
 
-def _tree(tasks: list[Any], combine: Kernel) -> Any:
+def tree(tasks: list[Any], combine: Kernel) -> Any:
+    """Give the task that puts the results of others together, a few at a time."""
     from dask import delayed
 
     while len(tasks) > 1:
