@@ -35,10 +35,11 @@ def _left() -> Iterator[int]:
         import resource
     except ImportError:  # Windows has no such limits
         return
-    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     taken = _lines(Path("/proc/self/statm"))
-    if allowed != resource.RLIM_INFINITY and taken:
-        yield allowed - int(taken[0].split()[0]) * resource.getpagesize()
+    for limit_of, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)) if taken else ():
+        allowed = resource.getrlimit(limit_of)[0]
+        if allowed != resource.RLIM_INFINITY:
+            yield allowed - int(taken[0].split()[place]) * resource.getpagesize()
 
 
 def _number(path: Path) -> int | None:

@@ -297,4 +297,4 @@ def _joined(*parts: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _bytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
