@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neurointerp import fetch, store
+from neurointerp import cluster, fetch, store
 from neurointerp.errors import ManifestError
 from neurointerp.recordings import add_history, version
 from neurointerp.schema import MODALITIES
@@ -211,9 +211,22 @@ def load_all(
     mirror: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
 ) -> dict[str, xr.DataArray]:
-    """Give every recording of a dataset by item name; parameters and errors as for `load`."""
+    """Give every recording of a dataset by item name; parameters and errors as for `load`.
+
+    With a `dask.distributed` client items are fetched and homogenised on its workers at once, where `NEUROINTERP_CACHE`
+    is a folder that all workers see.
+    """
     items = _entry(id, manifest).all_items()
+    if cluster.client() is not None:
+        calls = {name: {"id": id, "item": name, "mirror": mirror, "manifest": manifest} for name in items}
+        for _ in cluster.finished(_cached, calls):
+            pass
     return {name: load(id, name, mirror=mirror, manifest=manifest) for name in items}
+
+
+def _cached(id: str, item: str, mirror: Any, manifest: Any) -> None:  # noqa: A002
+    """Leave a recording in the cache, where `load` then finds it."""
+    load(id, item, mirror=mirror, manifest=manifest)
 
 
 def load_session(

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from neurointerp.errors import AnalysisError
-from neurointerp.schema import check, segment_bounds
+from neurointerp.schema import check, is_in_memory, segment_bounds
+from neurointerp.streaming import Rows, require_room, rows_of
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,22 @@ class Stacked(Labels):
     Attributes
     ----------
     values
-        (sample, unit); float32 stays, any other type is float64.
+        (sample, unit); float32 stays, any other type is float64. `streaming.Rows` where `streamed` gave it of a
+        recording that is chunked.
     """
 
-    values: np.ndarray
+    values: Any
 
 
-def stack(recording: xr.DataArray) -> Stacked:
+def stack(recording: xr.DataArray, analysis: str = "this analysis") -> Stacked:
     """Stack every dim but `unit` of a recording into samples.
 
     Parameters
     ----------
     recording
-        Any recording; lazy values are read.
+        Any recording; lazy values are read, where there is room for them.
+    analysis
+        Named where there is none.
 
     Returns
     -------
@@ -71,9 +75,28 @@ def stack(recording: xr.DataArray) -> Stacked:
     ------
     RecordingError
         When `recording` breaks the contract.
+    AnalysisError
+        When the values are lazy and do not fit into memory.
     """
     found = labels(recording)
-    return Stacked(**vars(found), values=_matrix(recording))
+    return Stacked(**vars(found), values=_matrix(in_memory(recording, analysis)))
+
+
+def streamed(recording: xr.DataArray) -> Stacked:
+    """Stack as `stack` does; the values of a recording that is chunked (dask) are left where they are, as `Rows`."""
+    if not recording.chunks:
+        return stack(recording)
+    return Stacked(**vars(labels(recording)), values=rows_of(recording))
+
+
+def in_memory(recording: xr.DataArray, analysis: str) -> xr.DataArray:
+    """Give a recording itself where it is in memory, else with its values read, or refused where they do not fit."""
+    if is_in_memory(recording):
+        return recording
+    require_room(recording.size * (4 if recording.dtype == np.float32 else 8), analysis)
+    read = recording.copy(data=recording.values)
+    check(read)
+    return read
 
 
 def labels(recording: xr.DataArray) -> Labels:
@@ -95,17 +118,14 @@ def labels(recording: xr.DataArray) -> Labels:
 
 
 def blocks(recording: xr.DataArray) -> Iterator[np.ndarray]:
-    """Give the rows of the matrix that `stack` gives, in order, one chunk of the first dim at a time.
+    """Give the rows of the matrix that `stack` gives, in order, one chunk at a time.
 
     A recording that is not chunked (dask) is one block.
     """
-    if not recording.chunks:
+    if recording.chunks:
+        yield from rows_of(recording).blocks()
+    else:
         yield _matrix(recording)
-        return
-    stop = 0
-    for size in recording.chunks[0]:
-        start, stop = stop, stop + size
-        yield _matrix(recording[start:stop])
 
 
 def _matrix(recording: xr.DataArray) -> np.ndarray:
@@ -137,16 +157,27 @@ def require_complete(recording: xr.DataArray, analysis: str) -> None:
     """Refuse a recording with missing values, naming how many and the first unit concerned."""
     if recording.dtype.kind != "f":
         return
+    if recording.chunks:
+        require_all(rows_of(recording), recording["unit"].values, analysis)
+        return
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(recording.values.sum()):
             return
     missing = np.isnan(recording.values).reshape(-1, recording.shape[-1])
+    _require_none(missing.sum(axis=0), len(missing), recording["unit"].values, analysis)
+
+
+def require_all(rows: Rows, units: np.ndarray, analysis: str) -> None:
+    """Refuse rows with missing values as `require_complete` does, in one pass over them."""
+    _require_none(rows.about.missing, len(rows), units, analysis)
+
+
+def _require_none(missing: np.ndarray, samples: int, units: np.ndarray, analysis: str) -> None:
     count = int(missing.sum())
     if count:
-        unit = str(recording["unit"].values[int(np.argmax(missing.any(axis=0)))])
-        units = int(missing.any(axis=0).sum())
-        whole = int(missing.all(axis=0).sum())
+        unit = str(units[int(np.argmax(missing > 0))])
+        whole = int((missing == samples).sum())
         raise AnalysisError(
-            f"{analysis}: {count} missing values in {units} of {missing.shape[1]} units ({whole} without any "
-            f"value), first in unit {unit!r}; drop them (.drop_sel(unit=[...])) or fill them first"
+            f"{analysis}: {count} missing values in {int((missing > 0).sum())} of {len(units)} units ({whole} without "
+            f"any value), first in unit {unit!r}; drop them (.drop_sel(unit=[...])) or fill them first"
         )

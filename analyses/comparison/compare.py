@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import store
-from neurointerp.analyses.comparison._analysed import analysed
 from neurointerp.analyses.comparison._figures import FIGURES
 from neurointerp.analyses.comparison._groups import group_tests
+from neurointerp.analyses.comparison._mapped import all_analysed
 from neurointerp.analyses.comparison._matched import matched
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
 
-log = logging.getLogger("neurointerp")
 
 
 def compare(
@@ -53,7 +51,8 @@ def compare(
     cache
         Folder where what was computed of each recording is kept and found again: by its matched values and labels, its
         name, `nulls`, `seed` and the version. State `units` and `samples` with it: where they are left to the smallest
-        recording, adding one may change all others.
+        recording, adding one may change all others. With a `dask.distributed` client recordings are computed on its
+        workers at once, and each is kept as soon as it is done: give a folder that all workers see.
     seed
         Seeds the draws, the solvers and the surrogates.
 
@@ -93,9 +92,9 @@ def compare(
         np.full(shape, "ok", object),
     )
     nodes: dict[str, xr.Dataset] = {}
+    each = all_analysed(cut, nulls=nulls, seed=seed, cache=None if cache is None else Path(cache))
     for row, (name, rec) in enumerate(cut.items()):
-        log.info("comparing %s (%d of %d)", name, row + 1, len(cut))
-        one = analysed(name, rec, nulls=nulls, seed=seed, cache=None if cache is None else Path(cache))
+        one = each[name]
         data[row], draws[row], status[row] = (one[key].values for key in ("data", "draws", "status"))
         nodes[f"/matched/{name}"] = rec.to_dataset(name="matched")
         nodes |= {

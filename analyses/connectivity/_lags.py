@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._shrinkage import scaled
+from neurointerp.analyses.connectivity._streamed_past import lagged_sums
+from neurointerp.streaming import Rows
 
 BLOCK = 2**26
 """Bytes of spectra that are held at a time."""
@@ -86,13 +88,23 @@ def _inverse(size: int, max_lag: int, dtype: np.dtype) -> np.ndarray:
     return np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)], axis=1).astype(dtype)
 
 
-def lagged_correlations(values: np.ndarray, parts: Sequence[slice], max_lag: int) -> np.ndarray:
+def lagged_correlations(values: np.ndarray | Rows, parts: Sequence[slice], max_lag: int) -> np.ndarray:
     """Give the correlations (lag, unit, unit) of (sample, unit) values from -max_lag to max_lag."""
     z, _ = scaled(values)
     units = z.shape[1]
     r = np.empty((2 * max_lag + 1, units, units), dtype=z.dtype)
-    leads, follows = _moments(z, parts, max_lag)
-    for block, products in lagged_products(_padded(z, parts, max_lag), max_lag):
+    products_of: Iterable[tuple[slice, np.ndarray]]
+    if isinstance(z, Rows):  # one product of matrices per lag and block
+        summed, counts, *sums = lagged_sums(z, parts, max_lag)
+        leads, follows = (
+            [_moment(counts[lag], total[lag], square[lag], square[0], len(z), z.dtype) for lag in range(max_lag + 1)]
+            for total, square in (sums[:2], sums[2:])
+        )
+        products_of = [(slice(0, units), summed)]
+    else:
+        leads, follows = _moments(z, parts, max_lag)
+        products_of = lagged_products(_padded(z, parts, max_lag), max_lag)
+    for block, products in products_of:
         for lag, product in enumerate(products):
             (count, mean, deviation), (_, mean2, deviation2) = leads[lag], follows[lag]
             scale, scale2 = ((1 / side).astype(z.dtype) for side in (deviation, deviation2[block]))
@@ -143,11 +155,19 @@ def _without(z: np.ndarray, left: Sequence[Sequence[int]]) -> Moments:
         count -= len(rows)
         total = total - gone.sum(axis=0)
         square = square - (gone * gone).sum(axis=0)
-        mean = total / max(count, 1)
-        rest = square - count * mean**2
-        constant = rest <= 1e3 * np.finfo(z.dtype).eps * whole / len(z)  # what rounding leaves of no variance
-        out.append((count, mean, np.sqrt(np.where(constant, np.nan, rest))))
+        out.append(_moment(count, total, square, whole, len(z), z.dtype))
     return out
+
+
+def _moment(
+    count: int, total: NDArray[np.float64], square: NDArray[np.float64], whole: NDArray[np.float64], samples: int,
+    dtype: np.dtype,
+) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Give count, means and deviations from sums and sums of squares; `whole` are those of all samples."""
+    mean = total / max(count, 1)
+    rest = square - count * mean**2
+    constant = rest <= 1e3 * np.finfo(dtype).eps * whole / samples  # what rounding leaves of no variance
+    return count, mean, np.sqrt(np.where(constant, np.nan, rest))
 
 
 def peaks(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp.analyses.connectivity import _streamed
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.backend import namespace, to_numpy
+from neurointerp.streaming import Rows
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +32,11 @@ def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, 
 
     The product is of the values as they are, or centred where a mean is large beside its deviation; what is left of
     the means comes off the product. That is up to seven passes over the values less than scaling them first, which is
-    what is done where a variance is too small or large.
+    what is done where a variance is too small or large. Of `Rows` the products are of centred blocks.
     """
+    if isinstance(values, Rows):
+        r, varies, norms = _streamed.pearson_and_lengths(values)
+        return _into(out, r), varies, norms
     xp = namespace(values)
     samples = values.shape[0]
     in_numpy = isinstance(values, np.ndarray)
@@ -130,11 +135,14 @@ class Pairwise:
     scale: Floats
 
 
-def pairwise(values: np.ndarray) -> Pairwise:
+def pairwise(values: np.ndarray | Rows) -> Pairwise:
     """Give the moments of each pair of the columns of (sample, unit) values with missing ones, in float64.
 
     Five products of matrices: missing values count as 0 after centring, and a mask counts the rest.
     """
+    if isinstance(values, Rows):
+        about = values.about
+        return _moments_of(about.low == about.high, about.span, *_streamed.pair_sums(values))
     there = ~np.isnan(values)
     mask = there.astype(np.float64)
     own = np.maximum(mask.sum(axis=0), 1)
@@ -144,20 +152,28 @@ def pairwise(values: np.ndarray) -> Pairwise:
     )
     span = np.where(high > low, high.astype(np.float64) - low, 1.0)
     z = np.where(there, (known - (known / own).sum(axis=0)) / span, 0.0)
-    samples = mask.T @ mask
+    square = z * z
+    return _moments_of(high == low, span, mask.T @ mask, z.T @ mask, square.T @ mask, z.T @ z, square.T @ square)
+
+
+def _moments_of(
+    constant: NDArray[np.bool_], span: Floats, samples: Floats, sums: Floats, squares: Floats, products: Floats,
+    fourths: Floats,
+) -> Pairwise:  # fmt: skip
+    """Give the moments from sums over the samples of each pair."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 1 / samples
-        mean, power = (z.T @ mask) * share, ((z * z).T @ mask) * share
-        covariance = (z.T @ z) * share - mean * mean.T
+        mean, power = sums * share, squares * share
+        covariance = products * share - mean * mean.T
         variance = power - mean**2
-        fourth = ((z * z).T @ (z * z)) * share
-    flat = (high == low)[:, None] | ~(variance > 1e3 * np.finfo(np.float64).eps * power)
+        fourth = fourths * share
+    flat = constant[:, None] | ~(variance > 1e3 * np.finfo(np.float64).eps * power)
     return Pairwise(
         (covariance + covariance.T) / 2, np.where(flat, 0.0, variance), fourth, samples.astype(np.int64), span
     )
 
 
-def pairwise_pearson(values: np.ndarray) -> tuple[Floats, NDArray[np.int64]]:
+def pairwise_pearson(values: np.ndarray | Rows) -> tuple[Floats, NDArray[np.int64]]:
     """Give the correlation of each pair over the samples that both have, NaN where either is constant; and how many."""
     found = pairwise(values)
     root = np.sqrt(found.variance * found.variance.T)

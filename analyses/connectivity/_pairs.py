@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurointerp.analyses.connectivity import _streamed
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
-from neurointerp.matrix import Stacked, require_complete, stack, stretches
+from neurointerp.matrix import Stacked, require_all, require_complete, stack, streamed, stretches
+from neurointerp.streaming import Rows, rows_of
 
 CENTRES = ("recording", "segment")
 LARGE = 2**17
@@ -19,39 +21,63 @@ LARGE = 2**17
 
 
 def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
-    """Stack a recording; refuse one with missing values, without units or with fewer than `samples` samples."""
-    stacked = stacked_units(recording, analysis)
-    require_complete(recording, analysis)
+    """Stack a recording; refuse one with missing values, without units or with fewer than `samples` samples.
+
+    The values of one that is chunked are `Rows`.
+    """
+    stacked = stacked_units(recording, analysis, lazy=True)
+    if isinstance(stacked.values, Rows):
+        require_all(stacked.values, recording["unit"].values, analysis)
+    else:
+        require_complete(recording, analysis)
     _require_samples(stacked, len(stacked.values), samples, analysis)
     return stacked
 
 
-def stacked_units(recording: xr.DataArray, analysis: str) -> Stacked:
-    """Stack a recording; refuse one without units."""
+def stacked_units(recording: xr.DataArray, analysis: str, *, lazy: bool = False) -> Stacked:
+    """Stack a recording, one that is chunked as `Rows` where `lazy`; refuse one without units."""
     if not recording.sizes.get("unit", 1):
         raise AnalysisError(f"{analysis}: the recording has no units, dims are {dict(recording.sizes)}")
-    return stack(recording)
+    return streamed(recording) if lazy else stack(recording, analysis)
+
+
+def each_subject(recording: xr.DataArray) -> list[Rows]:
+    """Give the rows of each subject of a chunked recording; without a `subject` dim there is one."""
+    if "subject" not in recording.dims:
+        return [rows_of(recording)]
+    return [rows_of(recording.isel(subject=s)) for s in range(recording.sizes["subject"])]
 
 
 def by_subject(
-    recording: xr.DataArray, analysis: str, *, centre: str = "recording"
-) -> tuple[Stacked, list[np.ndarray]]:
+    recording: xr.DataArray, analysis: str, *, centre: str = "recording", lazy: bool = True
+) -> tuple[Stacked, list[Any]]:
     """Stack a recording that may have missing values; give it, and a (sample, unit) matrix per subject.
 
     Without a `subject` dim there is one. With `centre="segment"` each segment of each trial is centred on its own.
+    The matrices of a chunked recording are `Rows`, or in memory where an analysis needs all values (`lazy=False`).
     """
     one_of(centre, CENTRES, analysis, "centre")
-    stacked = stacked_units(recording, analysis)
+    stacked = stacked_units(recording, analysis, lazy=lazy)
     subjects = recording.sizes.get("subject", 1)
     _require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
-    values = stacked.values
-    if centre == "segment":
-        values = _centred_segments(values, stretches(recording), analysis)
+    values, parts = stacked.values, stretches(recording) if centre == "segment" else []
+    if centre == "segment" and all(part.stop - part.start < 2 for part in parts):
+        raise AnalysisError(
+            f"{analysis}: centre='segment', but each of the {len(parts)} segments is one sample; use 'recording'"
+        )
+    if isinstance(values, Rows):
+        own = parts[: len(parts) // max(subjects, 1)]
+        each = each_subject(recording)
+        return stacked, [_streamed.less_segment_means(rows, own) for rows in each] if own else each
+    if parts:
+        values = _centred_segments(values, parts)
     return stacked, list(values.reshape(subjects, -1, values.shape[1]))
 
 
-def has_missing(values: np.ndarray) -> bool:
+def has_missing(values: Any) -> bool:
     """Tell whether any value is missing; a finite sum, the usual case, says at once that none is."""
+    if isinstance(values, Rows):
+        return bool(values.about.missing.any())
     with np.errstate(over="ignore", invalid="ignore"):
         return not np.isfinite(values.sum()) and bool(np.isnan(values).any())
 
@@ -130,11 +156,7 @@ def _labelled(values: np.ndarray, coords: Mapping[str, Any], attrs: Mapping[str,
     return xr.DataArray(values, dims=SIDES, coords=coords, attrs={**attrs, "undefined_units": undefined})
 
 
-def _centred_segments(values: np.ndarray, parts: Sequence[slice], analysis: str) -> np.ndarray:
-    if all(part.stop - part.start < 2 for part in parts):
-        raise AnalysisError(
-            f"{analysis}: centre='segment', but each of the {len(parts)} segments is one sample; use 'recording'"
-        )
+def _centred_segments(values: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
     out = values.copy()
     for part in parts:
         there = ~np.isnan(values[part])

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp.analyses.connectivity._streamed_past import fold_moments, gram_of_past
 from neurointerp.errors import AnalysisError
+from neurointerp.streaming import Rows
 
 LARGEST_ORDER = 10
 """The largest order that is tried where none is given."""
@@ -53,12 +55,14 @@ def _reach(parts: Sequence[slice], units: int, together: bool) -> int:
     return order
 
 
-def lagged_gram(z: np.ndarray, parts: Sequence[slice], order: int) -> tuple[np.ndarray, int]:
+def lagged_gram(z: np.ndarray | Rows, parts: Sequence[slice], order: int) -> tuple[np.ndarray, int]:
     """Give the centred products (lag, unit, lag, unit) of the present (lag 0) and past, and how many samples.
 
     Only those with the present are products over all samples: from lags (a, b) to (a + 1, b + 1) one sample leaves
-    and one enters in each stretch.
+    and one enters in each stretch. Of `Rows` all are.
     """
+    if isinstance(z, Rows):
+        return gram_of_past(z, parts, order)
     present, units = z.copy(), z.shape[1]
     long = [part for part in parts if part.stop - part.start > order]
     for part in parts:
@@ -155,28 +159,54 @@ def _scores(z: np.ndarray, parts: Sequence[slice], most: int, together: bool, an
 
 
 def ridge(
-    z: np.ndarray, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
+    z: np.ndarray | Rows, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Give the weights (source, target, lag) of all samples, the held-out score (target), and the penalty."""
     units = z.shape[1]
-    past = np.concatenate([z[present - lag] for lag in range(1, order + 1)], axis=1)
-    now = z[present]
     folds = np.array_split(np.arange(len(present)), n_folds)
-    moments = [_moments(past[fold], now[fold]) for fold in folds]
-    total = tuple(sum(part[1:], start=part[0]) for part in zip(*moments, strict=True))
     alphas: Sequence[float] = ALPHAS if alpha is None else (float(alpha),)
     error, spread = np.zeros((len(alphas), units)), np.zeros(units)
-    for fold, moment in zip(folds, moments, strict=True):
+    if isinstance(z, Rows):
+        *moments, squares = zip(*fold_moments(z, present, order, folds), strict=True)
+        moments = list(zip(*moments, strict=True))
+    else:
+        past = np.concatenate([z[present - lag] for lag in range(1, order + 1)], axis=1)
+        now = z[present]
+        moments = [_moments(past[fold], now[fold]) for fold in folds]
+    total = tuple(sum(part[1:], start=part[0]) for part in zip(*moments, strict=True))
+    for place, (fold, moment) in enumerate(zip(folds, moments, strict=True)):
         rest = tuple(whole - part for whole, part in zip(total, moment, strict=True))
+        mean_past, mean_now = rest[1] / rest[4], rest[3] / rest[4]
+        if isinstance(z, Rows):
+            about = _about(moment, squares[place], mean_past, mean_now)
+            spread += about[2]
+            for a, coefficients in enumerate(_solutions(rest, alphas)):
+                error[a] += _squared_error(about, coefficients)
+            continue
         for a, coefficients in enumerate(_solutions(rest, alphas)):
-            mean_past, mean_now = rest[1] / rest[4], rest[3] / rest[4]
             guess = (past[fold] - mean_past) @ coefficients + mean_now
             error[a] += ((now[fold] - guess) ** 2).sum(axis=0)
-        spread += ((now[fold] - rest[3] / rest[4]) ** 2).sum(axis=0)
+        spread += ((now[fold] - mean_now) ** 2).sum(axis=0)
     best = int(error.sum(axis=1).argmin()) if units else 0
     weights = next(iter(_solutions(total, alphas[best : best + 1])))
     score = 1 - error[best] / np.where(spread > 0, spread, 1.0)
     return weights.reshape(order, units, units).transpose(1, 2, 0), score, float(alphas[best])
+
+
+def _about(moment: Sequence[Any], square: Any, mean_past: Any, mean_now: Any) -> tuple[np.ndarray, ...]:
+    """Give the products of past and past, past and present, and the squares of the present, about other means."""
+    gram, past, cross, now, count = moment
+    left, right = past - count * mean_past, now - count * mean_now
+    return (
+        gram - np.outer(past, mean_past) - np.outer(mean_past, left),
+        cross - np.outer(past, mean_now) - np.outer(mean_past, right),
+        square - mean_now * (now + right),
+    )
+
+
+def _squared_error(about: Sequence[Any], coefficients: np.ndarray) -> np.ndarray:
+    gram, cross, square = about
+    return np.asarray(square - ((2 * cross - gram @ coefficients) * coefficients).sum(axis=0))
 
 
 def _moments(past: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:

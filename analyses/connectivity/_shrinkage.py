@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurointerp.backend import namespace
+from neurointerp.streaming import Rows
 
 SHRINKAGES = ("empirical", "ledoit_wolf", "oas")
 LARGE = 2**15
@@ -23,6 +24,10 @@ def centred(values: Any) -> Any:
 
 def scaled(values: Any) -> tuple[Any, Any]:
     """Centre each column and scale it to unit length; give also which columns vary. Constant ones are 0."""
+    if isinstance(values, Rows):
+        from neurointerp.analyses.connectivity import _streamed
+
+        return _streamed.scaled(values)
     xp = namespace(values)
     high, low = xp.max(values, axis=0), xp.min(values, axis=0)
     varies = high > low

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.errors import AnalysisError
+from neurointerp.streaming import Rows
 
 SUMS = {
     "plv": ("cosine", "sine"),
@@ -162,23 +164,47 @@ def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.f
 
 
 def cross_spectra(
-    values: np.ndarray, starts: Sequence[int], length: int, way: Tapers | Wavelets, measures: Collection[str]
+    values: np.ndarray | Rows, starts: Sequence[int], length: int, way: Tapers | Wavelets, measures: Collection[str]
 ) -> Cross:
     """Sum the cross-spectra of the epochs of (sample, unit) values, of `length` samples, that begin at `starts`.
 
     The transform is in float64 whatever `values` are: its rounding would drown the weak end of a steep spectrum. What
     follows is in the type of `values` (float64 with `ciplv`, which is ill-conditioned), and blocks add in float64.
+    Of `Rows` each epoch is that of the block in which it begins.
     """
-    from neurointerp.analyses.connectivity._fused import centred_epoch, spans
+    wanted = sorted({name for measure in measures for name in SUMS.get(measure, ())})
+    about = (length, way, tuple(measures), wanted)
+    if isinstance(values, Rows):
+        kernel = partial(_of_block, starts=np.asarray(starts), about=about, span=values.about.span)
+        energy, spectrum, *totals = values.total(kernel, after=length - 1)
+    else:
+        from neurointerp.analyses.connectivity._fused import spans
+
+        energy, spectrum, *totals = _summed(values, starts, spans(values), *about)
+    varies = energy > 1e-24 * len(starts) * length
+    return Cross(spectrum, dict(zip(wanted, totals, strict=True)), len(starts), varies, way.times)
+
+
+def _of_block(
+    values: Any, first: int, own: slice, *, starts: NDArray[np.int64], about: tuple[Any, ...], span: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    begun = starts - first
+    return _summed(values, begun[(begun >= own.start) & (begun < own.stop)].tolist(), span, *about)
+
+
+def _summed(
+    values: np.ndarray, starts: Sequence[int], span: np.ndarray, length: int, way: Tapers | Wavelets,
+    measures: Collection[str], wanted: Sequence[str],
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block."""
+    from neurointerp.analyses.connectivity._fused import centred_epoch
 
     units = values.shape[1]
     dtype = np.float32 if values.dtype == np.float32 and "ciplv" not in measures else np.float64
     count, n_tapers = way.shape
-    wanted = sorted({name for measure in measures for name in SUMS.get(measure, ())})
     sums = {name: np.zeros((count, units, units)) for name in wanted}
     spectrum = np.zeros((count, units, units), dtype=np.complex128)
     energy = np.zeros(units)
-    span = spans(values)
     scale = 1 / np.where(span > 0, span, 1.0)  # so that no power under- or overflows
     epoch = np.empty((units, length))
     block = max(1, BLOCK // max(1, 2 * count * n_tapers * units * np.dtype(dtype).itemsize))
@@ -191,7 +217,7 @@ def cross_spectra(
         _add_cross_spectrum(re, im, spectrum)
         if wanted:
             _add_phase_sums(re, im, sums)
-    return Cross(spectrum, sums, len(starts), energy > 1e-24 * len(starts) * length, way.times)
+    return energy, spectrum, *sums.values()
 
 
 def _add_cross_spectrum(re: np.ndarray, im: np.ndarray, spectrum: np.ndarray) -> None:

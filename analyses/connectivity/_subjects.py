@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from neurointerp.analyses.connectivity._pairs import (
     averaged,
     complete,
+    each_subject,
     stacked_units,
     subject_coords,
 )
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, stretches
+from neurointerp.streaming import Rows
 
 Average = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Turns (subject, ...) values, NaN where there is none, into one, and says how many there were."""
@@ -33,7 +35,7 @@ class Subjects:
     stacked
         The recording as one matrix, and its labels.
     each
-        (sample, unit) of each subject, of the units that it has.
+        (sample, unit) of each subject, of the units that it has; `Rows` where the recording is chunked.
     present
         (unit): which of all units those are.
     parts
@@ -43,7 +45,7 @@ class Subjects:
     """
 
     stacked: Stacked
-    each: list[np.ndarray]
+    each: list[Any]
     present: list[NDArray[np.bool_]]
     parts: list[slice]
     coords: dict[str, Any]
@@ -103,22 +105,23 @@ def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
     if "subject" not in recording.dims:
         stacked, parts = complete(recording, analysis), stretches(recording)
         return Subjects(stacked, [stacked.values], [np.ones(stacked.values.shape[1], dtype=bool)], parts, {})
-    stacked = stacked_units(recording, analysis)
+    stacked = stacked_units(recording, analysis, lazy=True)
     count = recording.sizes["subject"]
     if not count or len(stacked.values) // count < 2:
         raise AnalysisError(f"{analysis}: {len(stacked.values)} samples of {count} subjects; each needs at least 2")
+    lazy = isinstance(stacked.values, Rows)
     each, present = [], []
-    for s, values in enumerate(np.split(stacked.values, count)):
-        missing = np.isnan(values)
-        there = ~missing.all(axis=0)
-        single = missing & there
+    for s, values in enumerate(each_subject(recording) if lazy else np.split(stacked.values, count)):
+        missing = values.about.missing if lazy else np.isnan(values).sum(axis=0)
+        there = missing < len(values)
+        single = np.where(there, missing, 0)
         if single.any():
-            unit = stacked.unit_coords["unit"].values[int(single.any(axis=0).argmax())]
+            unit = stacked.unit_coords["unit"].values[int((single > 0).argmax())]
             raise AnalysisError(
                 f"{analysis}: {int(single.sum())} missing values within units that subject {s} otherwise has, first in "
                 f"unit {unit!r}; fill them (align.interpolate) or drop the unit (.drop_sel(unit=[...]))"
             )
-        each.append(values if there.all() else values[:, there])
+        each.append(values if there.all() else values.take(there) if lazy else values[:, there])
         present.append(there)
     coords = subject_coords(recording) or {"subject": ("subject", np.arange(count))}
     parts = stretches(recording)

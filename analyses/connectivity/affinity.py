@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import side_coords
+from neurointerp.matrix import in_memory
 from neurointerp.result import result
 from neurointerp.schema import check, segment_bounds
 
@@ -89,7 +90,7 @@ def affinity(
             raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     if not smooth >= 0:
         raise AnalysisError(f"{_ANALYSIS}: smooth is {smooth!r}; a number of at least 0 is needed")
-    by_subject = _by_subject(recording)
+    by_subject = _by_subject(in_memory(recording, _ANALYSIS))
     kept = by_subject.isel(unit=_present(by_subject).sum(axis=0) >= min_subjects)
     if kept.sizes["unit"] < 2:
         raise AnalysisError(

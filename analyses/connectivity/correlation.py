@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from neurointerp.analyses.connectivity import _streamed
 from neurointerp.analyses.connectivity._moments import (
     pairwise,
     pairwise_pearson,
@@ -23,10 +24,17 @@ from neurointerp.analyses.connectivity._pairs import (
     shared,
     subject_coords,
 )
-from neurointerp.analyses.connectivity._shrinkage import SHRINKAGES, centred, shrunk, shrunk_pairwise
+from neurointerp.analyses.connectivity._shrinkage import (
+    SHRINKAGES,
+    centred,
+    shrunk,
+    shrunk_pairwise,
+    shrunk_product,
+)
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
+from neurointerp.streaming import Rows
 
 _COVARIANCE = "connectivity.covariance"
 _CORRELATION = "connectivity.correlation"
@@ -93,7 +101,7 @@ def correlation(
     """
     one_of(method, METHODS, _CORRELATION, "method")
     require_shared(min_samples, _CORRELATION)
-    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre)
+    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method == "pearson")
     analysed = pending(recording)
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
@@ -109,7 +117,7 @@ def correlation(
     )
 
 
-def _correlate(values: np.ndarray, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
+def _correlate(values: np.ndarray | Rows, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
     """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
     if not has_missing(values):
         pearson(ranks(values) if method == "spearman" else values, out)
@@ -202,9 +210,12 @@ def covariance(
     )
 
 
-def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
+def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
     if len(values) >= least and not has_missing(values):
+        if isinstance(values, Rows):
+            matrix, amount, largest = _covariance_of_blocks(values, method)
+            return _rescaled(matrix, largest), amount, len(values)
         z = centred(values)
         largest = float(np.abs(z).max(initial=0.0)) or 1.0
         matrix, amount = shrunk(z / largest, method)
@@ -220,6 +231,15 @@ def _covariance(values: np.ndarray, method: str, least: int) -> tuple[np.ndarray
     scale = np.outer(found.scale, found.scale) / largest**2  # one scale for all: shrinkage compares variances
     matrix, amount = shrunk_pairwise(found.covariance * scale, found.fourth * scale**2, found.samples, method)
     return np.where(few, np.nan, _rescaled(matrix, largest)).astype(values.dtype), amount, found.samples
+
+
+def _covariance_of_blocks(rows: Rows, method: str) -> tuple[np.ndarray, float, float]:
+    """Give the covariance of rows over the largest value about the means, its shrinkage, and that value."""
+    about, mean = rows.about, _streamed.mean_of(rows)
+    largest = float(np.maximum(about.high - mean, mean - about.low).max(initial=0.0)) or 1.0
+    z = rows.scaled(mean, np.full(rows.width, largest))
+    S = (_streamed.gram(z) / len(rows)).astype(rows.dtype)
+    return *shrunk_product(S, lambda: _streamed.lengths(z), len(rows), method), largest
 
 
 def _rescaled(matrix: np.ndarray, largest: float) -> np.ndarray:
@@ -283,7 +303,7 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     require_whole(_INFORMATION, n_neighbors=n_neighbors)
     if n_neighbors < 1:
         raise AnalysisError(f"{_INFORMATION}: n_neighbors is {n_neighbors!r}; at least 1 is needed")
-    stacked, subjects = by_subject(recording, _INFORMATION)
+    stacked, subjects = by_subject(recording, _INFORMATION, lazy=False)
     analysed = pending(recording)
     each = np.stack([_information(values, n_neighbors, seed) for values in subjects])
     there = ~np.isnan(each)

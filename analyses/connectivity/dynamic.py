@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +17,7 @@ from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, stretches
 from neurointerp.result import result
+from neurointerp.streaming import Rows
 
 _ANALYSIS = "connectivity.dynamic"
 METHODS = ("sliding", "tapered", "phase")
@@ -116,13 +118,18 @@ def dynamic(
             f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window"
         )
     values = stacked.values
+    if isinstance(values, Rows) and method == "phase":  # the analytic signal of a stretch needs all of it
+        values = values.gathered(_ANALYSIS)
     units = values.shape[1]
     out = np.empty((sum(run.count for run in places), units, units), dtype=values.dtype)
     first, rows = 0, len(values) // len(people.each)
     for run in places:
         there = people.present[run.part.start // rows]
         into = out[first : first + run.count]
-        _measure(values[run.part], run, method, taper, there, into)
+        if isinstance(values, Rows):
+            _measure_blocks(values, run, method, taper, there, into)
+        else:
+            _measure(values[run.part], run, method, taper, there, into)
         first += run.count
     variable = xr.DataArray(
         out,
@@ -170,6 +177,29 @@ def _measure(
         _weigh(given, run, taper, out)
     else:
         _agree(given, run, out)
+
+
+def _measure_blocks(
+    rows: Rows, run: _Run, method: str, taper: float, there: NDArray[np.bool_], out: NDArray[Any]
+) -> None:
+    """Write the windows of one stretch, each computed with the block in which it begins."""
+    kernel = partial(_of_block, run=run, method=method, taper=taper, there=there)
+    first = 0
+    for found in rows.within(run.part).each(kernel, after=run.size - 1):
+        out[first : first + len(found)] = found
+        first += len(found)
+
+
+def _of_block(
+    values: Any, first: int, own: slice, *, run: _Run, method: str, taper: float, there: NDArray[np.bool_]
+) -> NDArray[Any]:
+    low, high = (-(-(first + edge) // run.step) for edge in (own.start, own.stop))
+    high = min(high, run.count)
+    out = np.empty((max(high - low, 0), *(values.shape[1],) * 2), dtype=values.dtype)
+    if len(out):
+        part = slice(low * run.step - first, (high - 1) * run.step - first + run.size)
+        _measure(values[part], _Run(part, run.size, run.step), method, taper, there, out)
+    return out
 
 
 def _slide(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:

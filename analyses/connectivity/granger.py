@@ -15,6 +15,7 @@ from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import Subjects, combined_p, mean, subjects_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
+from neurointerp.streaming import Rows
 
 _IN_TIME = "connectivity.granger"
 _BY_FREQUENCY = "connectivity.spectral_granger"
@@ -198,7 +199,8 @@ def _of_each(
 ) -> tuple[int, list[tuple[np.ndarray, ...]], list[NDArray[np.bool_]]]:
     """Give the order, what `measure` finds of each subject (source, target, ...), and which of its units vary."""
     scores = [scaled(values.astype(np.float64)) for values in people.each]
-    z, varies = [one[:, v] for one, v in scores], [v for _, v in scores]
+    z = [one.take(v) if isinstance(one, Rows) else one[:, v] for one, v in scores]
+    varies = [v for _, v in scores]
     lags = order_of(z, people.parts, order, conditional, analysis)
     found = []
     for one, v in zip(z, varies, strict=True):

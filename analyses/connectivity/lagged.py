@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subje
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
+from neurointerp.streaming import Rows
 
 _LAGGED = "connectivity.lagged"
 _EFFECTIVE = "connectivity.effective"
@@ -191,11 +194,16 @@ def effective(
 
 
 def _weighed(
-    values: np.ndarray, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
+    values: Any, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
 ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     """Give weights (source, target, lag), scores (target), the penalty, and which of (sample, unit) values vary."""
     z, varies = scaled(values.astype(np.float64))
-    found, score, penalty = ridge(z[:, varies] * np.sqrt(len(z)), present, order, alpha, n_folds)
+    if isinstance(z, Rows):
+        z = z.take(varies)
+        unit = z.scaled(np.zeros(z.width), np.full(z.width, 1 / np.sqrt(len(z))))
+    else:
+        unit = z[:, varies] * np.sqrt(len(z))
+    found, score, penalty = ridge(unit, present, order, alpha, n_folds)
     weights, predicted = np.full((len(varies), len(varies), order), np.nan), np.full(len(varies), np.nan)
     weights[np.ix_(varies, varies)], predicted[varies] = found, score
     return weights, predicted, penalty, varies

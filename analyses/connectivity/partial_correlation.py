@@ -95,7 +95,9 @@ def partial_correlation(
         raise AnalysisError(
             f"{_ANALYSIS}: alpha is {alpha!r} with method {method!r}; it is the penalty of 'graphical_lasso', above 0"
         )
-    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre)
+    stacked, subjects = by_subject(
+        recording, _ANALYSIS, centre=centre, lazy=method != "graphical_lasso" or alpha is not None
+    )
     analysed = pending(recording)
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
@@ -113,7 +115,7 @@ def partial_correlation(
     )
 
 
-def _on_units(values: np.ndarray, method: str, alpha: float | None, out: np.ndarray) -> tuple[float, np.ndarray | int]:
+def _on_units(values: np.ndarray | Rows, method: str, alpha: float | None, out: np.ndarray) -> tuple[float, np.ndarray | int]:
     """Write the partial correlations of (sample, unit) values to `out`, NaN for units that do not vary."""
     samples: np.ndarray | int
     if has_missing(values):
@@ -130,7 +132,7 @@ def _on_units(values: np.ndarray, method: str, alpha: float | None, out: np.ndar
 
 
 def _partial_pairwise(
-    values: np.ndarray, method: str, alpha: float | None
+    values: np.ndarray | Rows, method: str, alpha: float | None
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Give partial correlations from a covariance whose pairs have samples of their own, and what varies."""
     found = pairwise(values)
@@ -165,9 +167,9 @@ def _partial(values: Any, method: str, alpha: float | None, out: np.ndarray | No
     """
     r, varies, norms = pearson_and_norms(values)
     if not varies.any():
-        return values[:0, varies].T @ values[:0, varies], float("nan"), varies
+        return r[:0, :0], float("nan"), varies
     if not varies.all():
-        r, _, norms = pearson_and_norms(values[:, varies])
+        r, _, norms = pearson_and_norms(values.take(varies) if isinstance(values, Rows) else values[:, varies])
     if method != "graphical_lasso":
         covariance, amount = shrunk_product(r, norms, values.shape[0], method)
         return _normalised(_inverse(covariance), out if varies.all() else None), amount, varies

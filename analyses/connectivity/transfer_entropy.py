@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,6 +15,7 @@ from neurointerp.analyses.connectivity._past import rows
 from neurointerp.analyses.connectivity._subjects import combined_p, mean, subjects_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
+from neurointerp.streaming import Rows
 
 _ANALYSIS = "connectivity.transfer_entropy"
 MOST_WORDS = 256
@@ -99,7 +102,7 @@ def transfer_entropy(
     found, varies = [], []
     for values in people.each:
         symbols = _symbols(values, levels, threshold)
-        varies.append((symbols != symbols[:1]).any(axis=0))
+        varies.append(symbols.about.varies if isinstance(symbols, Rows) else (symbols != symbols[:1]).any(axis=0))
         found.append(_tested(symbols, varies[-1], present, order, source_order, levels))
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
     variables: dict[str, xr.DataArray] = {}
@@ -116,7 +119,7 @@ def transfer_entropy(
 
 
 def _tested(
-    symbols: np.ndarray, varies: np.ndarray, present: np.ndarray, order: int, source_order: int, levels: int
+    symbols: Any, varies: np.ndarray, present: np.ndarray, order: int, source_order: int, levels: int
 ) -> tuple[np.ndarray, ...]:
     """Give transfer entropy, the same less its bias, and its p-value (source, target); NaN where undefined."""
     transfer, bias, freedom = _transfer(symbols, present, order, source_order, levels)
@@ -134,15 +137,28 @@ def _require_small(order: int, source_order: int, levels: int) -> None:
         )
 
 
-def _symbols(values: np.ndarray, levels: int, threshold: float | None) -> NDArray[np.int64]:
+def _symbols(values: Any, levels: int, threshold: float | None) -> Any:
+    lazy = isinstance(values, Rows)
     if threshold is not None:
-        return (values > threshold).astype(np.int64)
-    other = int(((values < 0) | (values != np.floor(values))).sum())
+        return values.then(partial(_above, threshold=threshold)) if lazy else _above(values, 0, threshold=threshold)
+    other = int(values.total(_no_counts)[0] if lazy else _no_counts(values, 0, slice(None))[0])
     if other:
         raise AnalysisError(
             f"{_ANALYSIS}: {other} of {values.size} values are no counts; bin spikes (align.bin_events), or pass "
             "threshold"
         )
+    return values.then(partial(_capped, levels=levels)) if lazy else _capped(values, 0, levels=levels)
+
+
+def _above(values: Any, first: int, *, threshold: float) -> NDArray[np.int64]:
+    return np.asarray(values > threshold, dtype=np.int64)
+
+
+def _no_counts(values: Any, first: int, own: slice) -> tuple[int]:
+    return (int(((values < 0) | (values != np.floor(values))).sum()),)
+
+
+def _capped(values: Any, first: int, *, levels: int) -> NDArray[np.int64]:
     return np.asarray(np.minimum(values, levels - 1), dtype=np.int64)
 
 
@@ -161,23 +177,43 @@ def _one_hot(words: np.ndarray, kinds: int) -> np.ndarray:
 
 
 def _transfer(
-    symbols: np.ndarray, present: np.ndarray, order: int, source_order: int, levels: int
+    symbols: Any, present: np.ndarray, order: int, source_order: int, levels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give transfer entropy, its bias and degrees of freedom (source, target), all pairs from products of counts."""
+    about = {"order": order, "source_order": source_order, "levels": levels}
+    if isinstance(symbols, Rows):
+        (joint,) = symbols.total(partial(_of_block, present=present, about=about), before=max(order, source_order))
+    else:
+        joint = _counts(symbols, present, **about)
+    units = symbols.shape[1]
+    out = np.empty((3, units, units))
+    for unit in range(units):
+        counts = joint[unit].transpose(2, 3, 0, 1)  # (source, word of source, present, word of target)
+        out[:, :, unit] = _information(counts, len(present))
+    return out[0], out[1], out[2]
+
+
+def _of_block(
+    values: Any, first: int, own: slice, *, present: np.ndarray, about: dict[str, int]
+) -> tuple[NDArray[np.float64]]:
+    low, high = np.searchsorted(present, [first + own.start, first + own.stop])
+    return (_counts(values, present[low:high] - first, **about),)
+
+
+def _counts(
+    symbols: np.ndarray, present: np.ndarray, *, order: int, source_order: int, levels: int
+) -> NDArray[np.float64]:
+    """Count words (target, present, word of target, source, word of source)."""
     units, own, other = symbols.shape[1], levels**order, levels**source_order
     target = _words(symbols, present, range(order + 1), levels)  # the present is the leading digit
     source = _words(symbols, present, range(1, source_order + 1), levels)
-    out = np.empty((3, units, units))
     joint = np.zeros((units, levels, own, units, other))
     pieces = max(1, BLOCK // (8 * units * (levels * own + other)))
     for start in range(0, len(present), pieces):
         block = slice(start, start + pieces)
         product = _one_hot(target[block], levels * own).T @ _one_hot(source[block], other)
         joint += product.reshape(joint.shape)
-    for unit in range(units):
-        counts = joint[unit].transpose(2, 3, 0, 1)  # (source, word of source, present, word of target)
-        out[:, :, unit] = _information(counts, len(present))
-    return out[0], out[1], out[2]
+    return joint
 
 
 def _information(counts: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

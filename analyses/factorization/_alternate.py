@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def alternate(
     best, best_F, losses, reason = math.inf, start, list[float](), "max_iter"
     waiting = Patience(tolerance, patience)
     for _ in range(max_iter):
-        swept = samples.sweep(start, ahead, _beyond(G, step))
+        swept = samples.sweep(start, ahead, partial(_beyond, step=step), G)
         if swept.loss <= best:
             G, ahead, best, best_F = swept.G, swept.ahead, swept.loss, start
             step, cap = min(step * GROWTH, cap), min(cap * CAP_GROWTH, 1.0)
@@ -111,15 +112,11 @@ def ordered(F: Any, G: Any) -> tuple[Any, Any]:
     return xp.take(F, order, axis=0), xp.take(G, order, axis=1)
 
 
-def _beyond(before: Any, step: float) -> Callable[[Any, Any, Any, slice], tuple[Any, Any]]:
+def _beyond(P: Any, Q: Any, G: Any, best: Any, *, step: float) -> tuple[Any, Any]:
     """Update rows, and go beyond the new ones from those of the best iterate before."""
-
-    def update(P: Any, Q: Any, G: Any, rows: slice) -> tuple[Any, Any]:
-        xp = backend.namespace(G)
-        new = descended(G, P, Q)
-        return new, xp.clip(new + step * (new - before[rows, :]), min=0.0)
-
-    return update
+    xp = backend.namespace(G)
+    new = descended(G, P, Q)
+    return new, xp.clip(new + step * (new - best), min=0.0)
 
 
 def explained(loss: float, samples: Samples) -> float:

@@ -44,7 +44,7 @@ def drawn(stretches: Sequence[slice], block: int | None, rng: np.random.Generato
 
 def resampled(recording: xr.DataArray, block: int | None, rng: np.random.Generator) -> xr.DataArray:
     """Give a recording (time, unit) of drawn stretches or blocks, each a segment of its own, counted from 0."""
-    stacked = matrix.stack(recording)
+    stacked = matrix.stack(recording, "a resampled recording")
     parts = drawn(matrix.stretches(recording), block, rng)
     rows = np.concatenate([np.arange(part.start, part.stop) for part in parts])
     segment = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])

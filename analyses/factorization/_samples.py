@@ -15,8 +15,9 @@ from neurointerp.errors import AnalysisError
 
 PART = 4096
 """Rows that are turned into float64 at a time."""
-Update = Callable[[Any, Any, Any, slice], tuple[Any, Any]]
-"""`(P, Q, G, rows) -> (new G, next G)` for some rows: P = X F', Q = F F' (float64), G where the pass starts."""
+Update = Callable[[Any, Any, Any, Any], tuple[Any, ...]]
+"""`(P, Q, G, kept) -> (new G, next G, more, ...)` for some rows: P = X F', Q = F F' (float64), G where the pass starts,
+and what was handed to the pass beside it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Pass:
         (component, unit) `ahead' X`; (component, component) `ahead' ahead`, float64.
     loss
         Squared relative error of `G F` on the observed entries.
+    more
+        (sample, ...): what else the update made of every row.
     """
 
     G: Any
@@ -38,6 +41,7 @@ class Pass:
     image: Any
     gram: Any
     loss: float
+    more: list[Any]
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Samples:
 
     def whole(self) -> Any:
         """Give the whole matrix, missing entries filled with the mean of their unit."""
-        parts = [_filled(block, self.mean)[0] for _, block in self.blocks()]
+        parts = [filled(block, self.mean)[0] for _, block in self.blocks()]
         return parts[0] if len(parts) == 1 else backend.namespace(parts[0]).concat(parts, axis=0)
 
     def project(self, G: Any, F: Any = None) -> Any:
@@ -98,65 +102,82 @@ class Samples:
         image: Any = 0.0
         for rows, block in self.blocks():
             image = (
-                image + G[rows, :].T @ _filled(block, self.mean if F is None or not self.missing else G[rows, :] @ F)[0]
+                image + G[rows, :].T @ filled(block, self.mean if F is None or not self.missing else G[rows, :] @ F)[0]
             )
         return image
 
-    def sweep(self, F: Any, G: Any, update: Update) -> Pass:
+    def sweep(self, F: Any, G: Any, update: Update, kept: Any = None) -> Pass:
         """Update the coefficients of every row, and collect what the features are updated from.
 
-        Two products with the matrix; two more where values are missing.
+        Two products with the matrix; two more where values are missing. `kept` (sample, ...) is handed to the update.
         """
         xp = backend.namespace(G)
-        Q, new, ahead = gram(F.T), [], []
+        Q, made = gram(F.T), list[tuple[Any, ...]]()
         image: Any = 0.0
         error = self.power
         for rows, block in self.blocks():
-            before = G[rows, :]
-            X, holes = _filled(block, before @ F if self.missing else None)
-            P = X @ F.T
-            fresh, leap = update(P, Q, before, rows)
-            error += float(xp.sum(Q * gram(fresh))) - 2 * float(xp.sum(P * fresh, dtype=xp.float64))
-            if holes is not None:
-                guess, zero = xp.where(holes, X, xp.zeros_like(X)), xp.zeros_like(X)
-                moved = xp.where(holes, X - fresh @ F, zero)
-                error += sum_of_squares(guess) - sum_of_squares(moved)
-            image = image + leap.T @ X
-            new.append(fresh)
-            ahead.append(leap)
-        joined, leaps = (xp.concat(parts, axis=0) if len(parts) > 1 else parts[0] for parts in (new, ahead))
-        return Pass(joined, leaps, image, gram(leaps), max(0.0, error / self.power))
+            beside = None if kept is None else kept[rows, :]
+            found, part, change = swept(block, F, Q, G[rows, :], beside, update, bool(self.missing))
+            error += change
+            image = image + part
+            made.append(found)
+        parts = zip(*made, strict=True)
+        joined, leaps, *more = (xp.concat(list(one), axis=0) if len(one) > 1 else one[0] for one in parts)
+        return Pass(joined, leaps, image, gram(leaps), max(0.0, error / self.power), more)
 
     def loss(self, F: Any, G: Any) -> float:
         """Give the squared relative error of `G F` on the observed entries."""
-        return self.sweep(F, G, lambda P, Q, before, rows: (before, before)).loss
+        return self.sweep(F, G, _same).loss
 
 
-def of_recording(recording: xr.DataArray, analysis: str) -> Samples:
+def _same(P: Any, Q: Any, before: Any, kept: Any) -> tuple[Any, Any]:
+    return before, before
+
+
+def swept(
+    block: Any, F: Any, Q: Any, before: Any, kept: Any, update: Update, missing: bool
+) -> tuple[tuple[Any, ...], Any, float]:
+    """Update the coefficients of one block: give what the update makes, `ahead' X`, and what the rows add to the error.
+
+    The error is that beyond the sum of squares of the block.
+    """
+    xp = backend.namespace(block)
+    X, holes = filled(block, before @ F if missing else None)
+    P = X @ F.T
+    fresh, leap, *more = update(P, Q, before, kept)
+    error = float(xp.sum(Q * gram(fresh))) - 2 * float(xp.sum(P * fresh, dtype=xp.float64))
+    if holes is not None:
+        guess, zero = xp.where(holes, X, xp.zeros_like(X)), xp.zeros_like(X)
+        moved = xp.where(holes, X - fresh @ F, zero)
+        error += sum_of_squares(guess) - sum_of_squares(moved)
+    return (fresh, leap, *more), leap.T @ X, error
+
+
+def of_recording(
+    recording: xr.DataArray, analysis: str, device: str | None = None, precision: str | None = None
+) -> Samples:
     """Give a recording's matrix; one that is chunked (dask) is read chunk by chunk in every pass.
+
+    With a device blocks are worked on there, in memory or not.
 
     Raises
     ------
     AnalysisError
         When all values are zero, or a unit or a sample has no value at all.
     """
-    units = list(map(str, recording["unit"].values))
-    if not recording.chunks:
-        return of_array(matrix.stack(recording).values, analysis, units)
-    shape, scale, mean, missing = _measured(lambda: matrix.blocks(recording), analysis, units)
+    if recording.chunks:
+        from neurointerp.analyses.factorization._streamed import blocks_of
 
-    def scaled() -> Iterator[Any]:
-        return (block / block.dtype.type(scale) for block in matrix.blocks(recording))
-
-    power = sum(sum_of_squares(_filled(block, 0 * mean)[0]) for block in scaled())
-    return Samples(scaled, shape, scale, power, mean, missing)
+        return blocks_of(recording, analysis, device, precision)
+    values = matrix.stack(recording, analysis).values
+    return of_array(values, analysis, list(map(str, recording["unit"].values)))
 
 
 def of_array(X: Any, analysis: str, units: list[str] | None = None) -> Samples:
     """Give the matrix of an array (sample, unit), numpy or torch, where NaN is missing."""
     shape, scale, mean, missing = _measured(lambda: iter([X]), analysis, units)
     scaled = X / scale
-    return Samples(lambda: iter([scaled]), shape, scale, sum_of_squares(_filled(scaled, 0 * mean)[0]), mean, missing)
+    return Samples(lambda: iter([scaled]), shape, scale, sum_of_squares(filled(scaled, 0 * mean)[0]), mean, missing)
 
 
 def _measured(
@@ -179,14 +200,14 @@ def _measured(
         seen = seen + xp.sum(xp.astype(~holes, xp.float64), axis=0)
         peak = max(peak, float(xp.max(xp.abs(known))))
     if missing:
-        _require_seen(np.flatnonzero(backend.to_numpy(seen) == 0), empty, missing, analysis, units)
+        require_seen(np.flatnonzero(backend.to_numpy(seen) == 0), empty, missing, analysis, units)
     if peak == 0:
         raise AnalysisError(f"{analysis}: all {rows * width} values are zero; there is nothing to factor")
     scale = 2.0 ** math.frexp(peak)[1]  # exact, and keeps the squares of float32 teslas above underflow
     return (rows, width), scale, total / seen / scale, missing
 
 
-def _require_seen(bare: np.ndarray, empty: int, missing: int, analysis: str, units: list[str] | None) -> None:
+def require_seen(bare: np.ndarray, empty: int, missing: int, analysis: str, units: list[str] | None) -> None:
     if bare.size or empty:
         name = f" (first {units[bare[0]]!r})" if bare.size and units else ""
         raise AnalysisError(
@@ -208,7 +229,7 @@ def gram(columns: Any) -> Any:
     return exact.T @ exact
 
 
-def _filled(block: Any, model: Any) -> tuple[Any, Any]:
+def filled(block: Any, model: Any) -> tuple[Any, Any]:
     """Give a block with `model` where values are missing, and where that is; None where nothing is."""
     if model is None:
         return block, None

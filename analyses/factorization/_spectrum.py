@@ -47,7 +47,7 @@ def leading(X: Any, mean: Any, rank: int) -> tuple[Any, Any]:
         squares, basis = _descending(xp, sum(part @ part.T for part in _column_blocks(X, mean)))
         image = xp.concat([part.T @ basis[:, :rank] for part in _column_blocks(X, mean)], axis=0)
         vectors = xp.linalg.qr(image)[0].T
-    return _signed(xp, vectors), squares
+    return signed(xp, vectors), squares
 
 
 def row_blocks(X: Any, mean: Any) -> Iterator[Any]:
@@ -68,6 +68,7 @@ def _descending(xp: Any, gram: Any) -> tuple[Any, Any]:
     return xp.flip(xp.clip(values, min=0.0)), xp.flip(basis, axis=1)
 
 
-def _signed(xp: Any, vectors: Any) -> Any:
+def signed(xp: Any, vectors: Any) -> Any:
+    """Turn vectors so that the largest loading of each is positive."""
     positive = xp.max(vectors, axis=1) >= -xp.min(vectors, axis=1)
     return xp.where(positive[:, None], vectors, -vectors)

@@ -65,19 +65,19 @@ def _slopes(samples: Samples, chain: Chain) -> tuple[list[Any], float]:
     xp = backend.namespace(chain.features)
     upward = chain.upward()
     G, H = chain.loadings[0], upward[0]
-    pulls: list[Any] = []
-
-    def keep(P: Any, Q: Any, before: Any, rows: slice) -> tuple[Any, Any]:
-        pulls.append(before @ xp.astype(Q, before.dtype) - P)
-        return before, before
-
-    swept = samples.sweep(H, G, keep)
+    swept = samples.sweep(H, G, _pulled)
     through = xp.astype(gram(G), H.dtype) @ H - swept.image
-    slopes = [xp.concat(pulls, axis=0)]
+    slopes = list(swept.more)
     for loading, above in zip(chain.loadings[1:], upward[1:], strict=True):
         slopes.append(through @ above.T)
         through = loading.T @ through
     return [*slopes, through], swept.loss
+
+
+def _pulled(P: Any, Q: Any, before: Any, kept: Any) -> tuple[Any, Any, Any]:
+    """Leave the coefficients, and give half the gradient for them."""
+    xp = backend.namespace(before)
+    return before, before, before @ xp.astype(Q, before.dtype) - P
 
 
 def _normed(factors: Sequence[Any]) -> Chain:

@@ -11,8 +11,10 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurointerp import matrix, result
+from neurointerp.analyses.factorization import _streamed
 from neurointerp.analyses.factorization._checks import require_count, require_tolerance
 from neurointerp.errors import AnalysisError
+from neurointerp.streaming import Rows
 
 NAME = "factorization.ica"
 CONTRASTS = ("logcosh", "exp", "cube")
@@ -34,7 +36,8 @@ def ica(
     Parameters
     ----------
     recording
-        Any recording without missing values; every dim but `unit` is a sample dim.
+        Any recording without missing values; every dim but `unit` is a sample dim. One that is chunked (dask) is read
+        block by block, and its principal components alone, (sample, component), lie in memory.
     rank
         Number of components, at most the smaller of the numbers of samples less one and of units.
     contrast
@@ -79,8 +82,12 @@ def ica(
     array([[ 1. ,  0.5,  0. ],
            [ 0. , -0.5,  1. ]])
     """
-    stacked = matrix.stack(recording)
-    matrix.require_complete(recording, NAME)
+    stacked = matrix.streamed(recording)
+    lazy = isinstance(stacked.values, Rows)
+    if lazy:
+        matrix.require_all(stacked.values, recording["unit"].values, NAME)
+    else:
+        matrix.require_complete(recording, NAME)
     if contrast not in CONTRASTS:
         raise AnalysisError(f"{NAME}: contrast is {contrast!r}; one of {', '.join(CONTRASTS)} is needed")
     X = stacked.values.astype(np.float64)
@@ -88,12 +95,13 @@ def ica(
     rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
     max_iter = require_count(max_iter, "max_iter", NAME)
     require_tolerance(tolerance, NAME)
-    peak = float(np.abs(X).max(initial=0.0))
+    peak = float(np.maximum(X.about.high, -X.about.low).max() if lazy else np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
+    X = X.scaled(np.zeros(X.width), np.full(X.width, scale)) if lazy else X / scale
     with threadpool_limits(1 if X.size * rank < 2e8 else None):
-        mixing, unmixing, mean, iterations, converged = _fit(X / scale, rank, contrast, max_iter, tolerance, seed)
+        mixing, unmixing, mean, iterations, converged = _fit(X, rank, contrast, max_iter, tolerance, seed)
     return result.result(
-        _variables(stacked, X / scale, mixing, unmixing, mean, scale, recording.attrs["units"])
+        _variables(stacked, X, mixing, unmixing, mean, scale, recording.attrs["units"])
         | {
             "iterations": xr.DataArray(iterations),
             "stop_reason": xr.DataArray(np.array("tolerance" if converged else "max_iter", dtype=object)),
@@ -106,46 +114,62 @@ def ica(
 
 
 def _fit(
-    X: np.ndarray, rank: int, contrast: str, max_iter: int, tolerance: float, seed: int
+    X: Any, rank: int, contrast: str, max_iter: int, tolerance: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
     """Give mixing (component, unit), unmixing (component, unit), mean, iterations and whether it converged."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
-    spread = np.linalg.matrix_rank(X - X.mean(axis=0))
+    if isinstance(X, Rows):
+        whole, squares, mean = _streamed.principal(X, min(X.shape))
+        spread = int((np.sqrt(squares) > np.sqrt(squares[0]) * max(X.shape) * np.finfo(np.float64).eps).sum())
+    else:
+        spread = np.linalg.matrix_rank(X - X.mean(axis=0))
     if rank > spread:
         raise AnalysisError(
             f"{NAME}: rank is {rank}, but the recording varies along {spread} dimensions only (a common reference or "
             "interpolated units take some away)"
         )
-    model = FastICA(
-        rank, fun=contrast, max_iter=max_iter, tol=tolerance, random_state=seed, whiten="unit-variance",
-        whiten_solver="eigh" if X.shape[0] > 50 * X.shape[1] and spread == X.shape[1] else "svd",
-    )  # fmt: skip
+    options = {"fun": contrast, "max_iter": max_iter, "tol": tolerance, "random_state": seed}
+    if isinstance(X, Rows):  # what it makes of the principal components is done here, and it sees them alone
+        vectors = whole[:rank] * np.where(whole[:rank, :1] < 0, -1, 1)
+        white = vectors / np.sqrt(squares[:rank, None] / len(X))
+        model, seen = FastICA(whiten=False, **options), _streamed.projected(X, mean, white)
+    else:
+        eigh = X.shape[0] > 50 * X.shape[1] and spread == X.shape[1]
+        model, seen = FastICA(rank, whiten="unit-variance", whiten_solver="eigh" if eigh else "svd", **options), X
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions it then drops
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X)
-    mixing, unmixing = model.mixing_.T, model.components_
+        model.fit(seen)
+    if isinstance(X, Rows):
+        turn = model.components_ / (seen @ model.components_.T).std(axis=0)[:, None]
+        unmixing, mixing = turn @ white, np.linalg.pinv(turn @ white).T
+    else:
+        mixing, unmixing, mean = model.mixing_.T, model.components_, model.mean_
     order = np.argsort(-np.linalg.norm(mixing, axis=1), kind="stable")
     largest = np.take_along_axis(mixing, np.abs(mixing).argmax(axis=1)[:, None], axis=1)
     signs = np.where(largest < 0, -1.0, 1.0)
-    return (mixing * signs)[order], (unmixing * signs)[order], model.mean_, int(model.n_iter_), model.n_iter_ < max_iter
+    return (mixing * signs)[order], (unmixing * signs)[order], mean, int(model.n_iter_), model.n_iter_ < max_iter
 
 
 def _variables(
-    stacked: matrix.Stacked, X: np.ndarray, mixing: np.ndarray, unmixing: np.ndarray, mean: np.ndarray, scale: float,
+    stacked: matrix.Stacked, X: Any, mixing: np.ndarray, unmixing: np.ndarray, mean: np.ndarray, scale: float,
     units: str,
 ) -> dict[str, Any]:  # fmt: skip
     on = {"component": np.arange(len(mixing)), **stacked.unit_coords}
-    courses = (X - mean) @ unmixing.T
-    rest = X - mean - courses @ mixing
-    error = float((rest**2).sum())
+    if isinstance(X, Rows):
+        courses = _streamed.projected(X, mean, unmixing)
+        error, power, spread = _streamed.errors(X, mean, mixing, courses)
+    else:
+        courses = (X - mean) @ unmixing.T
+        rest = X - mean - courses @ mixing
+        error, power, spread = (float((values**2).sum()) for values in (rest, X, X - mean))
     dims, dtype = ("component", "unit"), stacked.values.dtype
     return {
         "features": xr.DataArray((mixing * scale).astype(dtype), dims=dims, coords=on, attrs={"units": units}),
         "coefficients": stacked.unstack(courses.astype(dtype), "component").assign_attrs(units="1"),
         "unmixing": xr.DataArray((unmixing / scale).astype(dtype), dims=dims, coords=on),
         "mean": xr.DataArray(mean * scale, dims="unit", coords=stacked.unit_coords, attrs={"units": units}),
-        "relative_error": xr.DataArray((error / float((X**2).sum())) ** 0.5),
-        "explained_variance": xr.DataArray(1 - error / float(((X - mean) ** 2).sum())),
+        "relative_error": xr.DataArray((error / power) ** 0.5),
+        "explained_variance": xr.DataArray(1 - error / spread),
     }

@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import backend, matrix, result
+from neurointerp.analyses.factorization import _streamed
 from neurointerp.analyses.factorization._checks import require_count
 from neurointerp.analyses.factorization._spectrum import leading, row_blocks
 from neurointerp.errors import AnalysisError
+from neurointerp.streaming import Rows
 
 NAME = "factorization.pca"
 
@@ -24,7 +26,9 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
     Parameters
     ----------
     recording
-        Any complete recording; every dim but `unit` is a sample dim.
+        Any complete recording; every dim but `unit` is a sample dim. One that is chunked (dask) is read three times,
+        block by block: for the means, for the triangular factors of the blocks (as exact as the whole), for the
+        coefficients.
     rank
         Number of components, at most the number of samples and of units.
     seed
@@ -65,9 +69,12 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
     >>> round(float(res.explained_variance), 6)
     1.0
     """
-    stacked = matrix.stack(recording)
-    matrix.require_complete(recording, NAME)
+    stacked = matrix.streamed(recording)
     X = stacked.values
+    if isinstance(X, Rows):
+        matrix.require_all(X, recording["unit"].values, NAME)
+    else:
+        matrix.require_complete(recording, NAME)
     rank = require_count(rank, "rank", NAME, high=min(X.shape), why="the smaller of samples and units")
     features, coefficients, mean, squares = _principal(X, rank)
     total, left = float(squares.sum()), float(squares[rank:].sum())
@@ -92,6 +99,9 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
 
 def _principal(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
     """Give features (component, unit), coefficients (sample, component), mean and squared singular values."""
+    if isinstance(X, Rows):
+        features, squares, mean = _streamed.principal(X, rank)
+        return features, _streamed.projected(X, mean, features), mean, squares
     xp = backend.namespace(X)
     mean = xp.sum(X, axis=0, dtype=xp.float64) / X.shape[0]
     features, squares = leading(X, mean, rank)

@@ -111,7 +111,7 @@ def rank(
     wanted = _ascending(ranks)
     counts = {"folds": (folds, 2), "restarts": (restarts, 2), "surrogates": (surrogates, FEWEST)}
     folds, restarts, surrogates = (require_count(value, name, NAME, low=low) for name, (value, low) in counts.items())
-    recording = recording.copy(data=recording.values)  # lazy values are read once
+    recording = matrix.in_memory(recording, NAME)  # lazy values are read once
     values = matrix.stack(recording).values
     if values.shape[1] < 2:
         raise AnalysisError(f"{NAME}: {values.shape[1]} units; two or more are needed to predict one from another")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,13 +158,9 @@ def _sparse(samples: Samples, G: Any, kept: int, search: Search) -> Fit:
     image, inner = samples.project(G), gram(G)
     waiting = Patience(search.tolerance, search.patience)
 
-    def update(P: Any, Q: Any, before: Any, rows: slice) -> tuple[Any, Any]:
-        new = _multiplied(P, Q, before, floor)
-        return new, new
-
     for iteration in range(search.max_iter):
         F, G = _winners(image, inner, G, kept)
-        swept = samples.sweep(F, G, update)
+        swept = samples.sweep(F, G, partial(_updated, floor=floor))
         G, image, inner = swept.G, swept.image, swept.gram
         losses.append(swept.loss)
         if swept.loss < lowest:
@@ -172,6 +169,11 @@ def _sparse(samples: Samples, G: Any, kept: int, search: Search) -> Fit:
             reason = "tolerance"
             break
     return Fit(*ordered(F_best, G_best), losses, best, reason)
+
+
+def _updated(P: Any, Q: Any, before: Any, kept: Any, *, floor: float) -> tuple[Any, Any]:
+    new = _multiplied(P, Q, before, floor)
+    return new, new
 
 
 def _least_squares(image: Any, inner: Any, F: Any) -> Any:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp import matrix
+from neurointerp import matrix, streaming
 from neurointerp.errors import AlignmentError, AnalysisError
 from neurointerp.schema import check
+from neurointerp.streaming import require_room
 
 JOINS = ("exact", "inner")
 Rows = tuple[np.ndarray, np.ndarray]
@@ -99,6 +101,8 @@ def joined(labels: Mapping[str, np.ndarray], analysis: str, *, by: str, join: st
 
 def averaged(recording: xr.DataArray, analysis: str, *, by: str, complete: bool = True) -> Rows:
     """Give the stimuli, in order of first appearance, and the mean pattern (stimulus, feature) of each."""
+    if recording.chunks:
+        return _averaged_blocks(recording, analysis, by=by, complete=complete)
     labels, values = labelled(recording, analysis, by=by)
     if complete:
         matrix.require_complete(recording, analysis)
@@ -113,8 +117,56 @@ def averaged(recording: xr.DataArray, analysis: str, *, by: str, complete: bool 
         return distinct[order], np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
+def _averaged_blocks(recording: xr.DataArray, analysis: str, *, by: str, complete: bool) -> Rows:
+    """Do the same from sums over the blocks of a chunked recording; the mean patterns alone lie in memory."""
+    labels = _labels(recording, analysis, by)
+    if complete:
+        matrix.require_complete(recording, analysis)
+    turned = recording.transpose(recording[by].dims[0], ...)
+    array = turned.data.reshape(len(labels), -1, merge_chunks=False)
+    distinct, first, group = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.argsort(order)[group]
+    require_room(2 * 8 * len(order) * array.shape[1], analysis)
+    rows = streaming.Rows(array.astype(np.float64), int(array.shape[1]), np.dtype(np.float64))
+    infinite, *found = rows.total(partial(_sums_of_block, rank=rank), combine=_merged)
+    _require_finite(infinite, analysis)
+    present, sums, counts = found  # every stimulus has a sample, so all are there
+    with np.errstate(invalid="ignore"):
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return distinct[order], means[np.argsort(present)]
+
+
+def _sums_of_block(values: Any, first: int, own: slice, *, rank: np.ndarray) -> tuple[Any, ...]:
+    """Give how many values are infinite, which stimuli a block holds, and their sums and counts (stimulus, feature)."""
+    present, group = np.unique(rank[first : first + len(values)], return_inverse=True)
+    there = ~np.isnan(values)
+    sums, counts = np.zeros((len(present), values.shape[1])), np.zeros((len(present), values.shape[1]))
+    np.add.at(sums, group, np.where(there, values, 0.0))
+    np.add.at(counts, group, there)
+    return int(np.isinf(values).sum()), present, sums, counts
+
+
+def _merged(*parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    infinite, stimuli, sums, counts = zip(*parts, strict=True)
+    present, group = np.unique(np.concatenate(stimuli), return_inverse=True)
+    merged = [np.zeros((len(present), sums[0].shape[1])) for _ in range(2)]
+    for out, one in zip(merged, (sums, counts), strict=True):
+        np.add.at(out, group, np.concatenate(one))
+    return sum(infinite), present, *merged
+
+
 def labelled(recording: xr.DataArray, analysis: str, *, by: str) -> Rows:
     """Give the label of each row and the rows (row, feature) of a recording along the dim that `by` labels."""
+    labels = _labels(recording, analysis, by)
+    recording = matrix.in_memory(recording, analysis)
+    values = np.asarray(recording.transpose(recording[by].dims[0], ...).values, dtype=np.float64)
+    values = values.reshape(len(labels), -1)
+    _require_finite(int(np.isinf(values).sum()), analysis)
+    return labels, values
+
+
+def _labels(recording: xr.DataArray, analysis: str, by: str) -> np.ndarray:
     check(recording)
     if "subject" in recording.dims:
         raise AnalysisError(f"{analysis}: a recording holds a dim 'subject'; pass each subject as its own recording")
@@ -124,15 +176,15 @@ def labelled(recording: xr.DataArray, analysis: str, *, by: str) -> Rows:
             f"{analysis}: no coordinate {by!r} on the samples of a recording with dims {recording.dims}; there are: "
             f"{', '.join(known) or 'none'}; name one as by="
         )
-    dim = str(recording[by].dims[0])
     labels = recording[by].values
     if labels.dtype.kind == "f" and np.isnan(labels).any():
         raise AnalysisError(f"{analysis}: {int(np.isnan(labels).sum())} samples have no {by}; drop them first")
-    values = np.asarray(recording.transpose(dim, ...).values, dtype=np.float64).reshape(len(labels), -1)
-    infinite = int(np.isinf(values).sum())
+    return labels.astype(str).astype(object) if labels.dtype.kind in "OU" else np.asarray(labels)
+
+
+def _require_finite(infinite: int, analysis: str) -> None:
     if infinite:
         raise AnalysisError(f"{analysis}: {infinite} infinite values; they have no distance: mask them as NaN first")
-    return (labels.astype(str).astype(object) if labels.dtype.kind in "OU" else labels), values
 
 
 def table(rows: Sequence[Sequence[float]] | np.ndarray, patterns_: Patterns) -> xr.DataArray:

@@ -78,6 +78,7 @@ def feature_variance(
     >>> found.r2.values.round(2).tolist(), found.decodability.values.tolist()
     ([0.9, 0.1], [1.0, 1.0])
     """
+    recording = matrix.in_memory(recording, _ANALYSIS)
     stacked = matrix.stack(recording)
     matrix.require_complete(recording, _ANALYSIS)
     values = stacked.values.astype(np.float64)

@@ -112,22 +112,22 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PA
     xp = backend.namespace(X)
     flat = xp.reshape(X, (-1, X.shape[-1]))
     *outer, last = factors
-    small = xp.reshape(_contracted(flat, last), (-1, *X.shape[:-1]))
+    small = xp.reshape(contracted(flat, last), (-1, *X.shape[:-1]))
     gram = last.T @ last
     if rule.outer and isinstance(small, np.ndarray) and small.ndim == 3:
         outer = rule.outer(small, outer, gram, passes, INNER)
     else:
-        outer = _one_by_one(small, outer, gram, rule, passes)
+        outer = one_by_one(small, outer, gram, rule, passes)
     norms = [norms_of(factor) for factor in outer]
     outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
-    image, gram = (_khatri_rao_rows(outer) @ flat).T, gram_of(outer)
+    image, gram = (khatri_rao_rows(outer) @ flat).T, gram_of(outer)
     last = rule.update(last * reduce(mul, norms), image, gram, passes)
     cross = float(xp.sum(image * last, dtype=xp.float64))
     energy = float(xp.sum(gram_of([xp.astype(factor, xp.float64) for factor in (*outer, last)])))
     return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
 
 
-def _contracted(flat: Any, last: Any) -> Any:
+def contracted(flat: Any, last: Any) -> Any:
     """Give `last.T @ flat.T`, (component, row), contiguous."""
     if isinstance(flat, np.ndarray):
         from neurointerp.analyses.tensor._products import rows_times
@@ -136,14 +136,14 @@ def _contracted(flat: Any, last: Any) -> Any:
     return contiguous((flat @ last).T)
 
 
-def _khatri_rao_rows(factors: list[Any]) -> Any:
+def khatri_rao_rows(factors: list[Any]) -> Any:
     """Give the Khatri-Rao product transposed, (component, product of sizes): quicker to make and to multiply with."""
     xp = backend.namespace(*factors)
     rows = [contiguous(factor.T) for factor in factors]
     return reduce(lambda a, b: xp.reshape(a[:, :, None] * b[:, None, :], (a.shape[0], -1)), rows)
 
 
-def _one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule, passes: int) -> list[Any]:
+def one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule, passes: int) -> list[Any]:
     outer = list(outer)
     for _ in range(INNER):
         for mode in range(len(outer)):
@@ -208,11 +208,12 @@ def sum_of_squares(X: Any) -> float:
     return float(xp.sum(xp.vecdot(X, X), dtype=xp.float64))
 
 
-def balanced(X: Any, factors: list[Any]) -> list[Any]:
-    """Scale a start as sweeps leave it, columns of norm 1 but in the last, with a model as large as `X`."""
-    xp = backend.namespace(X)
+def balanced(X: Any, factors: list[Any], power: float | None = None) -> list[Any]:
+    """Scale a start as sweeps leave it, columns of norm 1 but in the last, with a model as large as `X` (`power`)."""
+    xp = backend.namespace(*factors)
+    power = sum_of_squares(X) if power is None else power
     norms = [norms_of(factor) for factor in factors[:-1]]
     outer = [factor / norm for factor, norm in zip(factors[:-1], norms, strict=True)]
     last = factors[-1] * reduce(mul, norms)
     energy = float(xp.sum(gram_of([*outer, last]), dtype=xp.float64))
-    return [*outer, last * math.sqrt(sum_of_squares(X) / energy)]
+    return [*outer, last * math.sqrt(power / energy)]

@@ -11,6 +11,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from neurointerp.analyses.tensor._alternate import Fit, Problem, Rule, balanced, fit
+from neurointerp.analyses.tensor._chunked import Blocks, ChunkedProblem
 from neurointerp.analyses.tensor._labelled import congruence_of, course_of, factor_of, restarts_of, weight_of
 from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
 from neurointerp.result import result
@@ -45,7 +46,7 @@ class Search:
 
 def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset:
     """Fit from several starts and give the best, with labels."""
-    tensor = read(given, kind.analysis, signed=kind.signed)
+    tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
     rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
     for name in ("max_iter", "restarts"):
         count(getattr(search, name), name, kind.analysis)
@@ -69,13 +70,15 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
     return result(variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed)
 
 
-def _fits(X: np.ndarray, seen: np.ndarray | None, rank: int, kind: Kind, search: Search) -> list[Fit]:
+def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:
     with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
+        problem = ChunkedProblem(X, None, kind.rule, whole=seen) if isinstance(X, Blocks) else Problem(X, seen, kind.rule)
+        like = np.broadcast_to(X.dtype.type(0), X.shape) if isinstance(X, Blocks) else X  # of its shape and type
         starts = (
-            balanced(X, kind.starts[search.init](X, rank, np.random.default_rng(search.seed + restart)))
+            kind.starts[search.init](like, rank, np.random.default_rng(search.seed + restart))
             for restart in range(search.restarts)
         )
-        return [_fit(Problem(X, seen, kind.rule), start, search) for start in starts]
+        return [_fit(problem, balanced(X, start, problem.power), search) for start in starts]
 
 
 def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:

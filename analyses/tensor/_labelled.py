@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurointerp.analyses.tensor import _chunked
 from neurointerp.analyses.tensor._alternate import sum_of_squares
 from neurointerp.analyses.tensor._values import Tensor
 
@@ -48,8 +49,10 @@ def restarts_of(errors: np.ndarray, ranking: np.ndarray, seed: int) -> xr.DataAr
     return xr.DataArray(errors[ranking], dims="restart", coords=labels)
 
 
-def explained_variance(X: np.ndarray, loss: float) -> float:
+def explained_variance(X: Any, loss: float) -> float:
     """Give 1 - SSE / sum of squares about the means of the last dim, on what is seen; NaN where nothing varies."""
+    if isinstance(X, _chunked.Blocks):
+        return _chunked.explained_variance(X, loss)
     rows = X.reshape(-1, X.shape[-1])
     mean = np.nanmean(rows, axis=0, dtype=np.float64)
     power = spread = 0.0

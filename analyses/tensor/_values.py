@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -12,8 +12,10 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import align
+from neurointerp.analyses.tensor._chunked import Blocks
 from neurointerp.errors import AnalysisError
-from neurointerp.schema import check
+from neurointerp.schema import check, is_in_memory
+from neurointerp.streaming import require_room
 
 Given: TypeAlias = xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray] | Sequence[xr.DataArray]
 """A recording, the result of `connectivity.affinity`, or the recordings of several subjects."""
@@ -30,14 +32,14 @@ class Tensor:
     source
         What the result was computed from.
     X
-        Its values over `scale`, float32 or float64, missing ones NaN.
+        Its values over `scale`, float32 or float64, missing ones NaN; `Blocks` where they are chunked and may stay so.
     scale
         A power of two, so that dividing is exact; it keeps squares of float32 away from underflow.
     """
 
     array: xr.DataArray
     source: Any
-    X: np.ndarray
+    X: Any
     scale: float
 
     @property
@@ -46,8 +48,13 @@ class Tensor:
         return np.argsort(self.X.shape, kind="stable")
 
     @property
-    def turned(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give the values in that order, 0 where missing, and what is seen (None where all is)."""
+    def turned(self) -> tuple[Any, Any]:
+        """Give the values in that order, 0 where missing, and what is seen (None where all is).
+
+        In blocks missing values stay NaN, and what is seen is whether all is.
+        """
+        if isinstance(self.X, Blocks):
+            return self.X.transpose(self.order), not self.X.missing
         turned = np.ascontiguousarray(self.X.transpose(self.order))
         missing = np.isnan(turned)
         if not missing.any():
@@ -60,31 +67,50 @@ class Tensor:
         return int(self.X.size // max(self.X.shape))
 
 
-def read(given: Given, analysis: str, *, signed: bool) -> Tensor:
-    """Give what is to be factored as a tensor, or say what is wrong with it."""
+def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Tensor:
+    """Give what is to be factored as a tensor, in blocks if chunked and `lazy`, or say what is wrong with it."""
     array = labelled(given, analysis)
     if array.ndim < 3:
         raise AnalysisError(
             f"{analysis}: dims are {tuple(array.dims)}, three or more are needed; cut a continuous recording into "
             "trials with neurointerp.align.windows(recording, length)"
         )
-    X = np.asarray(array.values)
-    X = X if X.dtype == np.float32 else X.astype(np.float64)
-    missing = np.isnan(X)
-    require_some(array, missing, analysis)
-    if np.isinf(X).any():
-        raise AnalysisError(f"{analysis}: {int(np.isinf(X).sum())} values are infinite: a missing value is NaN")
-    negative = int((X < 0).sum())
+    blocks = Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64)) if array.chunks else None
+    if blocks is not None and lazy:
+        seen, _, infinite, negative, low, high = blocks.about
+    else:
+        X = np.asarray(in_memory_values(array, analysis))
+        seen, infinite, negative = seen_of(~np.isnan(X)), int(np.isinf(X).sum()), int((X < 0).sum())
+        low, high = (float(edge(X, initial=0.0)) for edge in (np.nanmin, np.nanmax))
+    require_some(array, seen, analysis)
+    if infinite:
+        raise AnalysisError(f"{analysis}: {infinite} values are infinite: a missing value is NaN")
     if negative and not signed:
         raise AnalysisError(
-            f"{analysis}: {negative} of {X.size} values are negative (least {np.nanmin(X):g}); rectify "
+            f"{analysis}: {negative} of {array.size} values are negative (least {low:g}); rectify "
             "(recording.clip(min=0)), take a power or an affinity, or use tensor.cp on signed data"
         )
-    largest = float(max(np.nanmax(X), -np.nanmin(X)))
+    largest = max(high, -low)
     if not largest > 0:
-        raise AnalysisError(f"{analysis}: all {X.size} values are zero; there is nothing to factor")
+        raise AnalysisError(f"{analysis}: all {array.size} values are zero; there is nothing to factor")
     scale = 2.0 ** math.frexp(largest)[1]
+    if blocks is not None and lazy:
+        return Tensor(array, source_of(given), replace(blocks, scale=scale), scale)
     return Tensor(array, source_of(given), X / X.dtype.type(scale), scale)
+
+
+def in_memory_values(array: xr.DataArray, analysis: str) -> np.ndarray:
+    """Give the values as float32 or float64; lazy ones where there is room for them."""
+    if not is_in_memory(array):
+        require_room(array.size * (4 if array.dtype == np.float32 else 8), analysis)
+    values = np.asarray(array.values)
+    return values if values.dtype == np.float32 else values.astype(np.float64)
+
+
+def seen_of(there: np.ndarray) -> list[np.ndarray]:
+    """Give how many values each label of each dim has."""
+    axes = range(there.ndim)
+    return [there.sum(axis=tuple(other for other in axes if other != axis)) for axis in axes]
 
 
 def labelled(given: Given, analysis: str) -> xr.DataArray:
@@ -127,16 +153,15 @@ def source_of(given: Given) -> Any:
     return list(given) if isinstance(given, Sequence) else given
 
 
-def require_some(array: xr.DataArray, missing: np.ndarray, analysis: str) -> None:
+def require_some(array: xr.DataArray, seen: Sequence[np.ndarray], analysis: str) -> None:
     """Refuse labels of which every value is missing: nothing says what their factor is."""
-    if not missing.any():
-        return
-    for axis, dim in enumerate(map(str, array.dims)):
-        empty = missing.all(axis=tuple(other for other in range(missing.ndim) if other != axis))
+    missing = array.size - int(seen[0].sum())
+    for dim, count_ in zip(map(str, array.dims), seen, strict=True):
+        empty = count_ == 0
         if empty.any():
             where = array[dim].values[int(empty.argmax())] if dim in array.coords else int(empty.argmax())
             raise AnalysisError(
-                f"{analysis}: {int(missing.sum())} values are missing, and all of {int(empty.sum())} of {empty.size} "
+                f"{analysis}: {missing} values are missing, and all of {int(empty.sum())} of {empty.size} "
                 f"labels of {dim!r} (first {where!r}): drop those (.isel({dim}=keep))"
             )
 

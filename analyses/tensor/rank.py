@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.tensor._alternate import model
+from neurointerp.analyses.tensor._chunked import Blocks, core_of
 from neurointerp.analyses.tensor._similarity import described, factors_of, matched
 from neurointerp.analyses.tensor._values import Given, count, labelled, source_of
 from neurointerp.analyses.tensor.nonnegative_cp import nonnegative_cp
@@ -100,7 +102,8 @@ def rank(
         raise AnalysisError(f"{NAME}: method fixes max_iter to {options['max_iter']!r}; pass max_iter= here instead")
     errors, similarity = np.empty((len(wanted), restarts)), np.empty((len(wanted), restarts))
     spread, consistency = np.empty(len(wanted)), np.empty(len(wanted))
-    values = np.asarray(labelled(recording, NAME).values, dtype=np.float64)
+    array = labelled(recording, NAME)
+    values = Blocks(array.data) if array.chunks else np.asarray(array.values, dtype=np.float64)
     for place, each in enumerate(wanted):
         fits = [method(recording, each, max_iter=max_iter, seed=seed + start) for start in range(restarts)]
         fits.sort(key=lambda fit: float(fit["relative_error"]))
@@ -143,16 +146,20 @@ def _dim(dims: list[str], dim: str | None) -> str:
     return dim
 
 
-def _consistency(values: NDArray[np.float64], factors: list[NDArray[np.float64]], weight: NDArray[np.float64]) -> float:
+def _consistency(values: Any, factors: list[NDArray[np.float64]], weight: NDArray[np.float64]) -> float:
     """Give the core consistency in percent; NaN where the core is not determined."""
     rank = weight.size
     if any(np.linalg.matrix_rank(factor) < rank for factor in factors) or not weight.all():
         return float("nan")
     scaled = [*factors[:-1], factors[-1] * weight]
-    missing = np.isnan(values)
-    core = np.where(missing, model(scaled, values.shape), values) if missing.any() else values
-    for mode in np.argsort(values.shape)[::-1]:  # the largest first: what is left is small
-        core = np.moveaxis(np.tensordot(np.linalg.pinv(scaled[mode]), core, axes=(1, mode)), 0, mode)
+    inverses = [np.linalg.pinv(factor) for factor in scaled]
+    if isinstance(values, Blocks):
+        core = core_of(values, scaled, inverses)
+    else:
+        missing = np.isnan(values)
+        core = np.where(missing, model(scaled, values.shape), values) if missing.any() else values
+        for mode in np.argsort(values.shape)[::-1]:  # the largest first: what is left is small
+            core = np.moveaxis(np.tensordot(inverses[mode], core, axes=(1, mode)), 0, mode)
     ideal = np.zeros(core.shape)
     ideal[(np.arange(rank),) * core.ndim] = 1
     return float(100 * (1 - ((core - ideal) ** 2).sum() / rank))

@@ -143,7 +143,12 @@ class Remote:
         return self.url
 
     def read(self, key: str, part: Range = WHOLE, most: int = -1) -> bytes:
-        """Give a file's bytes (a range request for a part)."""
+        """Give a file's bytes (a range request for a part, and where it is known how many there are at most).
+
+        Without a range s3fs asks for the size first: two requests, one after the other, for every chunk.
+        """
+        if part == WHOLE and most > 1:
+            part = (0, most)
         data: bytes = self.fs.cat_file(self._at(key), start=part[0], end=part[1])
         return data
 

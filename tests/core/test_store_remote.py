@@ -154,6 +154,22 @@ def test_fsspec_file_systems(large, tmp_path):
     assert ni.open(f"file://{ni.save(large, tmp_path / 'f.zarr')}").identical(large)
 
 
+def check_one_request_a_chunk(rec, fs, options, tmp_path, monkeypatch):
+    from aiobotocore.client import AioBaseClient
+
+    copied(ni.save(rec, tmp_path / "s.zarr"), fs, "bucket/s.zarr")
+    lazy, asked, send = ni.open("s3://bucket/s.zarr", storage_options=options), [], AioBaseClient._make_api_call
+
+    async def counting(self, name, request):
+        asked.append((name, request["Key"]))
+        return await send(self, name, request)
+
+    monkeypatch.setattr(AioBaseClient, "_make_api_call", counting)
+    assert lazy.identical(rec)
+    assert {name for name, _ in asked} == {"GetObject"}
+    assert len(set(asked)) == len(asked) >= 2  # and none for its size
+
+
 def test_s3(large, tmp_path, monkeypatch):
     server_of = pytest.importorskip("moto.server", reason="no moto[server]")
     s3fs = pytest.importorskip("s3fs")
@@ -167,5 +183,6 @@ def test_s3(large, tmp_path, monkeypatch):
         fs = s3fs.S3FileSystem(**options)
         fs.mkdir("bucket")
         check_object_store("s3://bucket/r.zarr", fs, "bucket/r.zarr", large, tmp_path, storage_options=options)
+        check_one_request_a_chunk(large, fs, options, tmp_path, monkeypatch)
     finally:
         server.stop()

@@ -1,0 +1,36 @@
+"""Many recordings through the families: one after another, or at once on the dask client in use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import xarray as xr
+
+from neurointerp import cluster
+from neurointerp.analyses.comparison._analysed import analysed
+
+log = logging.getLogger("neurointerp")
+
+
+def all_analysed(
+    cut: Mapping[str, xr.DataArray], *, nulls: int, seed: int, cache: Path | None
+) -> dict[str, xr.DataTree]:
+    """Give what `analysed` gives of every recording, in their order.
+
+    Each is kept in `cache` by whoever computes it, as soon as it is done: what was stopped goes on from there, where
+    the folder is one that all workers see.
+    """
+    options = {"nulls": nulls, "seed": seed, "cache": None if cache is None else cache.absolute()}
+    calls = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
+    found: dict[str, xr.DataTree] = {}
+    if cluster.client() is None:
+        for name, call in calls.items():
+            log.info("comparing %s (%d of %d)", name, len(found) + 1, len(calls))
+            found[name] = analysed(**call)
+        return found
+    for name, tree in cluster.finished(analysed, calls):
+        found[name] = tree
+        log.info("comparing: %s is done (%d of %d)", name, len(found), len(calls))
+    return {name: found[name] for name in calls}

@@ -1,0 +1,116 @@
+"""Sums over the blocks of a chunked recording from which the static measures follow; numpy, or torch on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurointerp.backend import namespace, to_numpy
+from neurointerp.streaming import Rows
+
+Floats = NDArray[np.float64]
+
+
+def mean_of(rows: Rows) -> Floats:
+    """Give the mean (unit) of what is there."""
+    about = rows.about
+    return np.asarray(about.total / np.maximum(len(rows) - about.missing, 1))
+
+
+def centred(rows: Rows) -> Rows:
+    """Take the mean of each unit off."""
+    return rows.scaled(mean_of(rows), np.ones(rows.width, rows.dtype))
+
+
+def scaled(rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+    """Centre each unit and scale it to unit length; give also which vary. Constant ones are 0."""
+    about = rows.about
+    z = rows.scaled(mean_of(rows), about.span)
+    length = np.sqrt(z.total(_squares)[0])
+    z = rows.scaled(mean_of(rows), about.span * np.where(about.varies & (length > 0), length, 1.0))
+    return z.then(partial(_kept, keep=about.varies)), about.varies
+
+
+def gram(rows: Rows) -> Floats:
+    """Give the products (unit, unit) of rows, in float64; those of each block are of the type of the values."""
+    return np.asarray(rows.total(_gram)[0])
+
+
+def pearson_and_lengths(rows: Rows) -> tuple[np.ndarray, NDArray[np.bool_], Any]:
+    """Give correlations, which units vary, and a function for the squared length of each standardised sample.
+
+    Three passes: means, products about them, and the lengths where they are asked for.
+    """
+    about = rows.about
+    z = rows.scaled(mean_of(rows), about.span)
+    products = gram(z)
+    power = np.diag(products)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = 1 / np.sqrt(np.where(about.varies, power, np.nan))
+    r = np.clip(products * root[:, None] * root, -1.0, 1.0).astype(rows.dtype)
+    np.fill_diagonal(r, np.where(about.varies, 1.0, np.nan))
+    weight = len(rows) / np.where(about.varies, power, np.inf)
+    return r, about.varies, lambda: np.concatenate(z.each(partial(_lengths, weight=weight)))
+
+
+def lengths(rows: Rows) -> np.ndarray:
+    """Give the squared length (sample) of each row."""
+    return np.concatenate(rows.each(partial(_lengths, weight=np.ones(rows.width))))
+
+
+def pair_sums(rows: Rows) -> tuple[Floats, ...]:
+    """Give, of rows with missing values, the products that `_moments.pairwise` is made of, as it names them."""
+    about = rows.about
+    found: tuple[Floats, ...] = rows.scaled(mean_of(rows), about.span).total(_pair_sums)
+    return found
+
+
+def less_segment_means(rows: Rows, parts: Sequence[slice]) -> Rows:
+    """Take off each stretch its own means."""
+    stops = np.array([part.stop for part in parts])
+    total, count = rows.total(partial(_by_part, stops=stops))
+    means = total / np.maximum(count, 1)
+    return rows.then(partial(_less_means, stops=stops, means=means))
+
+
+def _squares(values: Any, first: int, own: slice) -> tuple[Floats]:
+    return (np.einsum("tu,tu->u", values, values, dtype=np.float64),)
+
+
+def _kept(values: Any, first: int, *, keep: NDArray[np.bool_]) -> Any:
+    return values if keep.all() else np.where(keep, values, 0)
+
+
+def _gram(values: Any, first: int, own: slice) -> tuple[Floats]:
+    xp = namespace(values)
+    return (to_numpy(xp.astype(values.T @ values, xp.float64)),)
+
+
+def _lengths(values: Any, first: int, own: slice, *, weight: Floats) -> Floats:
+    return np.asarray(np.einsum("tu,tu,u->t", values, values, weight, dtype=np.float64))
+
+
+def _pair_sums(values: Any, first: int, own: slice) -> tuple[Floats, ...]:
+    there = ~np.isnan(values)
+    mask = there.astype(np.float64)
+    z = np.where(there, values, 0.0).astype(np.float64)
+    square = z * z
+    return mask.T @ mask, z.T @ mask, square.T @ mask, z.T @ z, square.T @ square
+
+
+def _by_part(values: Any, first: int, own: slice, *, stops: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    total, count = np.zeros((len(stops), values.shape[1])), np.zeros((len(stops), values.shape[1]))
+    there = ~np.isnan(values)
+    part = np.searchsorted(stops, np.arange(first, first + len(values)), side="right")
+    np.add.at(total, part, np.where(there, values, 0))
+    np.add.at(count, part, there)
+    return total, count
+
+
+def _less_means(values: Any, first: int, *, stops: NDArray[np.int64], means: Floats) -> Any:
+    part = np.searchsorted(stops, np.arange(first, first + len(values)), side="right")
+    return values - means[part].astype(values.dtype)

@@ -1,0 +1,106 @@
+"""Sums over the blocks of a chunked recording of products of samples some time apart; each block sees its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurointerp.streaming import Rows
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def bounds(parts: Sequence[slice]) -> tuple[Ints, Ints]:
+    """Give where stretches begin and end."""
+    return np.array([part.start for part in parts]), np.array([part.stop for part in parts])
+
+
+def lagged_sums(z: Rows, parts: Sequence[slice], max_lag: int) -> tuple[Floats, ...]:
+    """Give per lag the products (lag, unit, unit), counts, sums and sums of squares of samples that lead and follow."""
+    kernel = partial(_lagged, starts_stops=bounds(parts), max_lag=max_lag)
+    found: tuple[Floats, ...] = z.total(kernel, after=max_lag)
+    return found
+
+
+def gram_of_past(z: Rows, parts: Sequence[slice], order: int) -> tuple[Floats, int]:
+    """Give what `_past.lagged_gram` gives, from blocks with `order` samples of past ahead of them."""
+    products, total, count = z.total(
+        partial(_past_gram, starts_stops=bounds(parts), order=order), before=order
+    )
+    products -= np.outer(total, total / count)
+    return products.reshape((order + 1, z.width) * 2), int(count)
+
+
+def fold_moments(z: Rows, present: Ints, order: int, folds: Sequence[Ints]) -> list[tuple[Any, ...]]:
+    """Give per fold the products of past with past and present, sums and counts, and squares of the present."""
+    stops = np.cumsum([len(fold) for fold in folds])
+    found = z.total(partial(_folds, present=present, stops=stops, order=order), before=order)
+    return list(zip(*found, strict=True))
+
+
+def _past_rows(first: int, own: slice, values: Any, starts_stops: tuple[Ints, Ints], order: int) -> Ints:
+    """Give the places in `values` of those own samples that have `order` samples of past in their stretch."""
+    starts, stops = starts_stops
+    rows = np.arange(first + own.start, first + min(own.stop, len(values)))
+    part = np.searchsorted(stops, rows, side="right")
+    inside = part < len(stops)
+    rows, part = rows[inside], part[inside]
+    return np.asarray(rows[rows - order >= starts[part]] - first)
+
+
+def _past_gram(
+    values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], order: int
+) -> tuple[Floats, Floats, int]:
+    at = _past_rows(first, own, values, starts_stops, order)
+    stacked = np.concatenate([values[at - lag] for lag in range(order + 1)], axis=1)
+    return stacked.T @ stacked, stacked.sum(axis=0), len(at)
+
+
+def _lagged(
+    values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int
+) -> tuple[Any, ...]:
+    """Sum over own samples that lead, and those up to `max_lag` later in the same stretch that follow."""
+    starts, stops = starts_stops
+    units = values.shape[1]
+    products = np.zeros((max_lag + 1, units, units))
+    counts, sums = np.zeros(max_lag + 1, dtype=np.int64), np.zeros((4, max_lag + 1, units))
+    for start, stop in zip(starts - first, stops - first, strict=True):
+        low, high = max(start, own.start), min(stop, own.stop)
+        for lag in range(max_lag + 1):
+            end = min(high, stop - lag, len(values) - lag)
+            if end <= low:
+                break
+            lead, follow = values[low:end], values[low + lag : end + lag]
+            products[lag] += lead.T @ follow
+            counts[lag] += end - low
+            for place, side in ((0, lead), (2, follow)):
+                sums[place, lag] += side.sum(axis=0, dtype=np.float64)
+                sums[place + 1, lag] += np.einsum("tu,tu->u", side, side, dtype=np.float64)
+    return products, counts, *sums
+
+
+def _folds(
+    values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int
+) -> tuple[Floats, ...]:
+    units, count = values.shape[1], len(stops)
+    wide = order * units
+    gram, past, cross = np.zeros((count, wide, wide)), np.zeros((count, wide)), np.zeros((count, wide, units))
+    now, samples, square = np.zeros((count, units)), np.zeros(count), np.zeros((count, units))
+    low, high = np.searchsorted(present, [first + own.start, first + own.stop])
+    edges = np.unique(np.clip(np.concatenate([[low], stops, [high]]), low, high))
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        fold, at = int(np.searchsorted(stops, start, side="right")), present[start:stop] - first
+        before = np.concatenate([values[at - lag] for lag in range(1, order + 1)], axis=1)
+        here = values[at]
+        gram[fold] += before.T @ before
+        past[fold] += before.sum(axis=0)
+        cross[fold] += before.T @ here
+        now[fold] += here.sum(axis=0)
+        samples[fold] += len(at)
+        square[fold] += (here**2).sum(axis=0)
+    return gram, past, cross, now, samples, square

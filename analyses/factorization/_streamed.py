@@ -1,0 +1,220 @@
+"""The matrix of a chunked recording: passes over its blocks, computed wherever the scheduler computes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp import backend
+from neurointerp.analyses.factorization._samples import (
+    PART,
+    Pass,
+    Samples,
+    Update,
+    filled,
+    gram,
+    require_seen,
+    sum_of_squares,
+    swept,
+)
+from neurointerp.errors import AnalysisError
+from neurointerp.streaming import Rows, require_room, rows_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Blocks(Samples):
+    """Samples whose passes are sums over blocks; see `Samples`.
+
+    Attributes
+    ----------
+    rows
+        The blocks, divided by `scale`.
+    analysis
+        Named where something needs the whole and there is no room.
+    """
+
+    rows: Rows
+    analysis: str
+
+    @property
+    def spread(self) -> float:
+        return float(self.rows.total(partial(_spread, mean=self.mean))[0])
+
+    def whole(self) -> Any:
+        require_room(math.prod(self.shape) * self.rows.dtype.itemsize, self.analysis)
+        return super().whole()
+
+    def project(self, G: Any, F: Any = None) -> Any:
+        kernel = partial(_image, mean=self.mean, F=F, missing=self.missing)
+        return self._tall(G, kernel)[1][0].astype(self.rows.dtype)
+
+    def sweep(self, F: Any, G: Any, update: Update, kept: Any = None) -> Pass:
+        kernel = partial(_swept, F=F, Q=gram(F.T), update=update, missing=bool(self.missing))
+        parts = [G[rows] for rows in self.rows.slices]
+        beside = [None] * len(parts) if kept is None else [kept[rows] for rows in self.rows.slices]
+        found, (image, inner, error) = self.rows.both(kernel, list(zip(parts, beside, strict=True)))
+        fresh, ahead, *more = (np.concatenate(list(one)) for one in zip(*found, strict=True))
+        loss = max(0.0, (self.power + error) / self.power)
+        return Pass(fresh, ahead, image.astype(self.rows.dtype), inner, loss, more)
+
+    def _tall(self, G: Any, kernel: Any) -> tuple[list[Any], Any]:
+        return self.rows.both(kernel, [(G[rows],) for rows in self.rows.slices])
+
+
+def blocks_of(recording: xr.DataArray, analysis: str, device: str | None, precision: str | None) -> Blocks:
+    """Give the matrix of a chunked recording.
+
+    Raises
+    ------
+    AnalysisError
+        When all values are zero, or a unit or a sample has no value at all.
+    """
+    rows = rows_of(recording)
+    about, units = rows.about, list(map(str, recording["unit"].values))
+    missing, samples = int(about.missing.sum()), len(rows)
+    if missing:
+        empty = int(rows.total(_empty)[0])
+        require_seen(np.flatnonzero(about.missing == samples), empty, missing, analysis, units)
+    peak = float(np.maximum(about.high, -about.low).max(initial=0.0))
+    if not peak > 0:
+        raise AnalysisError(f"{analysis}: all {rows.size} values are zero; there is nothing to factor")
+    scale = 2.0 ** math.frexp(peak)[1]
+    scaled = rows.then(partial(_over, scale=scale))
+    mean = about.total / np.maximum(samples - about.missing, 1) / scale
+    power = float(scaled.total(_power)[0])
+    onto = scaled.on(device, precision)
+    return Blocks(scaled.blocks, rows.shape, scale, power, mean, missing, onto, analysis)
+
+
+def principal(rows: Rows, rank: int) -> tuple[Floats, Floats, Floats]:
+    """Give the leading right singular vectors (rank, unit) of centred rows, all squared singular values, and means.
+
+    Of more samples than units from the triangular factors of blocks, put together in a tree, which are as exact as the
+    whole; else from the products of samples, of some units at a time.
+    """
+    from neurointerp.analyses.factorization._spectrum import signed
+
+    mean = rows.about.total / len(rows)
+    centred = rows.astype(np.float64).scaled(mean, np.ones(rows.width))
+    if rows.width <= len(rows):
+        factor = centred.total(_triangular, combine=_joined)[0]
+        _, values, vectors = np.linalg.svd(factor, full_matrices=False)
+        squares = np.zeros(rows.width)
+        squares[: len(values)] = values**2
+        return signed(np, vectors[:rank]), squares, mean
+    inner: Any = 0.0
+    for columns in _columns(rows):
+        part = columns - columns.mean(axis=0)
+        inner = inner + part @ part.T
+    values, basis = np.linalg.eigh(inner)
+    lead = basis[:, ::-1][:, :rank]
+    starts = rows.slices
+    image = centred.both(_images, [(lead[part],) for part in starts])[1][0]
+    return signed(np, np.linalg.qr(image)[0].T), np.maximum(values[::-1], 0.0), mean
+
+
+def projected(rows: Rows, mean: Floats, features: Floats) -> Floats:
+    """Give (rows - mean) features', in float64."""
+    return np.concatenate(rows.each(partial(_projected, mean=mean, features=features)))
+
+
+def errors(rows: Rows, mean: Floats, mixing: Floats, courses: Floats) -> tuple[float, float, float]:
+    """Give the sums of squares of what `mean + courses mixing` leaves, of the rows, and about the means."""
+    kernel = partial(_errors, mean=mean, mixing=mixing)
+    found: tuple[float, float, float] = rows.both(kernel, [(courses[part],) for part in rows.slices])[1]
+    return found
+
+
+def _columns(rows: Rows) -> Iterator[Floats]:
+    """Give all rows of some units at a time, as many as a block holds."""
+    size = max(part.stop - part.start for part in rows.slices) * rows.width
+    step = max(1, min(rows.width, size // len(rows)))
+    for start in range(0, rows.width, step):
+        keep = np.zeros(rows.width, dtype=bool)
+        keep[start : start + step] = True
+        cut = rows.array[:, start : start + step]  # what has no steps yet need not be read whole
+        some = rows.take(keep) if rows.steps else replace(rows, array=cut, width=int(cut.shape[1]))
+        yield np.concatenate(some.each(_whole))
+
+
+def _whole(values: Any, first: int, own: slice) -> Floats:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _over(values: Any, first: int, *, scale: float) -> Any:
+    return values / values.dtype.type(scale)
+
+
+def _empty(values: Any, first: int, own: slice) -> tuple[int]:
+    return (int(np.isnan(values).all(axis=1).sum()),)
+
+
+def _power(values: Any, first: int, own: slice) -> tuple[float]:
+    return (sum_of_squares(np.where(np.isnan(values), values.dtype.type(0), values)),)
+
+
+def _spread(values: Any, first: int, own: slice, *, mean: Floats) -> tuple[float]:
+    xp, found = backend.namespace(values), 0.0
+    mean = backend.like(mean, xp.astype(values[:1], xp.float64))
+    for start in range(0, values.shape[0], PART):
+        about = xp.astype(values[start : start + PART], xp.float64) - mean
+        found += sum_of_squares(xp.where(xp.isnan(about), xp.zeros_like(about), about))
+    return (found,)
+
+
+def _image(
+    values: Any, first: int, own: slice, G: Any, *, mean: Floats, F: Any, missing: int
+) -> tuple[None, tuple[Floats]]:
+    G = backend.like(G, values)
+    model = backend.like(mean, values) if F is None or not missing else G @ backend.like(F, values)
+    return None, (_wide(G.T @ filled(values, model)[0]),)
+
+
+def _swept(
+    values: Any, first: int, own: slice, before: Any, kept: Any, *, F: Any, Q: Any, update: Update, missing: bool
+) -> tuple[tuple[np.ndarray, ...], tuple[Floats, Floats, float]]:
+    """Do for one block what `Samples.sweep` does; what comes back is numpy's, whatever the block lies on."""
+    xp = backend.namespace(values)
+    F, before = backend.like(F, values), backend.like(before, values)
+    kept = None if kept is None else backend.like(kept, values)
+    Q = backend.like(Q, xp.astype(values[:1], xp.float64))
+    made, image, error = swept(values, F, Q, before, kept, update, missing)
+    tall = tuple(backend.to_numpy(one) for one in made)
+    return tall, (_wide(image), backend.to_numpy(gram(made[1])), error)
+
+
+def _wide(image: Any) -> Floats:
+    return np.asarray(backend.to_numpy(image), dtype=np.float64)
+
+
+def _triangular(values: Any, first: int, own: slice) -> tuple[Floats]:
+    return (np.linalg.qr(values, mode="r"),)
+
+
+def _joined(*parts: tuple[Floats]) -> tuple[Floats]:
+    return (np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r"),)
+
+
+def _images(values: Any, first: int, own: slice, lead: Floats) -> tuple[None, tuple[Floats]]:
+    return None, (values.T @ lead,)
+
+
+def _projected(values: Any, first: int, own: slice, *, mean: Floats, features: Floats) -> Floats:
+    return np.asarray((values.astype(np.float64) - mean) @ features.T)
+
+
+def _errors(
+    values: Any, first: int, own: slice, courses: Floats, *, mean: Floats, mixing: Floats
+) -> tuple[None, tuple[float, float, float]]:
+    wide = values.astype(np.float64)
+    about = wide - mean
+    return None, (float(((about - courses @ mixing) ** 2).sum()), float((wide**2).sum()), float((about**2).sum()))

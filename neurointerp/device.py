@@ -1,0 +1,105 @@
+"""Blocks of a recording on a device: copied there while others are worked on, and what is made of them copied back."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from neurointerp.errors import AnalysisError
+
+PRECISIONS = (None, "tf32", "bfloat16")
+_streams = threading.local()
+_using = threading.Lock()
+_switched = {"users": 0, "before": "none"}
+
+
+def require_device(device: Any, precision: Any, analysis: str) -> None:
+    """Refuse a device that torch does not have, and a precision that is not known or needs one."""
+    if precision not in PRECISIONS:
+        names = ", ".join(repr(one) for one in PRECISIONS)
+        raise AnalysisError(f"{analysis}: precision is {precision!r}; one of {names} is needed")
+    if device is None:
+        if precision is not None:
+            raise AnalysisError(f"{analysis}: precision {precision!r} is that of a device; pass device= too")
+        return
+    try:
+        import torch
+    except ImportError as error:
+        raise AnalysisError(f"{analysis}: device {device!r} needs torch: pip install 'neurointerp[models]'") from error
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no such device
+        first = str(error).splitlines()[0]
+        raise AnalysisError(f"{analysis}: torch cannot use device {device!r}: {first}") from error
+
+
+def placed(values: np.ndarray, device: str, precision: str | None = None) -> Any:
+    """Give a torch tensor of numpy values on a device; to a CUDA device through pinned memory, without waiting.
+
+    Parameters
+    ----------
+    values
+        numpy; float64 stays, which is slow on most graphics cards.
+    device
+        As torch names it.
+    precision
+        `bfloat16` rounds the values to 8 bits of mantissa, once, as they arrive; products are then summed in float32.
+    """
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    tensor = tensor.to(device, non_blocking=True)
+    return tensor.to(torch.bfloat16).to(torch.float32) if precision == "bfloat16" else tensor
+
+
+def computed_on(device: str, precision: str | None, kernel: Callable[..., Any], values: np.ndarray, *args: Any) -> Any:
+    """Work on numpy values on a device.
+
+    Each thread has a stream of its own on a CUDA device, so that the copy of one thread's block and the products of
+    another's overlap: with two threads of dask or more, the device waits for neither.
+    """
+    with _stream(device), _products(precision):
+        return kernel(placed(values, device, precision), *args)
+
+
+@contextlib.contextmanager
+def _stream(device: str) -> Iterator[None]:
+    import torch
+
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    known = _streams.__dict__.setdefault("of", {})
+    if device not in known:
+        known[device] = torch.cuda.Stream(device)
+    with torch.cuda.stream(known[device]):
+        yield
+        known[device].synchronize()
+
+
+@contextlib.contextmanager
+def _products(precision: str | None) -> Iterator[None]:
+    """Let products of float32 matrices be TF32 while any thread asks for it, and as they were before afterwards."""
+    if precision != "tf32":
+        yield
+        return
+    import torch
+
+    with _using:
+        if not _switched["users"]:
+            _switched["before"] = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high")
+        _switched["users"] += 1
+    try:
+        yield
+    finally:
+        with _using:
+            _switched["users"] -= 1
+            if not _switched["users"]:
+                torch.set_float32_matmul_precision(_switched["before"])
