@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.backend import like, namespace
+from neurointerp.errors import AnalysisError
 
 Indices = NDArray[np.int64]
 BATCH = 2000
@@ -126,35 +127,47 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     return Moments(train, x_mean, y_mean, power, gram, cross)
 
 
-def decompose(x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None) -> Fit:
+def decompose(
+    x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None,
+    resolution: float | None = None,
+) -> Fit:  # fmt: skip
     """Decompose a training set.
 
     Parameters
     ----------
     x, y, sums
-        The arrays, and the sums of the training set.
+        The arrays, and the sums of the training set. Without arrays (None) it must have a Gram matrix.
     standardize
         Scale features by their deviation.
     smallest
         The least penalty that will be asked for.
     share
         (feature,), >= 0: features are multiplied by the root of it, so that the penalty is divided by it.
+    resolution
+        Least relative step of the features, of which those that are constant have a few; default that of their dtype.
     """
     xp, n = namespace(sums.feature_mean), len(sums.train)
+    step = float(xp.finfo(sums.feature_mean.dtype).eps) if resolution is None else resolution
     if sums.gram is None:
         rows = rows_of(x, sums.train) - sums.feature_mean
-        scale = _shared(column_scale(xp, xp.sum(rows * rows, axis=0), n, sums.feature_mean, standardize), share)
+        scale = _shared(column_scale(xp, xp.sum(rows * rows, axis=0), n, sums.feature_mean, standardize, step), share)
         rows = rows / scale
         matrix, right = rows @ rows.T, rows_of(y, sums.train) - sums.response_mean
     else:
         rows = None
-        scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize), share)
+        scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize, step), share)
         matrix, right = sums.gram, sums.cross
         if standardize or share is not None:
             matrix, right = matrix / scale[:, None] / scale[None, :], right / scale[:, None]
     values, basis = _eigh(matrix)
     least, largest = float(values[0]), float(values[-1])
-    if max(least, 0.0) + smallest < ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest:
+    limit = ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest
+    if max(least, 0.0) + smallest < limit:
+        if x is None:
+            raise AnalysisError(
+                f"encoding: a penalty of {smallest:.1e} is lost in the rounding of the features' Gram matrix; out of "
+                f"core penalties from {limit:.1e} are needed (alphas=), or features in memory (.load())"
+            )
         held = (rows_of(x, sums.train) - sums.feature_mean) / scale if rows is None else rows
         u, s, vt = xp.linalg.svd(held, full_matrices=False)
         values, basis = s * s, (vt.T if rows is None else u)
@@ -211,12 +224,12 @@ def column_mean(values: Any) -> Any:
     return xp.astype(xp.sum(values, axis=0, dtype=xp.float64) / values.shape[0], values.dtype)
 
 
-def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool) -> Any:
+def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool, step: float) -> Any:
     """Give the standard deviation of each feature, or 1 where it is constant up to rounding."""
     if not standardize:
         return xp.ones_like(mean)
     scale = xp.sqrt(xp.clip(power, min=0.0) / samples)
-    rounding = 10 * xp.finfo(mean.dtype).eps * xp.abs(mean)
+    rounding = (10 * step + samples * float(np.finfo(np.float64).eps)) * xp.abs(mean)  # of a value, and of the mean
     return xp.where(scale > rounding, scale, xp.ones_like(scale))
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from neurointerp.analyses.encoding._blocks import is_chunked
+from neurointerp.analyses.encoding._out_of_core import answer, labelled, prepare_blocks
 from neurointerp.analyses.encoding._problem import (
+    Problem,
     checked_alphas,
     default_alphas,
     held_out,
@@ -130,18 +134,17 @@ def ridge(
     >>> dict(found.weights.sizes), bool((found.score > 0.8).all())
     ({'feature': 4, 'unit': 2}, True)
     """
-    problem = prepare(
-        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, device=device,
-        search=alphas is None or np.size(alphas) != 1,
-    )  # fmt: skip
-    x, usable = problem.x, problem.inputs.usable
-    grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
-    whole = moments(x, problem.y, usable)
-    penalties = like(grid, whole.feature_mean)
-    predictions, used, chosen = nested(x, problem.y, whole, problem.outer, problem.inner, penalties, standardize)
-    fit = decompose(x, problem.y, whole, standardize=standardize, smallest=float(grid.min()))
-    variables = model(problem, *weights(fit, chosen.alpha), chosen.alpha) | held_out(problem, predictions)
-    variables["fold_alpha"] = variables["score"].copy(data=used)
+    if alphas is not None:
+        checked_alphas(_ANALYSIS, alphas, np.ones(1))
+    asked: dict[str, Any] = {"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device}
+    if is_chunked(features, responses):
+        problem, inner = prepare_blocks(_ANALYSIS, features, responses, **asked)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        variables = labelled(problem, answer(problem.x, problem.outer, inner, grid, standardize))
+    else:
+        problem = prepare(_ANALYSIS, features, responses, **asked, search=alphas is None or np.size(alphas) != 1)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        variables = _in_memory(problem, grid, standardize)
     return result(
         with_units(problem, variables),
         analysis=_ANALYSIS,
@@ -149,3 +152,15 @@ def ridge(
         parameters={"alphas": grid, "standardize": standardize, **problem.parameters},
         seed=seed,
     )
+
+
+def _in_memory(problem: Problem, grid: NDArray[np.float64], standardize: bool) -> dict[str, xr.DataArray]:
+    """Fit arrays that are there."""
+    x, usable = problem.x, problem.inputs.usable
+    whole = moments(x, problem.y, usable)
+    penalties = like(grid, whole.feature_mean)
+    predictions, used, chosen = nested(x, problem.y, whole, problem.outer, problem.inner, penalties, standardize)
+    fit = decompose(x, problem.y, whole, standardize=standardize, smallest=float(grid.min()))
+    variables = model(problem, *weights(fit, chosen.alpha), chosen.alpha) | held_out(problem, predictions)
+    variables["fold_alpha"] = variables["score"].copy(data=used)
+    return variables
