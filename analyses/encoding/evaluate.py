@@ -86,10 +86,10 @@ def evaluate(
 
     The model is not fitted again to each draw: the null is that held-out predictions say nothing about the
     responses. Means of test folds are taken off, as a training mean goes against the mean of what it left out: without
-    that, noise comes out below chance. A little of it is left (-0.06 for 300 samples of noise, in five folds, at any
-    high-pass and none), so that p-values are conservative. Circular shifts are exchangeable only for stationary responses. With `high_pass`
-    draws move what is left of the responses in each test set, and lose the slow cosines of the test sets that they come
-    to lie in; samples that no fold tested count as 0 there.
+    that, noise comes out below chance. A little of it is left (-0.06 for 300 samples of noise in five folds, with a
+    high-pass or without), so that p-values are conservative. Circular shifts are exchangeable only for stationary
+    responses. With `high_pass` draws move what is left of the responses in each test set, and lose the slow cosines of
+    the test sets that they come to lie in; samples that no fold tested count as 0 there.
 
     References
     ----------
@@ -119,7 +119,9 @@ def evaluate(
         orders = draws_of(responses, group, null, block, draws, np.random.default_rng(seed))
         own = responses.isel(unit=part)
         require_complete(own, _ANALYSIS)
-        pair = _Pair(stack(own).values, stack(shell.isel(unit=part)).values, fold, _filter(fitted, responses, fold, part))
+        pair = _Pair(
+            stack(own).values, stack(shell.isel(unit=part)).values, fold, _filter(fitted, responses, fold, part)
+        )
         pooled, null_r = _correlations(pair, orders)
         centred, error = pair.residuals()
         low_high = _interval(centred, error, left[pair.there], resamples, level, np.random.default_rng([seed, 1]))

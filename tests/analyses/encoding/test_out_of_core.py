@@ -10,6 +10,7 @@ import xarray as xr
 
 import neurointerp as ni
 from neurointerp.analyses import encoding
+from neurointerp.analyses.encoding import _blocks
 from neurointerp.errors import AnalysisError
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
@@ -146,7 +147,8 @@ def test_a_prediction_stays_lazy_and_is_saved_chunk_by_chunk(tmp_path):
 def test_no_more_than_a_few_chunks_are_held_at_a_time(monkeypatch):
     from dask.callbacks import Callback
 
-    monkeypatch.setattr(ni.store.content, "BLOCK_BYTES", 2**20)  # of the digest in the result, 64 MiB else
+    monkeypatch.setattr(ni.store.content, "BLOCK_BYTES", 2**18)  # of the digest in the result, 64 MiB else
+    monkeypatch.setattr(_blocks, "SMALL", 2**18)  # 4 MiB else
 
     draw, held, rows = da.random.default_rng(0), [], []
     features = _rec(draw.standard_normal((20_000, 64), chunks=(250, 64)))
@@ -225,16 +227,17 @@ except MemoryError:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by Linux's RLIMIT_DATA")
 def test_a_recording_four_times_larger_than_the_memory_allowed(tmp_path):
-    rng = np.random.default_rng(0)
+    rng, noise = np.random.default_rng(0), np.random.default_rng(1)
     own = rng.standard_normal((512, 16), dtype=np.float32) / 22
-    for name in ("x", "y"):
-        template = _rec(np.zeros((0, 512 if name == "x" else 16), dtype=np.float32))
-        with ni.store.writer(tmp_path / name, template) as out:
-            rng = np.random.default_rng(1)
-            for _ in range(100):
-                x = rng.standard_normal((2048, 512), dtype=np.float32)
-                out.append(x if name == "x" else x @ own + rng.standard_normal((2048, 16), dtype=np.float32))
-            out.commit()
+    empty = [_rec(np.zeros((0, units), dtype=np.float32)) for units in (512, 16)]
+    with ni.store.writer(tmp_path / "x", empty[0]) as one, ni.store.writer(tmp_path / "y", empty[1]) as other:
+        for start in range(0, 100 * 2048, 2048):
+            clock = {"time": np.arange(start, start + 2048, dtype=np.float64)}
+            x = rng.standard_normal((2048, 512), dtype=np.float32)
+            one.append(x, clock)
+            other.append(x @ own + noise.standard_normal((2048, 16), dtype=np.float32), clock)
+        one.commit()
+        other.commit()
     allowed = 100 * 2048 * 512 * 4 // 4
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / "x"), str(tmp_path / "y"), str(allowed)],
