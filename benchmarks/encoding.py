@@ -74,7 +74,7 @@ def banded(X: np.ndarray, Y: np.ndarray, alphas: np.ndarray, draws: int) -> None
     from himalaya.ridge import GroupRidgeCV
 
     from neurointerp.analyses.encoding._bands import search
-    from neurointerp.analyses.encoding._spectrum import moments
+    from neurointerp.least_squares import moments
 
     groups = np.arange(X.shape[1]) * 3 // X.shape[1]
     gammas = np.random.default_rng(0).dirichlet(np.ones(3), draws).astype(np.float32)

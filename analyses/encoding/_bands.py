@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.analyses.encoding._spectrum import Moments, column_mean, decompose, moments, rows_of, weights
 from neurointerp.backend import like, to_numpy
+from neurointerp.least_squares import Moments, column_mean, decompose, moments, rows_of, weights
 from neurointerp.split import Fold
 
 FLOOR = 1e-6

@@ -13,9 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._design import expanded, span
-from neurointerp.analyses.encoding._spectrum import BATCH, Moments, rows_of
 from neurointerp.backend import like, namespace, streamed, torch_device
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import BATCH, Moments, rows_of
 from neurointerp.matrix import stack, stretches
 
 Indices = NDArray[np.int64]
@@ -24,6 +24,8 @@ SMALL = 2**22
 """Bytes up to which chunks that follow each other are read as one block; with more features than that, a square."""
 SUMS = 2**28
 """Bytes of cross-products that are held at a time; decides how many units are read at a time."""
+ROWS = 1024
+"""Rows that are multiplied at a time."""
 FAN = 4
 """How many blocks' sums are added in one task."""
 
@@ -247,18 +249,24 @@ def _summed(
 
 def _added(x: Any, y: Any, code: Indices, mean: tuple[Any, Any], gram: bool) -> dict[int, Sums]:
     """Sum rows cell by cell: Gram matrices in float64, which small penalties need; cross-products as they come."""
-    xp, out = namespace(x), {}
-    shift = [like(one, x) for one in mean]
-    for cell in np.unique(code[code >= 0]):
+    out: dict[int, Sums] = {}
+    for cell in map(int, np.unique(code[code >= 0])):
         which = np.flatnonzero(code == cell)
-        xs, ys = rows_of(x, which) - shift[0], rows_of(y, which) - shift[1]
-        exact, wide = xp.astype(xs, xp.float64), xp.astype(ys, xp.float64)
-        out[int(cell)] = Sums(
-            len(which), xp.sum(exact, axis=0), xp.sum(wide, axis=0), xp.sum(wide * wide, axis=0),
-            xp.min(ys, axis=0), xp.max(ys, axis=0), exact.T @ exact if gram else None,
-            xp.astype(xs.T @ ys, xp.float64),
-        )  # fmt: skip
+        for start in range(0, len(which), ROWS):
+            some = which[start : start + ROWS]
+            one = _of_rows(rows_of(x, some), rows_of(y, some), mean, gram)
+            out[cell] = _both(out[cell], one) if cell in out else one
     return out
+
+
+def _of_rows(x: Any, y: Any, mean: tuple[Any, Any], gram: bool) -> Sums:
+    xp = namespace(x)
+    x, y = x - like(mean[0], x), y - like(mean[1], y)
+    exact, wide = xp.astype(x, xp.float64), xp.astype(y, xp.float64)
+    return Sums(
+        x.shape[0], xp.sum(exact, axis=0), xp.sum(wide, axis=0), xp.sum(wide * wide, axis=0), xp.min(y, axis=0),
+        xp.max(y, axis=0), exact.T @ exact if gram else None, xp.astype(x.T @ y, xp.float64),
+    )  # fmt: skip
 
 
 class _Look(NamedTuple):

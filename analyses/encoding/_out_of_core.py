@@ -15,9 +15,9 @@ from neurointerp.analyses.encoding._design import Design, column_labels, span, u
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
 from neurointerp.analyses.encoding._problem import Problem, checked_lags, model, parameters
 from neurointerp.analyses.encoding._search import lowest
-from neurointerp.analyses.encoding._spectrum import BATCH, Fit, Moments, decompose, weights
 from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import BATCH, Fit, Moments, decompose, weights
 from neurointerp.matrix import labels
 from neurointerp.split import Fold
 

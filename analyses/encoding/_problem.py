@@ -16,9 +16,9 @@ from neurointerp.analyses.encoding._blocks import Blocks, is_chunked
 from neurointerp.analyses.encoding._design import Design, design, span
 from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
-from neurointerp.analyses.encoding._spectrum import rows_of
 from neurointerp.backend import to_numpy, torch_device
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import rows_of
 from neurointerp.matrix import require_complete, stack, stretches
 from neurointerp.split import Fold
 

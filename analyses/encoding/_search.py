@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurointerp.analyses.encoding._spectrum import (
+from neurointerp.backend import like, namespace, to_numpy
+from neurointerp.least_squares import (
     BATCH,
     WORTH,
     Fit,
@@ -20,7 +21,6 @@ from neurointerp.analyses.encoding._spectrum import (
     rows_of,
     solve,
 )
-from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.split import Fold
 
 COARSE = 0.07

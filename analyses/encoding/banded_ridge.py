@@ -22,9 +22,9 @@ from neurointerp.analyses.encoding._problem import (
     prepare,
     with_units,
 )
-from neurointerp.analyses.encoding._spectrum import moments, rows_of
 from neurointerp.backend import like, to_numpy
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import moments, rows_of
 from neurointerp.recordings import recording
 from neurointerp.result import result
 

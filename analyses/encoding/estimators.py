@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from neurointerp.analyses.encoding._bands import Banded, refit, search, shares
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.analyses.encoding._spectrum import BATCH, decompose, moments, weights
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import BATCH, decompose, moments, weights
 
 
 class _Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]

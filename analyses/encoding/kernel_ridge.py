@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._problem import checked_alphas, held_out, prepare, with_units
 from neurointerp.analyses.encoding._search import fold_errors, lowest
-from neurointerp.analyses.encoding._spectrum import Fit, column_mean, predict_from, rows_of, solve
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import Fit, column_mean, predict_from, rows_of, solve
 from neurointerp.result import result
 from neurointerp.split import Fold
 

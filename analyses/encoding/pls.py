@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._problem import held_out, prepare, with_units
-from neurointerp.analyses.encoding._spectrum import rows_of
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import rows_of
 from neurointerp.result import result
 from neurointerp.split import Fold
 

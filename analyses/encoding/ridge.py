@@ -21,8 +21,8 @@ from neurointerp.analyses.encoding._problem import (
     with_units,
 )
 from neurointerp.analyses.encoding._search import nested
-from neurointerp.analyses.encoding._spectrum import decompose, moments, weights
 from neurointerp.backend import like
+from neurointerp.least_squares import decompose, moments, weights
 from neurointerp.result import result
 
 _ANALYSIS = "encoding.ridge"

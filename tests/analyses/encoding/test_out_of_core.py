@@ -147,7 +147,8 @@ def test_a_prediction_stays_lazy_and_is_saved_chunk_by_chunk(tmp_path):
 def test_no_more_than_a_few_chunks_are_held_at_a_time(monkeypatch):
     from dask.callbacks import Callback
 
-    monkeypatch.setattr(ni.store.content, "BLOCK_BYTES", 2**18)  # of the digest in the result, 64 MiB else
+    for name in ("BLOCK_BYTES", "CHUNKED_BYTES"):  # of the digest in the result
+        monkeypatch.setattr(ni.store.content, name, 2**18)
     monkeypatch.setattr(_blocks, "SMALL", 2**18)  # 4 MiB else
 
     draw, held, rows = da.random.default_rng(0), [], []
@@ -215,7 +216,7 @@ dask.config.set(scheduler="threads", num_workers=2)
 encoding.ridge(*small, alphas=[1.0, 1e3], cv=2)  # what is imported on the way is not counted
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[3]), -1))
-found = encoding.ridge(*pair, alphas=[1.0, 1e3], cv=5)
+found = encoding.ridge(*pair, alphas=[1.0, 1e3], cv=3)
 print(float(found.score.min()))
 try:
     pair[0].values
@@ -231,14 +232,14 @@ def test_a_recording_four_times_larger_than_the_memory_allowed(tmp_path):
     own = rng.standard_normal((512, 16), dtype=np.float32) / 22
     empty = [_rec(np.zeros((0, units), dtype=np.float32)) for units in (512, 16)]
     with ni.store.writer(tmp_path / "x", empty[0]) as one, ni.store.writer(tmp_path / "y", empty[1]) as other:
-        for start in range(0, 100 * 2048, 2048):
+        for start in range(0, 160 * 2048, 2048):
             clock = {"time": np.arange(start, start + 2048, dtype=np.float64)}
             x = rng.standard_normal((2048, 512), dtype=np.float32)
             one.append(x, clock)
             other.append(x @ own + noise.standard_normal((2048, 16), dtype=np.float32), clock)
         one.commit()
         other.commit()
-    allowed = 100 * 2048 * 512 * 4 // 4
+    allowed = 160 * 2048 * 512 * 4 // 4
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(tmp_path / "x"), str(tmp_path / "y"), str(allowed)],
         capture_output=True, text=True, check=False, env=os.environ | {"MALLOC_ARENA_MAX": "2"},

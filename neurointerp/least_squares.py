@@ -3,6 +3,9 @@
 The system is `(S + alpha) z = r`. With no more features than samples, `S = X'X` and `r = X'Y` (Gram form), and those of
 a fold are what the left-out samples take from the whole; else `S = XX'` and `r = Y` (kernel form). Where rounding of
 `S` would reach the smallest penalty, its eigenvectors come from an SVD of `X` instead.
+
+Arrays are numpy's or torch's. Beside them go objects with `rows(index)`, `columns(which)`, `shape` and `dtype`, whose
+rows depend on those that are asked for with them (a high-pass within a fold).
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.backend import like, namespace
 from neurointerp.errors import AnalysisError
 
@@ -86,14 +88,14 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
     parent
         The sums of more samples; None: there are none.
     """
-    if parent is not None and parent.gram is not None and not isinstance(x, HighPassed):
+    if parent is not None and parent.gram is not None and not hasattr(x, "rows"):
         found = _downdated(x, y, train, parent)
         if found is not None:
             return found
     xt, yt = rows_of(x, train), rows_of(y, train)
     x_mean, y_mean = column_mean(xt), column_mean(yt)
     yt, xp = yt - y_mean, namespace(yt)
-    power = xp.sum(yt * yt, axis=0)
+    power = np.einsum("nt,nt->t", yt, yt) if isinstance(yt, np.ndarray) else xp.sum(yt * yt, axis=0)
     if xt.shape[1] > xt.shape[0]:
         return Moments(train, x_mean, y_mean, power, None, None)
     xt = xt - x_mean
@@ -171,8 +173,13 @@ def decompose(
         held = (rows_of(x, sums.train) - sums.feature_mean) / scale if rows is None else rows
         u, s, vt = xp.linalg.svd(held, full_matrices=False)
         values, basis = s * s, (vt.T if rows is None else u)
-    values = xp.clip(values, min=0.0)  # rounding makes zero eigenvalues negative
+    values = xp.where(values > 0, values, xp.zeros_like(values))  # rounding makes zero eigenvalues negative
     return Fit(values, basis, right, sums.feature_mean, scale, sums.response_mean, rows)
+
+
+def fitted(x: Any, y: Any, train: Indices, *, standardize: bool, smallest: float) -> Fit:
+    """Sum and decompose a training set, which no other is taken from."""
+    return decompose(x, y, moments(x, y, train), standardize=standardize, smallest=smallest)
 
 
 def probe(fit: Fit, features: Any) -> Any:
@@ -205,8 +212,8 @@ def predict_from(fit: Fit, operator: Any, alpha: Any) -> Any:
 
 
 def rows_of(array: Any, index: Indices) -> Any:
-    """Give rows of a numpy or torch array, a view where they follow each other; or of `HighPassed`."""
-    if isinstance(array, HighPassed):
+    """Give rows of an array, a view where they follow each other; or of what makes its rows."""
+    if hasattr(array, "rows"):
         return array.rows(index)
     if index.size and index[-1] - index[0] == index.size - 1 and bool((np.diff(index) == 1).all()):
         return array[int(index[0]) : int(index[-1]) + 1]
@@ -214,8 +221,8 @@ def rows_of(array: Any, index: Indices) -> Any:
 
 
 def columns_of(array: Any, which: Any) -> Any:
-    """Give columns of an array or of `HighPassed`."""
-    return array.columns(which) if isinstance(array, HighPassed) else array[:, which]
+    """Give columns of an array, or of what makes its rows."""
+    return array.columns(which) if hasattr(array, "rows") else array[:, which]
 
 
 def column_mean(values: Any) -> Any:
@@ -228,7 +235,7 @@ def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool
     """Give the standard deviation of each feature, or 1 where it is constant up to rounding."""
     if not standardize:
         return xp.ones_like(mean)
-    scale = xp.sqrt(xp.clip(power, min=0.0) / samples)
+    scale = xp.sqrt(xp.where(power > 0, power, xp.zeros_like(power)) / samples)
     rounding = (10 * step + samples * float(np.finfo(np.float64).eps)) * xp.abs(mean)  # of a value, and of the mean
     return xp.where(scale > rounding, scale, xp.ones_like(scale))
 
