@@ -41,7 +41,7 @@ class Moments(NamedTuple):
     power
         (unit,), sums of squares of the responses.
     gram, cross
-        (feature, feature), (feature, unit), or None.
+        (feature, feature), (feature, unit) (a unit's lie together), or None.
     """
 
     train: Indices
@@ -59,8 +59,11 @@ class Fit(NamedTuple):
     ----------
     values, basis
         (direction,) and (row, direction): eigenvalues and eigenvectors of the system.
+    turn
+        (row, direction), what takes right-hand sides to directions: the basis over the scale of features, which spares
+        a scaled copy of as many numbers as there are features and units.
     right
-        (row, unit), its right-hand sides.
+        (row, unit), right-hand sides, in Gram form of features in their own scale.
     feature_mean, feature_scale, response_mean
         What was taken from the features and what they were then divided by; what was taken from the responses.
     rows
@@ -69,6 +72,7 @@ class Fit(NamedTuple):
 
     values: Any
     basis: Any
+    turn: Any
     right: Any
     feature_mean: Any
     feature_scale: Any
@@ -99,7 +103,7 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
     if xt.shape[1] > xt.shape[0]:
         return Moments(train, x_mean, y_mean, power, None, None)
     xt = xt - x_mean
-    return Moments(train, x_mean, y_mean, power, xt.T @ xt, xt.T @ yt)
+    return Moments(train, x_mean, y_mean, power, xt.T @ xt, (yt.T @ xt).T)
 
 
 def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | None:
@@ -123,7 +127,7 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     for left_over, all_of_it in ((now, was), (power, parent.power)):
         if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
             return None
-    cross = parent.cross - (xl.T @ yl)
+    cross = parent.cross - (yl.T @ xl).T
     if float(xp.max(xp.abs(dx))) > 0:
         cross -= (between * dx)[:, None] * dy[None, :]
     return Moments(train, x_mean, y_mean, power, gram, cross)
@@ -160,7 +164,7 @@ def decompose(
         scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize, step), share)
         matrix, right = sums.gram, sums.cross
         if standardize or share is not None:
-            matrix, right = matrix / scale[:, None] / scale[None, :], right / scale[:, None]
+            matrix = matrix / scale[:, None] / scale[None, :]
     values, basis = _eigh(matrix)
     least, largest = float(values[0]), float(values[-1])
     limit = ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest
@@ -174,7 +178,8 @@ def decompose(
         u, s, vt = xp.linalg.svd(held, full_matrices=False)
         values, basis = s * s, (vt.T if rows is None else u)
     values = xp.where(values > 0, values, xp.zeros_like(values))  # rounding makes zero eigenvalues negative
-    return Fit(values, basis, right, sums.feature_mean, scale, sums.response_mean, rows)
+    turn = basis if rows is not None or not (standardize or share is not None) else basis / scale[:, None]
+    return Fit(values, basis, turn, right, sums.feature_mean, scale, sums.response_mean, rows)
 
 
 def fitted(x: Any, y: Any, train: Indices, *, standardize: bool, smallest: float) -> Fit:
@@ -189,8 +194,8 @@ def probe(fit: Fit, features: Any) -> Any:
 
 
 def solve(fit: Fit, right: Any, alpha: Any) -> Any:
-    """Give solutions (row, unit) for right-hand sides (row, unit) and alpha (unit)."""
-    return fit.basis @ ((fit.basis.T @ right) / (fit.values[:, None] + alpha[None, :]))
+    """Give solutions (row, unit) for right-hand sides (row, unit) as those of the fit, and alpha (unit)."""
+    return fit.basis @ ((fit.turn.T @ right) / (fit.values[:, None] + alpha[None, :]))
 
 
 def weights(fit: Fit, alpha: Any) -> tuple[Any, Any]:
@@ -208,7 +213,7 @@ def predict(fit: Fit, features: Any, alpha: Any) -> Any:
 def predict_from(fit: Fit, operator: Any, alpha: Any) -> Any:
     """Give predictions (sample, unit) for an operator (sample, row), with alpha (unit)."""
     turned = operator @ fit.basis
-    return turned @ ((fit.basis.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
+    return turned @ ((fit.turn.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
 
 
 def rows_of(array: Any, index: Indices) -> Any:

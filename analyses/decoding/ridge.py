@@ -212,7 +212,7 @@ def _nested(
 def _errors(x: Floats, targets: Floats, train: Indices, test: Indices, grid: Floats, standardize: bool) -> Floats:
     """Give the summed squared error (alpha, target) of test samples for each alpha."""
     fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
-    turned, onto = probe(fit, x[test]) @ fit.basis, fit.basis.T @ fit.right
+    turned, onto = probe(fit, x[test]) @ fit.basis, fit.turn.T @ fit.right
     wanted = targets[test] - fit.response_mean
     return np.stack([((wanted - turned @ (onto / (fit.values[:, None] + a))) ** 2).sum(axis=0) for a in grid])
 

@@ -67,14 +67,11 @@ class _Held(NamedTuple):
     ----------
     fit
         Of the training set.
-    turn
-        (feature, direction), from features in their own units.
     gram, off
         (direction, direction), (direction,): of the test set about its mean; that mean about the training mean.
     """
 
     fit: Fit
-    turn: Any
     gram: Any
     off: Any
 
@@ -263,9 +260,7 @@ def _held(
     train: Moments, test: Moments, share: Floats, standardize: bool, read: Blocks, alphas: NDArray[np.float64]
 ) -> _Held:
     fit = _decomposed(train, share, standardize, read, float(alphas.min()))
-    turn = fit.basis / fit.feature_scale[:, None]
-    off = turn.T @ (test.feature_mean - train.feature_mean)
-    return _Held(fit, turn, turn.T @ test.gram @ turn, off)
+    return _Held(fit, fit.turn.T @ test.gram @ fit.turn, fit.turn.T @ (test.feature_mean - train.feature_mean))
 
 
 def _decomposed(train: Moments, share: Floats, standardize: bool, read: Blocks, smallest: float) -> Fit:
@@ -277,7 +272,7 @@ def _decomposed(train: Moments, share: Floats, standardize: bool, read: Blocks, 
 def _errors(held: _Held, train: Moments, test: Moments, alphas: NDArray[np.float64]) -> Floats:
     """Give the summed squared error (alpha, unit) of a test set, from its sums: about its mean, and of the mean."""
     xp, fit = namespace(test.gram), held.fit
-    known, aim = held.turn.T @ train.cross, held.turn.T @ test.cross
+    known, aim = fit.turn.T @ train.cross, fit.turn.T @ test.cross
     level = test.response_mean - train.response_mean
     out = []
     for alpha in alphas:
@@ -309,8 +304,7 @@ def _solved(
         fit = known.get(index) or _decomposed(train, shares[index], standardize, read, float(alpha[units].min()))
         if len(shares) == 1:
             known[index] = fit
-        right = train.cross[:, where] / fit.feature_scale[:, None]
-        some = fit._replace(right=right, response_mean=train.response_mean[where])
+        some = fit._replace(right=train.cross[:, where], response_mean=train.response_mean[where])
         found = weights(some, like(alpha[units], train.feature_mean))
         own[:, units], constant[units] = map(to_numpy, found)
     return own, constant
