@@ -79,8 +79,12 @@ class _Held(NamedTuple):
 def prepare_blocks(
     name: str, features: xr.DataArray, responses: xr.DataArray | None, *, cv: int | Iterable[tuple[Any, Any]],
     lags: Sequence[int] | xr.DataArray | None, gap: int | None, high_pass: float | None, device: str | None,
+    search: bool = True,
 ) -> tuple[Problem, Callable[[Fold], list[Fold]]]:  # fmt: skip
-    """Check, match and split by the labels alone, then read the values once; the folds inside a fold are made later."""
+    """Check, match and split by the labels alone, then read the values once.
+
+    Folds inside a fold, which a `search` needs, are made when they are asked for.
+    """
     if high_pass is not None:
         raise AnalysisError(
             f"{name}: high_pass needs whole runs of samples, and {'features' if responses is None else 'recordings'} "
@@ -97,7 +101,8 @@ def prepare_blocks(
     def inner(pair: Fold) -> list[Fold]:
         return inner_folds([responses, features], [pair], folds, margin)[0]
 
-    inner(outer[0])  # too few samples are refused before anything is read
+    if search:
+        inner(outer[0])  # too few samples are refused before anything is read
     read = blocks(name, features, responses, delays, there, device)
     inputs = Design(np.empty((0, 0)), there, column_labels(features, delays))
     problem = Problem(

@@ -59,8 +59,8 @@ def pls(
     References
     ----------
     Wold et al. (2001), PLS-regression: a basic tool of chemometrics, Chemometrics 58:109-130; the fit is scikit-learn's
-    `PLSRegression`, and on a device the same components from singular vectors in place of power iterations (whose results they are
-    within some 1e-5 of).
+    `PLSRegression`, and on a device the same components from singular vectors in place of power iterations (within
+    some 1e-5 of these).
 
     Examples
     --------
