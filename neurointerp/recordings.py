@@ -82,6 +82,8 @@ def recording(
         rec = xr.DataArray(array, dims=dims, coords=labels, name=name)
     except ValueError as error:
         raise RecordingError(f"labels do not fit the values: {error}") from error
+    if name is None and hasattr(array, "dask"):
+        rec.name = None  # xarray takes that of the task, which is another in each graph
     rec.attrs = {"modality": modality, "units": units}
     if sampling_rate is None and "time" in rec.coords:
         sampling_rate = _regular_rate(rec)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.decoding._discriminant import discriminant
-from neurointerp.analyses.decoding._least_squares import decompose, solve
 from neurointerp.analyses.decoding._scores import balanced_accuracy
+from neurointerp.least_squares import fitted
+from neurointerp.least_squares import weights as solved
 from neurointerp.split import Fold
 
 Floats = NDArray[np.float64]
@@ -111,7 +112,8 @@ def _ridge(x: Floats, labels: Indices, count: int, penalty: Floats) -> Rule:
     """Fit all draws from one decomposition of the features: least squares on targets of -1 and 1."""
     sign = np.where(labels[:, :, None] == np.arange(count), 1.0, -1.0)  # (draw, sample, class)
     target = sign.transpose(1, 0, 2).reshape(x.shape[0], -1)
-    weights, intercept = solve(decompose(x, target), np.repeat(penalty, count))
+    one = fitted(x, target, np.arange(len(x)), standardize=True, smallest=float(penalty.min()))
+    weights, intercept = solved(one, np.repeat(penalty, count))
     shape = (len(labels), count)
     rows = weights.reshape(-1, *shape).transpose(1, 0, 2)
     constant = intercept.reshape(shape)

@@ -13,11 +13,11 @@ from neurointerp import score
 from neurointerp.align import match, shifted
 from neurointerp.analyses.decoding._exchange import exchanges
 from neurointerp.analyses.decoding._folds import inner_folds, outer_folds, scheme
-from neurointerp.analyses.decoding._least_squares import decompose, solve
 from neurointerp.analyses.decoding._samples import sample_values, samples
 from neurointerp.analyses.decoding._task import against_null
 from neurointerp.analyses.decoding.linear import pattern
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import fitted, probe, weights
 from neurointerp.matrix import labels, require_complete, stack, stretches
 from neurointerp.result import result
 from neurointerp.split import Fold
@@ -129,10 +129,10 @@ def ridge(
     targets = np.concatenate([y[index] for index in moved], axis=1)  # (sample, draw x target)
     predictions, alpha, errors = _nested(x, targets, outer, inner, grid, standardize)
     best = _lowest(errors[:, : y.shape[1]], grid)
-    weights, intercept = solve(decompose(x[usable], y[usable], standardize=standardize), best)
+    own, intercept = weights(fitted(x, y, usable, standardize=standardize, smallest=float(grid.min())), best)
     found = _scored(predictions, targets, outer, alpha, columns, kind, len(moved))
     found["prediction"] = _unstacked(predictions, outer, y.shape, frame, columns).assign_attrs(units=about)
-    model = _model(x[usable], weights, intercept, frame, columns, delays)
+    model = _model(x[usable], own, intercept, frame, columns, delays)
     return result(
         found | _with_units(model, about, recording.attrs["units"]),
         analysis=NAME,
@@ -201,8 +201,9 @@ def _nested(
         for one, other in folds:
             errors += _errors(x, targets, one, other, grid, standardize)
         alpha = _lowest(errors, grid)
-        weights, intercept = solve(decompose(x[train], targets[train], standardize=standardize), alpha)
-        predictions.append(x[test] @ weights + intercept)
+        fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
+        own, intercept = weights(fit, alpha)
+        predictions.append(x[test] @ own + intercept)
         chosen.append(alpha)
         total += _errors(x, targets, train, test, grid, standardize) if grid.size > 1 else 0.0
     return predictions, np.stack(chosen), total
@@ -210,10 +211,10 @@ def _nested(
 
 def _errors(x: Floats, targets: Floats, train: Indices, test: Indices, grid: Floats, standardize: bool) -> Floats:
     """Give the summed squared error (alpha, target) of test samples for each alpha."""
-    parts = decompose(x[train], targets[train], standardize=standardize)
-    projected = ((x[test] - parts.mean) / parts.scale) @ parts.basis
-    wanted = targets[test] - parts.level
-    return np.stack([((wanted - projected @ (parts.onto / (parts.power[:, None] + a))) ** 2).sum(axis=0) for a in grid])
+    fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
+    turned, onto = probe(fit, x[test]) @ fit.basis, fit.turn.T @ fit.right
+    wanted = targets[test] - fit.response_mean
+    return np.stack([((wanted - turned @ (onto / (fit.values[:, None] + a))) ** 2).sum(axis=0) for a in grid])
 
 
 def _lowest(errors: Floats, grid: Floats) -> Floats:

@@ -14,9 +14,10 @@ from neurointerp.analyses.encoding.ridge import ridge
 from neurointerp.analyses.encoding.variance_partition import variance_partition
 
 # scikit-learn is imported with the estimators, not with the family
-__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"estimators": ["RidgeCV"]})
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submod_attrs={"estimators": ["BandedRidgeCV", "RidgeCV"]})
 
 __all__ = [
+    "BandedRidgeCV",
     "RidgeCV",
     "attention_encoder",
     "banded_ridge",

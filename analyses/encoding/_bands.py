@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.analyses.encoding._spectrum import Moments, column_mean, decompose, moments, rows_of, weights
 from neurointerp.backend import like, to_numpy
+from neurointerp.least_squares import Moments, column_mean, decompose, moments, rows_of, weights
 from neurointerp.split import Fold
 
 FLOOR = 1e-6
@@ -49,20 +49,29 @@ def search(
 ) -> Banded:  # fmt: skip
     """Try each set of band weights (draw, band) with each penalty, and keep each unit's best.
 
-    The sums of a fold are the same for all draws: bands are only scaled in them.
+    The sums of a fold are the same for all draws: bands are only scaled in them. In a large problem the alphas of the
+    first draw tell where those of the others may lie.
     """
     known = [moments(x, y, train, parent) for train, _ in folds]
     units = y.shape[1]
     best = Banded(np.full(units, np.inf), np.ones(units), np.tile(gammas[0].astype(float), (units, 1)))
     for gamma in gammas:
         share = like(np.asarray(gamma, dtype=np.float64)[groups], parent.feature_mean)
-        found = choose(x, y, parent, folds, alphas, standardize, sums=known, share=share, bar=best.error)
+        start = None if np.isinf(best.error).any() else _moved(best, np.asarray(gamma, dtype=np.float64))
+        found = choose(x, y, parent, folds, alphas, standardize, sums=known, share=share, bar=best.error, start=start)
         error = found.errors.min(axis=0)
         better = error < best.error
         best.error[better] = error[better]
         best.alpha[better] = to_numpy(found.alpha).astype(np.float64)[better]
         best.share[better] = gamma
     return best
+
+
+def _moved(best: Banded, gamma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give each unit the alpha at which other shares leave the penalties of the bands it used about as they were."""
+    change = np.log(np.maximum(gamma, FLOOR)) - np.log(np.maximum(best.share, FLOOR))
+    moved: NDArray[np.float64] = best.alpha * np.exp((best.share * change).sum(axis=1))
+    return moved
 
 
 def refit(x: Any, y: Any, sums: Moments, best: Banded, standardize: bool, groups: NDArray[np.int64]) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neurointerp.align import shifted
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import stack, stretches
+from neurointerp.matrix import labels, stack, stretches
 
 
 class Design(NamedTuple):
@@ -37,24 +37,58 @@ def design(features: xr.DataArray, lags: Sequence[int] | xr.DataArray) -> Design
 
     Lags are delays in samples, or kernels (lag, basis) such as `align.hrf` gives.
     """
+    stacked = stack(features)
+    parts = [] if _plain(lags) else stretches(features)
+    values = expanded(stacked.values, parts, lags)
+    return Design(values, usable(features, lags), column_labels(features, lags))
+
+
+def expanded(values: np.ndarray, parts: Sequence[slice], lags: Sequence[int] | xr.DataArray) -> np.ndarray:
+    """Give values (sample, unit) at every lag, or weighed by every kernel, side by side; NaN where one is unknown."""
     if isinstance(lags, xr.DataArray):
-        return _convolved(features, lags)
-    stacked, parts = stack(features), stretches(features)
-    if lags == [0]:
-        values, usable = stacked.values, np.arange(len(stacked.values))
-    else:
-        values = np.concatenate([shifted(stacked.values, parts, lag) for lag in lags], axis=1)
-        usable = np.flatnonzero(~np.isnan(values).any(axis=1))
-    _require_samples(usable, list(lags), stacked.sample_dims, parts)
+        weight = np.asarray(lags.transpose("lag", "basis").values, dtype=values.dtype)
+        out = np.zeros((weight.shape[1], *values.shape), dtype=values.dtype)
+        for row, delay in zip(weight, span(lags), strict=True):
+            out += row[:, None, None] * shifted(values, parts, delay)[None]
+        return np.concatenate(list(out), axis=1)
+    if _plain(lags):
+        return values
+    return np.concatenate([shifted(values, parts, lag) for lag in lags], axis=1)
+
+
+def usable(features: xr.DataArray, lags: Sequence[int] | xr.DataArray) -> NDArray[np.int64]:
+    """Give the samples at which every lag lies inside the stretch; refuse lags that leave none. Reads no values."""
+    total = int(np.prod(features.shape[:-1], dtype=int))
+    parts = [] if _plain(lags) else stretches(features)
+    delays = span(lags)
+    before, after = max(*delays, 0), max(*(-delay for delay in delays), 0)
+    kept = [np.arange(part.start + before, part.stop - after) for part in parts]
+    found = np.arange(total) if _plain(lags) else np.concatenate([np.arange(0), *kept])
+    if not found.size:
+        longest = max((part.stop - part.start for part in parts), default=0)
+        dims = tuple(map(str, features.dims[:-1]))
+        raise AnalysisError(
+            f"encoding: lags {delays} leave no sample of dims {dims}; the longest stretch (segment of a trial) has "
+            f"{longest}"
+        )
+    return found
+
+
+def column_labels(features: xr.DataArray, lags: Sequence[int] | xr.DataArray) -> dict[str, Any]:
+    """Give the coordinates of the columns of the design matrix."""
     names = features["unit"].values
-    labels = [str(name) if lags == [0] else f"{name}@{lag}" for lag in lags for name in names]
-    coords = {
-        f"feature_{name}": ("feature", np.tile(coord.values, len(lags)), coord.attrs)
-        for name, coord in stacked.unit_coords.items()
+    kernels = [str(name) for name in lags["basis"].values] if isinstance(lags, xr.DataArray) else None
+    each: list[Any] = list(lags) if kernels is None else kernels
+    titles = [str(name) if _plain(lags) else f"{name}@{one}" for one in each for name in names]
+    coords: dict[str, Any] = {
+        f"feature_{name}": ("feature", np.tile(coord.values, len(each)), coord.attrs)
+        for name, coord in labels(features).unit_coords.items()
     }
-    lag = ("feature", np.repeat(np.asarray(lags, dtype=np.int64), len(names)), {"units": "sample"})
-    feature = ("feature", np.array(labels, dtype=object))
-    return Design(values, usable, {**coords, "feature": feature, "feature_lag": lag})
+    coords["feature"] = ("feature", np.array(titles, dtype=object))
+    if kernels is None:
+        lag = np.repeat(np.asarray(each, dtype=np.int64), len(names))
+        return {**coords, "feature_lag": ("feature", lag, {"units": "sample"})}
+    return {**coords, "feature_basis": ("feature", np.repeat(np.array(kernels, dtype=object), len(names)))}
 
 
 def span(lags: Sequence[int] | xr.DataArray) -> list[int]:
@@ -62,34 +96,6 @@ def span(lags: Sequence[int] | xr.DataArray) -> list[int]:
     return [int(lag) for lag in (lags["lag"].values if isinstance(lags, xr.DataArray) else lags)]
 
 
-def _convolved(features: xr.DataArray, kernels: xr.DataArray) -> Design:
-    """Weigh the delayed features by each kernel (lag, basis) in turn."""
-    stacked, parts = stack(features), stretches(features)
-    delays, bases = span(kernels), [str(name) for name in kernels["basis"].values]
-    weight = np.asarray(kernels.transpose("lag", "basis").values, dtype=stacked.values.dtype)
-    values = np.zeros((len(bases), *stacked.values.shape), dtype=stacked.values.dtype)
-    for row, delay in zip(weight, delays, strict=True):
-        values += row[:, None, None] * shifted(stacked.values, parts, delay)[None]
-    usable = np.flatnonzero(~np.isnan(values).any(axis=(0, 2)))
-    _require_samples(usable, delays, stacked.sample_dims, parts)
-    names = features["unit"].values
-    coords = {
-        f"feature_{name}": ("feature", np.tile(coord.values, len(bases)), coord.attrs)
-        for name, coord in stacked.unit_coords.items()
-    }
-    labels = np.array([f"{name}@{basis}" for basis in bases for name in names], dtype=object)
-    basis = ("feature", np.repeat(np.array(bases, dtype=object), len(names)))
-    return Design(
-        np.concatenate(list(values), axis=1), usable, {**coords, "feature": ("feature", labels), "feature_basis": basis}
-    )
-
-
-def _require_samples(
-    usable: NDArray[np.int64], lags: Sequence[int], dims: Sequence[str], parts: Sequence[slice]
-) -> None:
-    if not usable.size:
-        longest = max((part.stop - part.start for part in parts), default=0)
-        raise AnalysisError(
-            f"encoding: lags {list(lags)} leave no sample of dims {tuple(dims)}; the longest stretch "
-            f"(segment of a trial) has {longest}"
-        )
+def _plain(lags: Sequence[int] | xr.DataArray) -> bool:
+    """Tell whether features are taken as they are."""
+    return not isinstance(lags, xr.DataArray) and list(lags) == [0]

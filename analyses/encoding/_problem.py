@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from neurointerp import score
 from neurointerp.align import match
+from neurointerp.analyses.encoding._blocks import Blocks, is_chunked
 from neurointerp.analyses.encoding._design import Design, design, span
 from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
-from neurointerp.analyses.encoding._spectrum import rows_of
-from neurointerp.backend import to_numpy
+from neurointerp.backend import to_numpy, torch_device
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import Stacked, require_complete, stack, stretches
+from neurointerp.least_squares import rows_of
+from neurointerp.matrix import require_complete, stack, stretches
 from neurointerp.split import Fold
 
 
@@ -31,9 +32,10 @@ class Problem:
     features, responses
         As they came, matched.
     inputs, target
-        The design matrix and the responses with their labels.
+        The design matrix, and the responses with their labels; out of core the labels alone.
     x, y
-        (sample, feature), (sample, unit): numpy or torch, or high-passed by fold.
+        (sample, feature), (sample, unit): numpy or torch, or high-passed by fold. Out of core `Blocks` of both, and
+        None.
     outer, inner
         Folds, and for each those inside its training set.
     parameters
@@ -45,7 +47,7 @@ class Problem:
     features: xr.DataArray
     responses: xr.DataArray
     inputs: Design
-    target: Stacked
+    target: Any
     x: Any
     y: Any
     outer: list[Fold]
@@ -60,8 +62,13 @@ def prepare(
     search: bool = True,
 ) -> Problem:  # fmt: skip
     """Check, match, expand and split; nothing is fitted. `search` asks for inner folds."""
-    themselves = responses is None
-    delays = checked_lags(name, lags, themselves)
+    if is_chunked(features, responses):
+        raise AnalysisError(
+            f"{name}: the recordings are chunked (dask), and this needs all samples at once: .load() them where they "
+            "fit into memory, or use encoding.ridge or encoding.banded_ridge, which read chunk by chunk"
+        )
+    place = None if device is None else torch_device(device, name)
+    delays = checked_lags(name, lags, responses is None)
     features, responses = match(features, features if responses is None else responses)
     for recording in (features, responses):
         require_complete(recording, name)
@@ -73,17 +80,29 @@ def prepare(
     inner: list[list[Fold]] = [[] for _ in outer]
     if search:
         inner = inner_folds([responses, features], outer, cv if isinstance(cv, int) else 5, margin)
-    parameters: dict[str, Any] = {
+    asked = parameters(cv, outer, delays, margin) | ({} if high_pass is None else {"high_pass": high_pass})
+    return Problem(
+        features,
+        responses,
+        inputs,
+        target,
+        *_placed(name, x, y, responses, high_pass, place),
+        outer,
+        inner,
+        asked,
+        kind,
+    )
+
+
+def parameters(
+    cv: int | Iterable[tuple[Any, Any]], outer: Sequence[Fold], delays: list[int] | xr.DataArray, gap: int
+) -> dict[str, Any]:
+    """Give the parameters of a call, for the result."""
+    return {
         "cv": cv if isinstance(cv, int) else f"{len(outer)} given folds",
         "lags": delays if isinstance(delays, list) else {"kernels": [str(b) for b in delays["basis"].values]},
-        "gap": margin,
+        "gap": gap,
     }
-    if high_pass is not None:
-        parameters["high_pass"] = high_pass
-    return Problem(
-        features, responses, inputs, target, *_placed(name, x, y, responses, high_pass, device), outer, inner,
-        parameters, kind,
-    )  # fmt: skip
 
 
 def checked_lags(name: str, lags: Sequence[int] | xr.DataArray | None, themselves: bool) -> list[int] | xr.DataArray:
@@ -107,13 +126,13 @@ def checked_lags(name: str, lags: Sequence[int] | xr.DataArray | None, themselve
 
 
 def _placed(
-    name: str, x: np.ndarray, y: np.ndarray, responses: xr.DataArray, high_pass: float | None, device: str | None
+    name: str, x: np.ndarray, y: np.ndarray, responses: xr.DataArray, high_pass: float | None, place: Any
 ) -> tuple[Any, Any]:
     """Put the arrays on the device asked for, high-passed by fold if asked for."""
-    if device is not None:
+    if place is not None:
         import torch
 
-        x, y = (torch.as_tensor(array, device=device) for array in (x, y))  # type: ignore[assignment]
+        x, y = (torch.as_tensor(array, device=place) for array in (x, y))  # type: ignore[assignment]
     if high_pass is None:
         return x, y
     rate = responses.attrs.get("sampling_rate")
@@ -136,9 +155,14 @@ def checked_alphas(name: str, alphas: float | Sequence[float] | None, default: N
 
 def default_alphas(problem: Problem, standardize: bool) -> NDArray[np.float64]:
     """Give penalties from far below to far above what a feature adds to the Gram matrix."""
-    rows = problem.inputs.values[problem.inputs.usable]
-    variance = 1.0 if standardize else float(rows.var(axis=0, dtype=np.float64).mean()) or 1.0
-    grid: NDArray[np.float64] = np.logspace(-3, 5, 17) * (len(rows) * variance)
+    there = problem.inputs.usable
+    if standardize:
+        variance = 1.0
+    elif isinstance(problem.x, Blocks):
+        variance = float(problem.x.x_variance.mean()) or 1.0
+    else:
+        variance = float(problem.inputs.values[there].var(axis=0, dtype=np.float64).mean()) or 1.0
+    grid: NDArray[np.float64] = np.logspace(-3, 5, 17) * (len(there) * variance)
     return grid
 
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurointerp.analyses.encoding._spectrum import (
+from neurointerp.backend import like, namespace, to_numpy
+from neurointerp.least_squares import (
     BATCH,
     WORTH,
     Fit,
@@ -18,9 +19,7 @@ from neurointerp.analyses.encoding._spectrum import (
     predict,
     probe,
     rows_of,
-    solve,
 )
-from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.split import Fold
 
 COARSE = 0.07
@@ -41,6 +40,7 @@ class Chosen(NamedTuple):
 def choose(
     x: Any, y: Any, parent: Moments, folds: Sequence[Fold], alphas: Any, standardize: bool, *,
     sums: Sequence[Moments] | None = None, share: Any | None = None, bar: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> Chosen:  # fmt: skip
     """Give each unit the alpha with the smallest squared error, summed over (train, test) folds.
 
@@ -63,6 +63,9 @@ def choose(
         for a single alpha too.
     bar
         (unit): errors that are surely not below it need not be computed, and are infinite then.
+    start
+        (unit), alphas near the best ones, where they are known: in a large problem errors are computed there and at
+        the alphas beside, and on where they fall; they are infinite elsewhere.
     """
     grid = to_numpy(alphas).astype(np.float64)
     errors = np.zeros((grid.size, y.shape[1]))
@@ -76,12 +79,15 @@ def choose(
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        if coarse and not kept:
-            nodes = pick_nodes(fit, grid, COARSE)
-        errors += fold_errors(fit, operator, target, grid, nodes)
+        if coarse and start is None:
+            nodes = nodes if kept else pick_nodes(fit, grid, COARSE)
+        if start is None or not coarse:
+            errors += fold_errors(fit, operator, target, grid, nodes)
         power += _squares(target)
         kept.append((fit, operator, target))
-    if coarse:
+    if coarse and start is not None:
+        errors = _downhill(kept, grid, start)
+    elif coarse:
         errors = _refined(errors, power, kept, grid, nodes, np.inf if bar is None else bar)
     if str(x.dtype).endswith("float32"):
         _settle(errors, power, x, y, folds, [fit for fit, _, _ in kept], grid)
@@ -110,11 +116,11 @@ def fold_errors(
     samples, units = target.shape
     scaled = [turned / (fit.values + float(alphas[node])) for node in nodes]
     fused = units > len(nodes) * samples  # then few rows per node: turn the operators once, not all targets
-    stacked = xp.concat([one @ fit.basis.T for one in scaled] if fused else scaled, axis=0)
+    stacked = xp.concat([one @ fit.turn.T for one in scaled] if fused else scaled, axis=0)
     out = np.empty((alphas.size, units))
     for start in range(0, units, BATCH):
         part = slice(start, start + BATCH)
-        right = fit.right[:, part] if fused else fit.basis.T @ fit.right[:, part]
+        right = fit.right[:, part] if fused else fit.turn.T @ fit.right[:, part]
         seen = xp.reshape(stacked @ right, (len(nodes), samples, -1))
         aim = target[:, part]
         if len(nodes) == alphas.size:
@@ -245,6 +251,23 @@ def _refined(
     return np.where(near, exact, np.inf)
 
 
+def _downhill(kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher."""
+    order = np.argsort(alphas)
+    rank = np.abs(np.log(alphas[order])[:, None] - np.log(start)[None]).argmin(axis=0)
+    errors, place = np.full((alphas.size, start.size), np.inf), np.arange(alphas.size)[:, None]
+    wanted = np.abs(place - rank) <= 1
+    while wanted.any():
+        back = np.empty_like(wanted)
+        back[order] = wanted
+        found = sum(_at(one, alphas, back) for one in kept)
+        errors = np.where(wanted, found[order], errors)
+        wanted = (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors)
+    out = np.empty_like(errors)
+    out[order] = errors
+    return out
+
+
 def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> Any:
     """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
     fit, operator, target = fold
@@ -252,17 +275,17 @@ def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> A
     out, turned = np.zeros(wanted.shape), operator @ fit.basis
     fused: dict[int, Any] = {}
     for index in np.flatnonzero(wanted.sum(axis=1) > target.shape[0]):  # few rows for many units: turn them once
-        fused[int(index)] = fit.basis @ (turned / (fit.values + float(alphas[index]))).T
+        fused[int(index)] = fit.turn @ (turned / (fit.values + float(alphas[index]))).T
     for start in range(0, target.shape[1], BATCH):
         part = slice(start, start + BATCH)
-        right, aim = (xp.asarray(side[:, part].T, copy=True) for side in (fit.right, target))  # rows are quick to pick
+        right, aim = fit.right.T[part], xp.asarray(target[:, part].T, copy=True)  # rows are quick to pick
         for index in np.flatnonzero(wanted[:, part].any(axis=1)):
             some = np.flatnonzero(wanted[index, part])
             rows = like(some, right)
             if int(index) in fused:
                 seen = right[rows] @ fused[int(index)]
             else:
-                seen = ((right[rows] @ fit.basis) / (fit.values + float(alphas[index]))) @ turned.T
+                seen = ((right[rows] @ fit.turn) / (fit.values + float(alphas[index]))) @ turned.T
             out[index, start + some] = _squares((aim[rows] - seen).T)
     return out
 
@@ -311,7 +334,8 @@ def _solved(fit: Fit, system: tuple[Any, Any], right: Any, alpha: float) -> Any:
     found, left = xp.zeros_like(right), right
     for _ in range(3):
         size = xp.clip(xp.max(xp.abs(left), axis=0), min=1e-300)
-        step = solve(fit, xp.astype(left / size, low), xp.astype(penalty, low))
+        turned = fit.basis.T @ xp.astype(left / size, low)
+        step = fit.basis @ (turned / (fit.values[:, None] + xp.astype(penalty, low)[None, :]))
         found = found + xp.astype(step, xp.float64) * size
         applied = factor @ (factor.T @ found) if matrix is None else matrix @ found
         left = right - applied - alpha * found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -18,21 +19,28 @@ Null = Literal["circular", "block", "sample"]
 def draws_of(
     responses: xr.DataArray, group: NDArray[np.int64] | None, null: str, block: int, draws: int,
     rng: np.random.Generator,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Give (draw, sample) positions on the stacked samples; `group` is the stimulus of each, or None."""
+) -> Iterator[NDArray[np.int64]]:  # fmt: skip
+    """Give positions on the stacked samples, draw by draw; `group` is the stimulus of each, or None."""
     if null not in ("circular", "block", "sample"):
         raise AnalysisError(f"encoding.evaluate: null {null!r}: 'circular', 'block' or 'sample' is needed")
     parts = stretches(responses)
     total = int(np.prod(responses.shape[:-1], dtype=int))
-    if all(part.stop - part.start < 2 for part in parts):  # trials without time: samples are exchangeable
-        return np.stack([_permuted(group, total, rng) for _ in range(draws)])
-    if null == "sample":
-        return np.stack([_permuted(group, total, rng) for _ in range(draws)])
-    out = np.tile(np.arange(total), (draws, 1))
-    for part in parts:
-        for draw in range(draws):
-            out[draw, part] = part.start + _moved(part.stop - part.start, null, block, rng)
-    return out
+    alone = all(part.stop - part.start < 2 for part in parts)  # trials without time: samples are exchangeable
+    return _drawn(parts, total, group, "sample" if alone else null, block, draws, rng)
+
+
+def _drawn(
+    parts: list[slice], total: int, group: NDArray[np.int64] | None, null: str, block: int, draws: int,
+    rng: np.random.Generator,
+) -> Iterator[NDArray[np.int64]]:  # fmt: skip
+    for _ in range(draws):
+        if null == "sample":
+            yield _permuted(group, total, rng)
+            continue
+        out = np.arange(total)
+        for part in parts:
+            out[part] = part.start + _moved(part.stop - part.start, null, block, rng)
+        yield out
 
 
 def _moved(size: int, null: str, block: int, rng: np.random.Generator) -> NDArray[np.int64]:

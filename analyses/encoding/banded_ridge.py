@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from neurointerp.align import match
 from neurointerp.analyses.encoding._bands import Banded, refine, refit, search, shares
+from neurointerp.analyses.encoding._blocks import is_chunked
+from neurointerp.analyses.encoding._out_of_core import answer, labelled, prepare_blocks
 from neurointerp.analyses.encoding._problem import (
     Problem,
     checked_alphas,
@@ -20,9 +22,9 @@ from neurointerp.analyses.encoding._problem import (
     prepare,
     with_units,
 )
-from neurointerp.analyses.encoding._spectrum import moments, rows_of
 from neurointerp.backend import like, to_numpy
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import moments, rows_of
 from neurointerp.recordings import recording
 from neurointerp.result import result
 
@@ -33,7 +35,8 @@ def banded_ridge(
     features: Mapping[str, xr.DataArray] | xr.DataArray, responses: xr.DataArray, *, bands: str | None = None,
     alphas: float | Sequence[float] | None = None, draws: int = 20, steps: int = 0,
     cv: int | Iterable[tuple[Any, Any]] = 5, lags: Sequence[int] | xr.DataArray | None = None,
-    standardize: bool = True, gap: int | None = None, high_pass: float | None = None, seed: int = 0,
+    standardize: bool = True, gap: int | None = None, high_pass: float | None = None,
+    device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Predict each unit's responses from several feature spaces (bands), with a penalty for each band and unit.
 
@@ -53,7 +56,7 @@ def banded_ridge(
     bands
         Coordinate on `unit` (`layer`, `site`, ...) that names the band of each feature of one recording. Default: all
         are one band, which is `ridge`.
-    alphas, cv, lags, standardize, gap, high_pass
+    alphas, cv, lags, standardize, gap, high_pass, device
         As for `ridge`. Delays of a feature belong to its band.
     draws
         Number of shares tried, equal ones and those of each band alone included.
@@ -103,13 +106,55 @@ def banded_ridge(
     """
     if draws < 1 or steps < 0:
         raise AnalysisError(f"{_ANALYSIS}: draws {draws}, steps {steps}: a draw or more, and no negative steps, go")
+    if alphas is not None:
+        checked_alphas(_ANALYSIS, alphas, np.ones(1))
     joined, names, of = gathered(_ANALYSIS, features, bands)
-    problem = prepare(_ANALYSIS, joined, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass)
-    groups = np.tile(of, len(problem.inputs.coords["feature"][1]) // len(of))
-    grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+    asked: dict[str, Any] = {"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device}
     gammas = shares(len(names), draws, np.random.default_rng(seed))
-    usable = problem.inputs.usable
-    whole = moments(problem.x, problem.y, usable)
+    if is_chunked(joined, responses):
+        if steps:
+            raise AnalysisError(
+                f"{_ANALYSIS}: steps need (sample, sample) matrices, for which chunked recordings are too long: raise "
+                "draws and leave steps=0, or .load() the recordings"
+            )
+        problem, inner = prepare_blocks(_ANALYSIS, joined, responses, **asked)
+        groups = _groups(problem, of)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        found = answer(problem.x, problem.outer, inner, grid, standardize, shares=gammas, groups=groups)
+        variables = labelled(problem, found)
+        parts = list(zip(found.band_score, found.mean_score, strict=True))
+        variables |= _banded(problem, names, found.share, parts)
+        del variables["fold_alpha"]
+    else:
+        problem = prepare(_ANALYSIS, joined, responses, **asked)
+        groups = _groups(problem, of)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        variables = _in_memory(problem, names, standardize, groups, gammas, grid, steps)
+    band = np.array(names, dtype=object)[groups]
+    variables["weights"] = variables["weights"].assign_coords(feature_band=("feature", band))
+    return result(
+        with_units(problem, variables),
+        analysis=_ANALYSIS,
+        recording=[problem.features, problem.responses],
+        parameters={
+            "bands": list(names), "alphas": grid, "draws": draws, "steps": steps, "standardize": standardize,
+            **problem.parameters,
+        },
+        seed=seed,
+    )  # fmt: skip
+
+
+def _groups(problem: Problem, of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the band of each column of the design matrix, by that of each feature."""
+    return np.tile(of, len(problem.inputs.coords["feature"][1]) // len(of))
+
+
+def _in_memory(
+    problem: Problem, names: Sequence[str], standardize: bool, groups: NDArray[np.int64], gammas: np.ndarray,
+    grid: np.ndarray, steps: int,
+) -> dict[str, xr.DataArray]:  # fmt: skip
+    """Fit arrays that are there."""
+    whole = moments(problem.x, problem.y, problem.inputs.usable)
     options = (standardize, groups, gammas, grid, steps)
     predictions, parts = [], []
     for (train, test), folds in zip(problem.outer, problem.inner, strict=True):
@@ -121,19 +166,7 @@ def banded_ridge(
         parts.append(_split(to_numpy(rows_of(problem.y, test)), predictions[-1], each))
     best = _best(problem, whole, problem.outer, *options)
     variables = model(problem, *refit(problem.x, problem.y, whole, best, standardize, groups), best.alpha)
-    variables |= held_out(problem, predictions) | _banded(problem, names, best, parts)
-    labels = np.array(names, dtype=object)[groups]
-    variables["weights"] = variables["weights"].assign_coords(feature_band=("feature", labels))
-    return result(
-        with_units(problem, variables),
-        analysis=_ANALYSIS,
-        recording=[problem.features, problem.responses],
-        parameters={
-            "bands": list(names), "alphas": grid, "draws": draws, "steps": steps, "standardize": standardize,
-            **problem.parameters,
-        },
-        seed=seed,
-    )  # fmt: skip
+    return variables | held_out(problem, predictions) | _banded(problem, names, best.share, parts)
 
 
 def gathered(
@@ -152,7 +185,12 @@ def gathered(
         raise AnalysisError(f"{name}: recordings by the name of their band, or one recording and bands=, are needed")
     names, recs = list(features), list(features.values())
     matched = [recs[0], *(match(recs[0], rec)[1] for rec in recs[1:])]
-    values = np.concatenate([rec.values for rec in matched], axis=-1)
+    if is_chunked(*matched):
+        import dask.array
+
+        values = dask.array.concatenate([rec.data if rec.chunks else rec.values for rec in matched], axis=-1)
+    else:
+        values = np.concatenate([rec.values for rec in matched], axis=-1)
     units = [f"{band}:{unit}" for band, rec in zip(names, matched, strict=True) for unit in rec["unit"].values]
     first = matched[0]
     coords = {str(n): (c.dims, c.values) for n, c in first.coords.items() if "unit" not in c.dims and n != "time"}
@@ -190,13 +228,13 @@ def _split(observed: np.ndarray, predicted: np.ndarray, each: np.ndarray) -> tup
 
 
 def _banded(
-    problem: Problem, names: Sequence[str], best: Banded, parts: Sequence[tuple[np.ndarray, np.ndarray]]
+    problem: Problem, names: Sequence[str], share: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, xr.DataArray]:
     units = problem.target.unit_coords
     band = {"band": np.array(list(names), dtype=object)}
     fold = {"fold": np.arange(len(parts))}
     return {
-        "share": xr.DataArray(best.share.T, dims=("band", "unit"), coords=band | units),
+        "share": xr.DataArray(share.T, dims=("band", "unit"), coords=band | units),
         "band_score": xr.DataArray(
             np.stack([one for one, _ in parts]), dims=("fold", "band", "unit"), coords=fold | band | units
         ),

@@ -7,14 +7,29 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.model_selection import check_cv
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from neurointerp.analyses.encoding._bands import Banded, refit, search, shares
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.analyses.encoding._spectrum import BATCH, decompose, moments, weights
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import BATCH, decompose, moments, weights
 
 
-class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class _Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """What predicts from `coef_` and `intercept_`."""
+
+    coef_: Any
+    intercept_: Any
+
+    def predict(self, X: Any) -> Any:
+        """Give predictions (n_samples,) or (n_samples, n_targets) for features (n_samples, n_features)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return X @ self.coef_.T + self.intercept_
+
+
+class RidgeCV(_Linear):
     """Ridge regression with a penalty per target, chosen by cross-validation, as a scikit-learn regressor.
 
     What `ridge` fits, for arrays: one search, without held-out scores (`cross_val_score` gives those).
@@ -72,9 +87,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[
         """
         X, y = validate_data(self, X, y, multi_output=True, dtype=[np.float64, np.float32], y_numeric=True)
         targets = np.asarray(y, dtype=X.dtype).reshape(len(X), -1)
-        grid = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
-        if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
-            raise ValueError(f"alphas must be finite numbers above 0; found {self.alphas!r}")
+        grid = _grid(self.alphas)
         folds = list(check_cv(self.cv).split(X)) if grid.size > 1 else []
         whole = moments(X, targets, np.arange(len(X)))
         try:
@@ -90,13 +103,129 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[
             own, intercept[part] = weights(some, alpha[part])
             coef[part] = own.T
         single = np.ndim(y) == 1
-        self.coef_: Any = coef[0] if single else coef
-        self.intercept_: Any = intercept[0] if single else intercept
+        self.coef_ = coef[0] if single else coef
+        self.intercept_ = intercept[0] if single else intercept
         self.alpha_: Any = alpha[0] if single else alpha
         return self
 
-    def predict(self, X: Any) -> Any:
-        """Give predictions (n_samples,) or (n_samples, n_targets) for features (n_samples, n_features)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return X @ self.coef_.T + self.intercept_
+
+class BandedRidgeCV(_Linear):
+    """Ridge regression on several bands of features, each with a penalty of its own, as a scikit-learn regressor.
+
+    What `banded_ridge` fits, for arrays: one search, without held-out scores (`cross_val_score` gives those). The
+    penalty of band b is `alpha_ / share_[b]`, for each target.
+
+    Parameters
+    ----------
+    groups
+        (n_features,), the band of each feature: numbers or names. Default: all are one band, which is `RidgeCV`.
+    alphas
+        Penalties to choose from, above 0, as scikit-learn's `Ridge` counts them.
+    draws
+        Number of shares of the bands that are tried: equal ones, each band alone, then Dirichlet draws.
+    cv
+        Number of folds, or a splitter of scikit-learn.
+    standardize
+        Scale features by their deviation over the training samples of each fold.
+    random_state
+        Seed of the draws (int), or what scikit-learn takes for one.
+
+    Attributes
+    ----------
+    coef_
+        (n_targets, n_features), or (n_features,) for one target.
+    intercept_
+        (n_targets,), or a number.
+    alpha_
+        (n_targets,), or a number.
+    share_
+        (n_targets, n_bands), or (n_bands,) for one target; each row sums to 1.
+    bands_
+        (n_bands,), the bands in the order of `share_`.
+    n_features_in_
+        Number of features.
+
+    References
+    ----------
+    Dupre la Tour, Eickenberg, Nunez-Elizalde, Gallant (2022), Feature-space selection with banded ridge regression,
+    NeuroImage 264:119728. Deviation: the first draws are fixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurointerp.analyses.encoding import BandedRidgeCV
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((100, 30))
+    >>> y = X[:, 0] + X[:, 1] + rng.standard_normal(100)
+    >>> model = BandedRidgeCV(groups=["few"] * 2 + ["many"] * 28).fit(X, y)
+    >>> bool(model.share_[0] > 0.9), model.bands_.tolist()
+    (True, ['few', 'many'])
+    """
+
+    def __init__(
+        self, groups: Any = None, *, alphas: Any = (0.1, 1.0, 10.0, 100.0, 1000.0), draws: int = 20, cv: Any = 5,
+        standardize: bool = False, random_state: Any = 0,
+    ) -> None:  # fmt: skip
+        self.groups, self.alphas, self.draws, self.cv = groups, alphas, draws, cv
+        self.standardize, self.random_state = standardize, random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Choose shares and penalties, and fit weights.
+
+        Parameters
+        ----------
+        X
+            (n_samples, n_features).
+        y
+            (n_samples,) or (n_samples, n_targets).
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(self, X, y, multi_output=True, dtype=[np.float64, np.float32], y_numeric=True)
+        targets = np.asarray(y, dtype=X.dtype).reshape(len(X), -1)
+        grid, (names, groups) = _grid(self.alphas), self._bands(X.shape[1])
+        if self.draws < 1:
+            raise ValueError(f"draws is {self.draws!r}: at least 1 is needed")
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = int(check_random_state(seed).randint(2**31))
+        gammas = shares(len(names), self.draws, np.random.default_rng(int(seed)))
+        samples = np.arange(len(X))
+        whole = moments(X, targets, samples)
+        if grid.size * len(gammas) > 1:
+            folds = list(check_cv(self.cv).split(X))
+            try:
+                found = search(X, targets, whole, folds, grid.astype(X.dtype), self.standardize, groups, gammas)
+            except AnalysisError as error:
+                raise ValueError(str(error)) from error  # what scikit-learn's users catch
+        else:
+            units = targets.shape[1]
+            found = Banded(np.zeros(units), np.full(units, grid[0]), np.repeat(gammas, units, axis=0))
+        own, intercept = refit(X, targets, whole, found, self.standardize, groups)
+        single = np.ndim(y) == 1
+        self.bands_ = names
+        self.coef_ = own[:, 0] if single else own.T
+        self.intercept_ = intercept[0] if single else intercept
+        self.alpha_: Any = found.alpha[0] if single else found.alpha
+        self.share_: Any = found.share[0] if single else found.share
+        return self
+
+    def _bands(self, features: int) -> tuple[np.ndarray, np.ndarray]:
+        """Give the names of the bands, as they come, and the band of each feature."""
+        if self.groups is None:
+            return np.zeros(1, dtype=np.int64), np.zeros(features, dtype=np.int64)
+        groups = np.asarray(self.groups)
+        if groups.shape != (features,):
+            raise ValueError(f"groups has shape {groups.shape}: the band of each of {features} features is needed")
+        names, first, number = np.unique(groups, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return names[order], np.argsort(order)[number.ravel()]
+
+
+def _grid(alphas: Any) -> np.ndarray:
+    grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
+        raise ValueError(f"alphas must be finite numbers above 0; found {alphas!r}")
+    return grid

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from neurointerp import score
 from neurointerp.analyses.encoding._problem import checked_alphas, default_alphas, prepare
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.analyses.encoding._spectrum import decompose, moments, rows_of, weights
 from neurointerp.backend import like
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import decompose, moments, rows_of, weights
 from neurointerp.matrix import stretches
 from neurointerp.result import result
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._problem import checked_alphas, held_out, prepare, with_units
 from neurointerp.analyses.encoding._search import fold_errors, lowest
-from neurointerp.analyses.encoding._spectrum import Fit, column_mean, predict_from, rows_of, solve
+from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import Fit, column_mean, predict_from, rows_of, solve
 from neurointerp.result import result
 from neurointerp.split import Fold
 
@@ -24,7 +25,8 @@ def kernel_ridge(
     features: xr.DataArray, responses: xr.DataArray, *, kernel: Kernel = "rbf",
     gammas: float | Sequence[float] | None = None, alphas: float | Sequence[float] | None = None,
     cv: int | Iterable[tuple[Any, Any]] = 5, lags: Sequence[int] | xr.DataArray | None = None,
-    standardize: bool = True, gap: int | None = None, high_pass: float | None = None, seed: int = 0,
+    standardize: bool = True, gap: int | None = None, high_pass: float | None = None, device: str | None = None,
+    seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Predict each unit's responses by kernel ridge regression, with an alpha and a kernel width of its own.
 
@@ -34,8 +36,8 @@ def kernel_ridge(
 
     Parameters
     ----------
-    features, responses, cv, lags, standardize, gap, high_pass
-        As for `ridge`.
+    features, responses, cv, lags, standardize, gap, high_pass, device
+        As for `ridge`, but in memory: the kernel is a (sample, sample) matrix.
     kernel
         Any of scikit-learn's `pairwise_kernels` named here; the kernels' other parameters are its defaults.
     gammas
@@ -78,7 +80,7 @@ def kernel_ridge(
     widths = _widths(kernel, gammas)
     search = alphas is None or np.size(alphas) != 1 or len(widths) != 1
     problem = prepare(
-        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, search=search
+        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, device=device, search=search
     )  # fmt: skip
     count = problem.x.shape[1]
     grid = checked_alphas(_ANALYSIS, alphas, np.logspace(-4, 4, 17) * (count if kernel == "linear" else 1.0))
@@ -96,7 +98,8 @@ def kernel_ridge(
     for index in np.unique(which):
         some = np.flatnonzero(which == index)
         fit = _fit(*setting, problem.inputs.usable, own[index])[0]
-        dual[np.ix_(problem.inputs.usable, some)] = solve(fit, fit.right[:, some], alpha[some])
+        own_right, own_alpha = fit.right[:, like(some, fit.right)], like(alpha[some], fit.right)
+        dual[np.ix_(problem.inputs.usable, some)] = to_numpy(solve(fit, own_right, own_alpha))
     variables = held_out(problem, predictions)
     variables |= {
         "alpha": xr.DataArray(alpha, dims="unit", coords=units),
@@ -128,25 +131,44 @@ def _fit(
     x: Any, y: Any, kernel: str, standardize: bool, train: NDArray[np.int64], gamma: float | None
 ) -> tuple[Fit, Any]:
     """Give the decomposed kernel of a training set, and what makes the operator of test features."""
-    from sklearn.metrics.pairwise import pairwise_kernels
-
     rows, known = rows_of(x, train), rows_of(y, train)
-    mean = column_mean(rows)
+    xp, mean = namespace(rows), column_mean(rows)
     rows = rows - mean
-    scale = rows.std(axis=0) if standardize else np.ones_like(mean)
-    scale = np.where(scale > 10 * np.finfo(mean.dtype).eps * np.abs(mean), scale, 1.0).astype(mean.dtype)
-    rows, options = rows / scale, {} if gamma is None else {"gamma": gamma}
-    matrix = pairwise_kernels(rows, metric=kernel, **options)
-    level, whole = matrix.mean(axis=0), matrix.mean()
+    scale = xp.std(rows, axis=0) if standardize else xp.ones_like(mean)
+    scale = xp.where(scale > 10 * xp.finfo(mean.dtype).eps * xp.abs(mean), scale, xp.ones_like(scale))
+    rows = rows / scale
+    matrix = _kernel(rows, rows, kernel, gamma)
+    level, whole = xp.mean(matrix, axis=0), xp.mean(matrix)
 
     def operator(features: Any) -> Any:
-        found = pairwise_kernels((features - mean) / scale, rows, metric=kernel, **options)
-        return found - level - found.mean(axis=1, keepdims=True) + whole
+        found = _kernel((features - mean) / scale, rows, kernel, gamma)
+        return found - level - xp.mean(found, axis=1, keepdims=True) + whole
 
     centred = matrix - level - level[:, None] + whole
-    values, basis = np.linalg.eigh(centred)
+    values, basis = xp.linalg.eigh(centred)
     top = column_mean(known)
-    return Fit(np.clip(values, 0.0, None), basis, known - top, mean, scale, top, rows), operator
+    kept = xp.where(values > 0, values, xp.zeros_like(values))
+    return Fit(kept, basis, basis, known - top, mean, scale, top, rows), operator
+
+
+def _kernel(one: Any, other: Any, kernel: str, gamma: float | None) -> Any:
+    """Give the kernel (sample, sample): scikit-learn's, and its formulas for torch."""
+    if isinstance(one, np.ndarray):
+        from sklearn.metrics.pairwise import pairwise_kernels
+
+        return pairwise_kernels(one, other, metric=kernel, **({} if gamma is None else {"gamma": gamma}))
+    import torch
+
+    if kernel in ("rbf", "laplacian"):
+        apart = torch.cdist(one, other) ** 2 if kernel == "rbf" else torch.cdist(one, other, p=1)
+        return torch.exp(-float(gamma or 0.0) * apart)
+    if kernel == "cosine":
+        one, other = (torch.nn.functional.normalize(side, dim=1) for side in (one, other))
+    inner = one @ other.T
+    if kernel in ("linear", "cosine"):
+        return inner
+    inner = float(gamma or 0.0) * inner + 1
+    return inner**3 if kernel == "poly" else torch.tanh(inner)
 
 
 def _chosen(
@@ -171,10 +193,13 @@ def _predicted(
     x: Any, y: Any, kernel: str, standardize: bool, train: NDArray[np.int64], test: NDArray[np.int64],
     alpha: NDArray[np.float64], gammas: Sequence[float | None],
 ) -> NDArray[Any]:  # fmt: skip
-    out = np.empty((len(test), y.shape[1]), dtype=np.result_type(x.dtype))
+    found: NDArray[Any] = np.empty((len(test), y.shape[1]))
     for gamma in dict.fromkeys(gammas):
         units = np.flatnonzero([one == gamma for one in gammas])
         fit, operator = _fit(x, y, kernel, standardize, train, gamma)
-        some = fit._replace(right=fit.right[:, units], response_mean=fit.response_mean[units])
-        out[:, units] = predict_from(some, operator(rows_of(x, test)), alpha[units])
-    return out
+        where = like(units, fit.right)
+        some = fit._replace(right=fit.right[:, where], response_mean=fit.response_mean[where])
+        predicted = to_numpy(predict_from(some, operator(rows_of(x, test)), like(alpha[units], fit.right)))
+        found = found.astype(predicted.dtype, copy=False)
+        found[:, units] = predicted
+    return found

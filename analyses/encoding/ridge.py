@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from neurointerp.analyses.encoding._blocks import is_chunked
+from neurointerp.analyses.encoding._out_of_core import answer, labelled, prepare_blocks
 from neurointerp.analyses.encoding._problem import (
+    Problem,
     checked_alphas,
     default_alphas,
     held_out,
@@ -17,8 +21,8 @@ from neurointerp.analyses.encoding._problem import (
     with_units,
 )
 from neurointerp.analyses.encoding._search import nested
-from neurointerp.analyses.encoding._spectrum import decompose, moments, weights
 from neurointerp.backend import like
+from neurointerp.least_squares import decompose, moments, weights
 from neurointerp.result import result
 
 _ANALYSIS = "encoding.ridge"
@@ -48,7 +52,7 @@ def ridge(
     Parameters
     ----------
     features
-        Recording with the predictors as units.
+        Recording with the predictors as units. Features or responses in chunks (dask) are read block by block.
     responses
         Recording on the same sample labels, with the units to predict. Left out, the features predict
         themselves from their own past: every unit at each lag predicts every unit.
@@ -78,7 +82,7 @@ def ridge(
         the whole series before it is split, drift is known to both sides and blocks come out anticorrelated.
         Scores and predictions are then of the high-passed test blocks, and there is no `intercept`.
     device
-        Compute with torch on this device (`"cuda"`, `"cpu"`). Default: numpy.
+        Compute with torch on this device (`"cuda"`, `"cpu"`). Default: numpy. No GPU was measured.
     seed
         Kept in the result; nothing here is random.
 
@@ -94,6 +98,7 @@ def ridge(
         dims>)`, the (last) fold that tested a sample, -1 for none. `feature` is the
         unit's label, `<unit>@<lag>` with lags other than `(0,)`, all units of the first lag first, with
         coordinates `feature_unit`, `feature_lag` and `feature_<name>` for each coordinate `<name>` of the units.
+        Of recordings in chunks `prediction` is lazy.
 
     Raises
     ------
@@ -101,7 +106,8 @@ def ridge(
         When the sample labels differ.
     AnalysisError
         When values are missing, lags leave no samples, samples or stimuli are too few for the folds, given
-        folds leak, or an argument is out of range.
+        folds leak, an argument is out of range, or there is no such device. Of recordings in chunks also with
+        `high_pass`, and where a penalty is lost in the rounding of the Gram matrix.
 
     Notes
     -----
@@ -114,6 +120,10 @@ def ridge(
     sample-sample one, or the features themselves (SVD) where rounding of either would reach the smallest penalty.
     In large problems the Gram matrix of a fold is that of all samples less that of the samples left out, and
     errors at most alphas are first interpolated from a few; all that may be the least are then computed in full.
+
+    Recordings in chunks are always taken in Gram form: sums over the samples of each fold, in float64 but for
+    cross-products of float32, are added up where dask runs tasks, units in batches. Memory is bounded by chunks and by
+    squares of the number of features.
 
     References
     ----------
@@ -130,18 +140,18 @@ def ridge(
     >>> dict(found.weights.sizes), bool((found.score > 0.8).all())
     ({'feature': 4, 'unit': 2}, True)
     """
-    problem = prepare(
-        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, device=device,
-        search=alphas is None or np.size(alphas) != 1,
-    )  # fmt: skip
-    x, usable = problem.x, problem.inputs.usable
-    grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
-    whole = moments(x, problem.y, usable)
-    penalties = like(grid, whole.feature_mean)
-    predictions, used, chosen = nested(x, problem.y, whole, problem.outer, problem.inner, penalties, standardize)
-    fit = decompose(x, problem.y, whole, standardize=standardize, smallest=float(grid.min()))
-    variables = model(problem, *weights(fit, chosen.alpha), chosen.alpha) | held_out(problem, predictions)
-    variables["fold_alpha"] = variables["score"].copy(data=used)
+    if alphas is not None:
+        checked_alphas(_ANALYSIS, alphas, np.ones(1))
+    asked: dict[str, Any] = {"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device}
+    asked["search"] = alphas is None or np.size(alphas) != 1
+    if is_chunked(features, responses):
+        problem, inner = prepare_blocks(_ANALYSIS, features, responses, **asked)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        variables = labelled(problem, answer(problem.x, problem.outer, inner, grid, standardize))
+    else:
+        problem = prepare(_ANALYSIS, features, responses, **asked)
+        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
+        variables = _in_memory(problem, grid, standardize)
     return result(
         with_units(problem, variables),
         analysis=_ANALYSIS,
@@ -149,3 +159,15 @@ def ridge(
         parameters={"alphas": grid, "standardize": standardize, **problem.parameters},
         seed=seed,
     )
+
+
+def _in_memory(problem: Problem, grid: NDArray[np.float64], standardize: bool) -> dict[str, xr.DataArray]:
+    """Fit arrays that are there."""
+    x, usable = problem.x, problem.inputs.usable
+    whole = moments(x, problem.y, usable)
+    penalties = like(grid, whole.feature_mean)
+    predictions, used, chosen = nested(x, problem.y, whole, problem.outer, problem.inner, penalties, standardize)
+    fit = decompose(x, problem.y, whole, standardize=standardize, smallest=float(grid.min()))
+    variables = model(problem, *weights(fit, chosen.alpha), chosen.alpha) | held_out(problem, predictions)
+    variables["fold_alpha"] = variables["score"].copy(data=used)
+    return variables

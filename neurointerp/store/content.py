@@ -14,13 +14,16 @@ from neurointerp.schema import plain
 from neurointerp.store import layout
 from neurointerp.store.chunks import BLOCK_BYTES
 
+CHUNKED_BYTES = 2**22
+"""Of chunks of dask that are read together: they are held beside the block that they are put into."""
+
 
 def digest(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
     """Give the sha256 of an object's content: names, dims, dtypes, labels, values and attrs.
 
     Equal content has an equal digest, however it is chunked, lazy or in memory, saved or not. Values that are not in
-    memory are read in blocks of some 64 MiB along the first dims, so an array chunked along its last dim alone is
-    read several times.
+    memory are read in blocks of some 64 MiB (of dask's chunks 4 MiB, or one) along the first dims, so an array chunked
+    along its last dim alone is read several times.
 
     Parameters
     ----------
@@ -95,7 +98,8 @@ def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
             yield from _blocks(variable[index])
         return
     stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
-    step = max(BLOCK_BYTES // row, 1)
+    most = max(BLOCK_BYTES // row, 1)
+    step = max(CHUNKED_BYTES // row, min(stored, most)) if variable.chunks else most  # dask holds chunks and block
     step -= step % stored if step > stored else 0
     for start in range(0, shape[0], step):
         yield variable[start : start + step].values

@@ -7,8 +7,9 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 import neurointerp as ni
+from neurointerp import least_squares
 from neurointerp.analyses import encoding
-from neurointerp.analyses.encoding import _bands, _search, _spectrum
+from neurointerp.analyses.encoding import _bands, _search
 from neurointerp.errors import AlignmentError, AnalysisError
 
 
@@ -86,10 +87,10 @@ def test_the_search_finds_what_himalaya_finds_with_the_same_draws(dtype, monkeyp
     options = {"n_iter": gammas, "alphas": alphas, "progress_bar": False}
     peer = himalaya.GroupRidgeCV(groups=groups, cv=5, fit_intercept=True, solver_params=options).fit(x, y)
     folds = list(KFold(5).split(x))
-    whole = _spectrum.moments(x, y, np.arange(250))
+    whole = least_squares.moments(x, y, np.arange(250))
     for worth in (np.inf, 0.0):  # without and with the shortcuts of large problems
         monkeypatch.setattr(_search, "WORTH", worth)
-        monkeypatch.setattr(_spectrum, "WORTH", worth)
+        monkeypatch.setattr(least_squares, "WORTH", worth)
         best = _bands.search(x, y, whole, folds, alphas, False, groups, gammas)
         np.testing.assert_allclose(best.error / 250, -peer.cv_scores_.max(axis=0), rtol=2e-5)
         own, _ = _bands.refit(x, y, whole, best, False, groups)
@@ -109,7 +110,7 @@ def test_the_gradient_is_that_of_finite_differences_and_steps_never_do_worse():
     for b in range(2):
         moved = [_bands._error(at + sign * 1e-5 * np.eye(2)[b], parts, 2)[0] for sign in (1, -1)]
         np.testing.assert_allclose(slope[b], (moved[0] - moved[1]) / 2e-5, rtol=1e-5)
-    whole = _spectrum.moments(x, y, np.arange(120))
+    whole = least_squares.moments(x, y, np.arange(120))
     alphas, gammas = np.logspace(0, 3, 4), _bands.shares(2, 3, np.random.default_rng(0))
     rough = _bands.search(x, y, whole, folds, alphas, True, groups, gammas)
     fine = _bands.refine(x, y, folds, rough, True, groups, 20)

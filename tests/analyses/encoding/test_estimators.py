@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.linear_model import RidgeCV as ScikitRidgeCV
-from sklearn.model_selection import KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from neurointerp.analyses.encoding import RidgeCV
+import neurointerp as ni
+from neurointerp.analyses.encoding import BandedRidgeCV, RidgeCV, banded_ridge
 
 
 def _data(samples=200, features=30, targets=40, dtype=np.float64):
@@ -19,7 +22,7 @@ def _data(samples=200, features=30, targets=40, dtype=np.float64):
     return x.astype(dtype), y.astype(dtype)
 
 
-@parametrize_with_checks([RidgeCV()])
+@parametrize_with_checks([RidgeCV(), BandedRidgeCV()])
 def test_scikit_learn_accepts_it(estimator, check):
     check(estimator)
 
@@ -66,3 +69,47 @@ def test_bad_alphas_are_refused():
     x, y = _data()
     with pytest.raises(ValueError, match="alphas must be finite numbers above 0"):
         RidgeCV([0.0, 1.0]).fit(x, y)
+
+
+def test_bands_are_those_of_banded_ridge():
+    x, y = _data(targets=5)
+    groups = ["b"] * 10 + ["a"] * 20
+    alphas = np.logspace(0, 4, 9)
+    model = BandedRidgeCV(groups, alphas=alphas, draws=9, standardize=True, random_state=3).fit(x, y)
+    bands = {"b": _rec(x[:, :10]), "a": _rec(x[:, 10:])}
+    expected = banded_ridge(bands, _rec(y), alphas=alphas, draws=9, seed=3)
+    assert model.bands_.tolist() == ["b", "a"]
+    np.testing.assert_allclose(model.share_.T, expected.share)
+    np.testing.assert_allclose(model.alpha_, expected.alpha)
+    np.testing.assert_allclose(model.coef_.T, expected.weights, rtol=1e-8)
+    np.testing.assert_allclose(model.intercept_, expected.intercept, rtol=1e-8)
+
+
+def test_each_band_has_the_penalty_that_scikit_learn_is_given():
+    x, y = _data(targets=3)
+    groups = np.arange(30) // 15
+    model = BandedRidgeCV(groups, alphas=np.logspace(0, 4, 9), draws=9).fit(x, y)
+    for target in range(3):
+        root = np.sqrt(model.share_[target][groups])
+        reference = Ridge(model.alpha_[target]).fit(x * root, y[:, target])
+        np.testing.assert_allclose(model.coef_[target], reference.coef_ * root, rtol=1e-7, atol=1e-10)
+
+
+def test_one_band_is_ridge_also_in_pipelines_and_searches():
+    x, y = _data(targets=4)
+    alphas = np.logspace(-1, 4, 6)
+    np.testing.assert_allclose(BandedRidgeCV(alphas=alphas).fit(x, y).coef_, RidgeCV(alphas).fit(x, y).coef_, rtol=1e-8)
+    pipeline = make_pipeline(StandardScaler(), BandedRidgeCV(np.arange(30) % 2, alphas=alphas))
+    found = GridSearchCV(pipeline, {"bandedridgecv__draws": [1, 4]}, cv=2).fit(x, y[:, 0])
+    assert found.predict(x).shape == (200,)
+    assert found.best_estimator_[-1].share_.shape == (2,)
+
+
+@pytest.mark.parametrize(("options", "message"), [({"groups": [0, 1]}, "30 features"), ({"draws": 0}, "draws is 0")])
+def test_bad_bands_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        BandedRidgeCV(**options).fit(*_data())
+
+
+def _rec(values):
+    return ni.recording(values, modality="stimulus", units="1", sampling_rate=1.0)

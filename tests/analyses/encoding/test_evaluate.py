@@ -119,10 +119,52 @@ def test_bad_arguments_of_evaluate_are_refused():
         encoding.evaluate(fit, features)
     with pytest.raises(AnalysisError, match="null 'phase'"):
         encoding.evaluate(fit, responses, null="phase")
-    with pytest.raises(AnalysisError, match="high-passed by fold"):
-        encoding.evaluate(encoding.ridge(features, responses, high_pass=20.0), responses)
     with pytest.raises(AnalysisError, match="draws 0"):
         encoding.evaluate(fit, responses, draws=0)
+
+
+def test_a_model_with_a_high_pass_is_scored_on_what_it_predicted():
+    features, responses = _planted(n_samples=400, n_features=6, n_units=8, snr=[4.0] * 4 + [0.0] * 4)
+    drifting = responses.copy(data=responses.values + 20.0 * np.sin(np.arange(400) / 130)[:, None])
+    fit = encoding.ridge(features, drifting, high_pass=40.0)
+    for null in ("circular", "block"):
+        found = encoding.evaluate(fit, drifting, null=null, draws=199, resamples=100)
+        assert (found.p_value[:4] == 1 / 200).all()
+        assert float(found.p_value[4:].min()) > 0.01
+        assert float(np.abs(found.null_correlation.mean("draw")).max()) < 0.05
+    seen = np.concatenate([_high_passed(drifting.values[test], 40.0) for test in np.array_split(np.arange(400), 5)])
+    missed = ((seen - fit.prediction.values) ** 2).sum(axis=0)
+    np.testing.assert_allclose(found.pooled_score, 1 - missed / (seen**2).sum(axis=0), rtol=1e-8, atol=1e-10)
+    low, high = found.pooled_score_interval.values[:, :4]
+    assert ((low < found.pooled_score[:4]) & (found.pooled_score[:4] < high)).all()
+
+
+def test_slow_noise_is_not_significant_more_often_than_it_may_after_a_high_pass():
+    rng = np.random.default_rng(5)
+    features = _rec(rng.standard_normal((300, 4)).cumsum(axis=0))
+    noise = _rec(rng.standard_normal((300, 200)).cumsum(axis=0), "fmri")
+    p = encoding.evaluate(encoding.ridge(features, noise, high_pass=30.0), noise, draws=99, resamples=2).p_value.values
+    assert 0.01 < (p <= 0.1).mean() < 0.12
+    assert 0.15 < (p <= 0.5).mean() < 0.55  # held-out predictions of noise are a little below chance
+
+
+def test_a_high_pass_with_test_sets_that_overlap_is_refused():
+    features, responses = _planted(n_samples=200, n_features=3, n_units=2)
+    folds = [(np.arange(100, 200), np.arange(60)), (np.arange(100, 200), np.arange(40, 100))]
+    fit = encoding.ridge(features, responses, high_pass=20.0, cv=folds)
+    with pytest.raises(AnalysisError, match="test sets that do not overlap"):
+        encoding.evaluate(fit, responses, draws=9)
+    other = responses.copy(data=responses.values[::-1])
+    with pytest.raises(AnalysisError, match="the responses that it predicted"):
+        encoding.evaluate(encoding.ridge(features, responses, high_pass=20.0), other, draws=9)
+
+
+def _high_passed(values, cutoff):
+    """Regress the constant and the cosines of periods longer than the cutoff out, by least squares."""
+    samples = len(values)
+    count = int(2 * samples / cutoff) + 1
+    slow = np.cos(np.pi * np.outer(np.arange(samples) + 0.5, np.arange(count)) / samples)
+    return values - slow @ np.linalg.lstsq(slow, values, rcond=None)[0]
 
 
 SCHEMES = {

@@ -7,7 +7,8 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurointerp.analyses.encoding import _search, _spectrum
+from neurointerp import least_squares
+from neurointerp.analyses.encoding import _search
 
 WIDE_AND_TALL = [(40, 12), (25, 60)]
 
@@ -22,18 +23,18 @@ def _data(samples, features, units=5):
 
 
 def _fit(x, y, standardize=True, smallest=1.0):
-    sums = _spectrum.moments(x, y, np.arange(len(x)))
-    return _spectrum.decompose(x, y, sums, standardize=standardize, smallest=smallest)
+    sums = least_squares.moments(x, y, np.arange(len(x)))
+    return least_squares.decompose(x, y, sums, standardize=standardize, smallest=smallest)
 
 
 def _choose(x, y, folds, alphas, standardize=True):
-    return _search.choose(x, y, _spectrum.moments(x, y, np.arange(len(x))), folds, alphas, standardize)
+    return _search.choose(x, y, least_squares.moments(x, y, np.arange(len(x))), folds, alphas, standardize)
 
 
 @pytest.fixture
 def always_fast(monkeypatch):
     """Take the shortcuts of large problems in small ones."""
-    monkeypatch.setattr(_spectrum, "WORTH", 0.0)
+    monkeypatch.setattr(least_squares, "WORTH", 0.0)
     monkeypatch.setattr(_search, "WORTH", 0.0)
 
 
@@ -43,12 +44,12 @@ def test_weights_and_predictions_equal_ridge_with_an_alpha_per_unit(samples, fea
     x, y = _data(samples, features)
     alpha = np.array([1e-2, 1.0, 10.0, 1e3, 1e5])
     fit = _fit(x, y, standardize)
-    weights, intercept = _spectrum.weights(fit, alpha)
+    weights, intercept = least_squares.weights(fit, alpha)
     scale = x.std(axis=0) if standardize else np.ones(features)
     reference = Ridge(alpha=alpha, solver="cholesky").fit((x - x.mean(axis=0)) / scale, y)
     np.testing.assert_allclose(weights, reference.coef_.T / scale[:, None], rtol=1e-8, atol=1e-10)
     expected = reference.predict((x - x.mean(axis=0)) / scale)
-    np.testing.assert_allclose(_spectrum.predict(fit, x, alpha), expected, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(least_squares.predict(fit, x, alpha), expected, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(x @ weights + intercept, expected, rtol=1e-8, atol=1e-8)
 
 
@@ -63,7 +64,7 @@ def test_penalties_below_the_rounding_of_the_gram_matrix_are_solved_from_the_fea
     off = []
     for smallest in (1e-6, 1e9):  # the latter says that no small penalty will be asked for
         fit = _fit(x, y, standardize=False, smallest=smallest)
-        off.append(np.abs(_spectrum.predict(fit, x, np.full(3, 1e-6, np.float32)) - expected).max())
+        off.append(np.abs(least_squares.predict(fit, x, np.full(3, 1e-6, np.float32)) - expected).max())
     assert off[0] < 0.02
     assert off[0] < 0.5 * off[1]
 
@@ -91,7 +92,7 @@ def test_the_shortcuts_of_large_problems_change_no_alpha(samples, features, stan
     y *= np.random.default_rng(1).uniform(0.1, 9, 400)
     alphas, folds = np.logspace(0, 6, 20), list(KFold(5).split(x))
     plain = _choose(x, y, folds, alphas, standardize)
-    monkeypatch.setattr(_spectrum, "WORTH", 0.0)
+    monkeypatch.setattr(least_squares, "WORTH", 0.0)
     monkeypatch.setattr(_search, "WORTH", 0.0)
     fast = _choose(x, y, folds, alphas, standardize)
     np.testing.assert_array_equal(fast.alpha, plain.alpha)
@@ -105,16 +106,16 @@ def test_the_shortcuts_of_large_problems_change_no_alpha(samples, features, stan
 
 def test_a_fold_taken_from_the_whole_is_the_fold_summed_anew(always_fast):
     x, y = _data(200, 12)
-    whole = _spectrum.moments(x, y, np.arange(200))
+    whole = least_squares.moments(x, y, np.arange(200))
     train = np.r_[0:70, 110:200]
-    fast, plain = _spectrum.moments(x, y, train, whole), _spectrum.moments(x, y, train)
-    assert _spectrum._downdated(x, y, train, whole) is not None
+    fast, plain = least_squares.moments(x, y, train, whole), least_squares.moments(x, y, train)
+    assert least_squares._downdated(x, y, train, whole) is not None
     for one, other in zip(fast, plain, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
     x[90] = 1e6  # what is left out dwarfs what stays: no difference of sums would be exact
-    whole = _spectrum.moments(x, y, np.arange(200))
-    assert _spectrum._downdated(x, y, train, whole) is None
-    np.testing.assert_array_equal(_spectrum.moments(x, y, train, whole).gram, plain.gram)
+    whole = least_squares.moments(x, y, np.arange(200))
+    assert least_squares._downdated(x, y, train, whole) is None
+    np.testing.assert_array_equal(least_squares.moments(x, y, train, whole).gram, plain.gram)
 
 
 @pytest.mark.parametrize(("samples", "features"), [(300, 60), (120, 200)])
@@ -152,18 +153,20 @@ def test_of_equal_errors_the_largest_alpha_is_taken():
 def test_a_constant_feature_gets_no_weight_and_changes_nothing():
     x, y = _data(40, 12)
     alpha = np.ones(5)
-    expected = _spectrum.predict(_fit(x, y), x, alpha)
+    expected = least_squares.predict(_fit(x, y), x, alpha)
     for constant in (0.0, 0.1, 1e8 + 0.1):
         wider = np.c_[np.full(40, constant), x]
         fit = _fit(wider, y)
-        np.testing.assert_allclose(_spectrum.weights(fit, alpha)[0][0], 0.0, atol=1e-12)
-        np.testing.assert_allclose(_spectrum.predict(fit, wider, alpha), expected, rtol=1e-8)
+        np.testing.assert_allclose(least_squares.weights(fit, alpha)[0][0], 0.0, atol=1e-12)
+        np.testing.assert_allclose(least_squares.predict(fit, wider, alpha), expected, rtol=1e-8)
 
 
 def test_float32_stays_and_is_close():
     x, y = _data(200, 30)
     fits = [_fit(x.astype(kind), y.astype(kind)) for kind in (np.float32, np.float64)]
-    low, high = (_spectrum.predict(fit, x.astype(fit.values.dtype), np.full(5, 10.0, fit.values.dtype)) for fit in fits)
+    low, high = (
+        least_squares.predict(fit, x.astype(fit.values.dtype), np.full(5, 10.0, fit.values.dtype)) for fit in fits
+    )
     assert low.dtype == np.float32
     np.testing.assert_allclose(low, high, atol=2e-4)
 
@@ -180,7 +183,7 @@ def test_torch_agrees_with_numpy(samples, features, kind, always_fast):
     both = []
     for arrays in ((x, y, alphas), map(torch.tensor, (x, y, alphas))):
         a, b, grid = arrays
-        both.append(_search.nested(a, b, _spectrum.moments(a, b, np.arange(len(x))), outer, inner, grid, True))
+        both.append(_search.nested(a, b, least_squares.moments(a, b, np.arange(len(x))), outer, inner, grid, True))
     (expected, used, chosen), (found, torch_used, torch_chosen) = both
     assert isinstance(found[0], torch.Tensor)
     np.testing.assert_allclose(torch_chosen.alpha.numpy(), chosen.alpha)

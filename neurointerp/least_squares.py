@@ -3,6 +3,9 @@
 The system is `(S + alpha) z = r`. With no more features than samples, `S = X'X` and `r = X'Y` (Gram form), and those of
 a fold are what the left-out samples take from the whole; else `S = XX'` and `r = Y` (kernel form). Where rounding of
 `S` would reach the smallest penalty, its eigenvectors come from an SVD of `X` instead.
+
+Arrays are numpy's or torch's. Beside them go objects with `rows(index)`, `columns(which)`, `shape` and `dtype`, whose
+rows depend on those that are asked for with them (a high-pass within a fold).
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.backend import like, namespace
+from neurointerp.errors import AnalysisError
 
 Indices = NDArray[np.int64]
 BATCH = 2000
@@ -38,7 +41,7 @@ class Moments(NamedTuple):
     power
         (unit,), sums of squares of the responses.
     gram, cross
-        (feature, feature), (feature, unit), or None.
+        (feature, feature), (feature, unit) (a unit's lie together), or None.
     """
 
     train: Indices
@@ -56,8 +59,11 @@ class Fit(NamedTuple):
     ----------
     values, basis
         (direction,) and (row, direction): eigenvalues and eigenvectors of the system.
+    turn
+        (row, direction), what takes right-hand sides to directions: the basis over the scale of features, which spares
+        a scaled copy of as many numbers as there are features and units.
     right
-        (row, unit), its right-hand sides.
+        (row, unit), right-hand sides, in Gram form of features in their own scale.
     feature_mean, feature_scale, response_mean
         What was taken from the features and what they were then divided by; what was taken from the responses.
     rows
@@ -66,6 +72,7 @@ class Fit(NamedTuple):
 
     values: Any
     basis: Any
+    turn: Any
     right: Any
     feature_mean: Any
     feature_scale: Any
@@ -85,18 +92,18 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
     parent
         The sums of more samples; None: there are none.
     """
-    if parent is not None and parent.gram is not None and not isinstance(x, HighPassed):
+    if parent is not None and parent.gram is not None and not hasattr(x, "rows"):
         found = _downdated(x, y, train, parent)
         if found is not None:
             return found
     xt, yt = rows_of(x, train), rows_of(y, train)
     x_mean, y_mean = column_mean(xt), column_mean(yt)
     yt, xp = yt - y_mean, namespace(yt)
-    power = xp.sum(yt * yt, axis=0)
+    power = np.einsum("nt,nt->t", yt, yt) if isinstance(yt, np.ndarray) else xp.sum(yt * yt, axis=0)
     if xt.shape[1] > xt.shape[0]:
         return Moments(train, x_mean, y_mean, power, None, None)
     xt = xt - x_mean
-    return Moments(train, x_mean, y_mean, power, xt.T @ xt, xt.T @ yt)
+    return Moments(train, x_mean, y_mean, power, xt.T @ xt, (yt.T @ xt).T)
 
 
 def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | None:
@@ -120,46 +127,64 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     for left_over, all_of_it in ((now, was), (power, parent.power)):
         if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
             return None
-    cross = parent.cross - (xl.T @ yl)
+    cross = parent.cross - (yl.T @ xl).T
     if float(xp.max(xp.abs(dx))) > 0:
         cross -= (between * dx)[:, None] * dy[None, :]
     return Moments(train, x_mean, y_mean, power, gram, cross)
 
 
-def decompose(x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None) -> Fit:
+def decompose(
+    x: Any, y: Any, sums: Moments, *, standardize: bool, smallest: float, share: Any | None = None,
+    resolution: float | None = None,
+) -> Fit:  # fmt: skip
     """Decompose a training set.
 
     Parameters
     ----------
     x, y, sums
-        The arrays, and the sums of the training set.
+        The arrays, and the sums of the training set. Without arrays (None) it must have a Gram matrix.
     standardize
         Scale features by their deviation.
     smallest
         The least penalty that will be asked for.
     share
         (feature,), >= 0: features are multiplied by the root of it, so that the penalty is divided by it.
+    resolution
+        Least relative step of the features, of which those that are constant have a few; default that of their dtype.
     """
     xp, n = namespace(sums.feature_mean), len(sums.train)
+    step = float(xp.finfo(sums.feature_mean.dtype).eps) if resolution is None else resolution
     if sums.gram is None:
         rows = rows_of(x, sums.train) - sums.feature_mean
-        scale = _shared(column_scale(xp, xp.sum(rows * rows, axis=0), n, sums.feature_mean, standardize), share)
+        scale = _shared(column_scale(xp, xp.sum(rows * rows, axis=0), n, sums.feature_mean, standardize, step), share)
         rows = rows / scale
         matrix, right = rows @ rows.T, rows_of(y, sums.train) - sums.response_mean
     else:
         rows = None
-        scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize), share)
+        scale = _shared(column_scale(xp, _diagonal(xp, sums.gram), n, sums.feature_mean, standardize, step), share)
         matrix, right = sums.gram, sums.cross
         if standardize or share is not None:
-            matrix, right = matrix / scale[:, None] / scale[None, :], right / scale[:, None]
+            matrix = matrix / scale[:, None] / scale[None, :]
     values, basis = _eigh(matrix)
     least, largest = float(values[0]), float(values[-1])
-    if max(least, 0.0) + smallest < ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest:
+    limit = ROUNDING * float(xp.finfo(sums.feature_mean.dtype).eps) * largest
+    if max(least, 0.0) + smallest < limit:
+        if x is None:
+            raise AnalysisError(
+                f"encoding: a penalty of {smallest:.1e} is lost in the rounding of the features' Gram matrix; out of "
+                f"core penalties from {limit:.1e} are needed (alphas=), or features in memory (.load())"
+            )
         held = (rows_of(x, sums.train) - sums.feature_mean) / scale if rows is None else rows
         u, s, vt = xp.linalg.svd(held, full_matrices=False)
         values, basis = s * s, (vt.T if rows is None else u)
-    values = xp.clip(values, min=0.0)  # rounding makes zero eigenvalues negative
-    return Fit(values, basis, right, sums.feature_mean, scale, sums.response_mean, rows)
+    values = xp.where(values > 0, values, xp.zeros_like(values))  # rounding makes zero eigenvalues negative
+    turn = basis if rows is not None or not (standardize or share is not None) else basis / scale[:, None]
+    return Fit(values, basis, turn, right, sums.feature_mean, scale, sums.response_mean, rows)
+
+
+def fitted(x: Any, y: Any, train: Indices, *, standardize: bool, smallest: float) -> Fit:
+    """Sum and decompose a training set, which no other is taken from."""
+    return decompose(x, y, moments(x, y, train), standardize=standardize, smallest=smallest)
 
 
 def probe(fit: Fit, features: Any) -> Any:
@@ -169,8 +194,8 @@ def probe(fit: Fit, features: Any) -> Any:
 
 
 def solve(fit: Fit, right: Any, alpha: Any) -> Any:
-    """Give solutions (row, unit) for right-hand sides (row, unit) and alpha (unit)."""
-    return fit.basis @ ((fit.basis.T @ right) / (fit.values[:, None] + alpha[None, :]))
+    """Give solutions (row, unit) for right-hand sides (row, unit) as those of the fit, and alpha (unit)."""
+    return fit.basis @ ((fit.turn.T @ right) / (fit.values[:, None] + alpha[None, :]))
 
 
 def weights(fit: Fit, alpha: Any) -> tuple[Any, Any]:
@@ -188,12 +213,12 @@ def predict(fit: Fit, features: Any, alpha: Any) -> Any:
 def predict_from(fit: Fit, operator: Any, alpha: Any) -> Any:
     """Give predictions (sample, unit) for an operator (sample, row), with alpha (unit)."""
     turned = operator @ fit.basis
-    return turned @ ((fit.basis.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
+    return turned @ ((fit.turn.T @ fit.right) / (fit.values[:, None] + alpha[None, :])) + fit.response_mean
 
 
 def rows_of(array: Any, index: Indices) -> Any:
-    """Give rows of a numpy or torch array, a view where they follow each other; or of `HighPassed`."""
-    if isinstance(array, HighPassed):
+    """Give rows of an array, a view where they follow each other; or of what makes its rows."""
+    if hasattr(array, "rows"):
         return array.rows(index)
     if index.size and index[-1] - index[0] == index.size - 1 and bool((np.diff(index) == 1).all()):
         return array[int(index[0]) : int(index[-1]) + 1]
@@ -201,8 +226,8 @@ def rows_of(array: Any, index: Indices) -> Any:
 
 
 def columns_of(array: Any, which: Any) -> Any:
-    """Give columns of an array or of `HighPassed`."""
-    return array.columns(which) if isinstance(array, HighPassed) else array[:, which]
+    """Give columns of an array, or of what makes its rows."""
+    return array.columns(which) if hasattr(array, "rows") else array[:, which]
 
 
 def column_mean(values: Any) -> Any:
@@ -211,12 +236,12 @@ def column_mean(values: Any) -> Any:
     return xp.astype(xp.sum(values, axis=0, dtype=xp.float64) / values.shape[0], values.dtype)
 
 
-def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool) -> Any:
+def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool, step: float) -> Any:
     """Give the standard deviation of each feature, or 1 where it is constant up to rounding."""
     if not standardize:
         return xp.ones_like(mean)
-    scale = xp.sqrt(xp.clip(power, min=0.0) / samples)
-    rounding = 10 * xp.finfo(mean.dtype).eps * xp.abs(mean)
+    scale = xp.sqrt(xp.where(power > 0, power, xp.zeros_like(power)) / samples)
+    rounding = (10 * step + samples * float(np.finfo(np.float64).eps)) * xp.abs(mean)  # of a value, and of the mean
     return xp.where(scale > rounding, scale, xp.ones_like(scale))
 
 

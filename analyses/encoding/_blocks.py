@@ -1,0 +1,320 @@
+"""Features and responses that are larger than memory, read a block of rows at a time, and the sums that ridge needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp.analyses.encoding._design import expanded, span
+from neurointerp.backend import like, namespace, streamed, torch_device
+from neurointerp.errors import AnalysisError
+from neurointerp.least_squares import BATCH, Moments, rows_of
+from neurointerp.matrix import stack, stretches
+
+Indices = NDArray[np.int64]
+Make = Callable[[np.ndarray], np.ndarray]
+SMALL = 2**22
+"""Bytes up to which chunks that follow each other are read as one block; with more features than that, a square."""
+SUMS = 2**28
+"""Bytes of cross-products that are held at a time; decides how many units are read at a time."""
+ROWS = 1024
+"""Rows that are multiplied at a time."""
+FAN = 4
+"""How many blocks' sums are added in one task."""
+
+
+class Sums(NamedTuple):
+    """Sums over some samples, about a mean of all: float64.
+
+    Attributes
+    ----------
+    count
+        Samples.
+    x, y, power
+        (feature,), (unit,), (unit,): sums, and sums of squares of the responses.
+    low, high
+        (unit,), the least and largest response.
+    gram, cross
+        (feature, feature) or None, (feature, unit).
+    """
+
+    count: int
+    x: Any
+    y: Any
+    power: Any
+    low: Any
+    high: Any
+    gram: Any
+    cross: Any
+
+
+class Cells(NamedTuple):
+    """Samples by the sets that they belong to.
+
+    Attributes
+    ----------
+    code
+        (sample,), the cell of each; -1: none.
+    table
+        (set, cell), which cells a set is made of.
+    """
+
+    code: Indices
+    table: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Features and responses as dask arrays, and how their rows are read.
+
+    Attributes
+    ----------
+    x, y
+        dask (sample, unit): features as they come, responses.
+    lags, parts
+        What the columns of the design matrix are made by; the stretches that lags do not leave.
+    edges
+        Where blocks of rows begin, and where the last ends.
+    dtype
+        Of both, as one.
+    device
+        Where blocks are multiplied; None: in dask's workers.
+    usable
+        (sample,) int, the samples with all lags.
+    x_mean, y_mean
+        Means over these, which are taken off first; float64.
+    x_variance
+        (feature,), float64.
+    """
+
+    x: Any
+    y: Any
+    lags: Any
+    parts: list[slice]
+    edges: list[int]
+    dtype: np.dtype[Any]
+    device: str | None
+    usable: Indices
+    x_mean: Any = 0.0
+    y_mean: Any = 0.0
+    x_variance: Any = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Give the numbers of samples, of columns of the design matrix, and of units."""
+        many = len(self.lags["basis"]) if isinstance(self.lags, xr.DataArray) else len(self.lags)
+        return self.x.shape[0], self.x.shape[1] * many, self.y.shape[1]
+
+    def rows(self) -> Iterator[tuple[slice, slice, Any, Make]]:
+        """Give the rows of each block; where they stand in the lazy features that it needs; these; its design matrix.
+
+        Rows with lags need some samples before and after them too.
+        """
+        before, after = max(*span(self.lags), 0), max(*(-lag for lag in span(self.lags)), 0)
+        for start, stop in pairwise(self.edges):
+            low, high = max(start - before, 0), min(stop + after, self.x.shape[0])
+            near = [part for part in self.parts if part.stop > low and part.start < high]
+            local = [slice(max(part.start, low) - low, min(part.stop, high) - low) for part in near]
+            own = slice(start - low, stop - low)
+            yield slice(start, stop), own, self.x[low:high], partial(_made, local, self.lags, own, self.dtype)
+
+    def batches(self, cells: int) -> list[slice]:
+        """Give units that are read together: cross-products of so many cells fit, and chunks are read once."""
+        width = int(max(SUMS / (8 * self.shape[1] * cells), 1))
+        width, chunk = min(width, BATCH), self.y.chunks[1][0]
+        width = width - width % chunk if width > chunk else width
+        return [slice(start, min(start + width, self.shape[2])) for start in range(0, self.shape[2], width)]
+
+    def cells(self, sets: Sequence[Indices]) -> Cells:
+        """Divide samples by the sets that they belong to."""
+        member = np.zeros((self.shape[0], len(sets)), dtype=bool)
+        for index, one in enumerate(sets):
+            member[one, index] = True
+        code = np.zeros(self.shape[0], dtype=np.int64)
+        for column in member.T:
+            code = np.unique(2 * code + column, return_inverse=True)[1]
+        inside = member.any(axis=1)
+        first, number = np.unique(code[inside], return_index=True, return_inverse=True)[1:]
+        code = np.full(self.shape[0], -1)
+        code[inside] = number
+        return Cells(code, member[inside][first].T)
+
+    def sums(self, cells: Cells, units: slice, *, gram: bool) -> list[Sums]:
+        """Sum the samples of each cell."""
+        mean = (self.x_mean, self.y_mean[units])
+        jobs = [
+            (x, self.y[rows, units], make, cells.code[rows], mean, gram)
+            for rows, _, x, make in self.rows() if (cells.code[rows] >= 0).any()
+        ]  # fmt: skip
+        done = in_tree(_summed, jobs, merged) if self.device is None else self._on_device(jobs)
+        return [done[cell] for cell in range(cells.table.shape[1])]
+
+    def _on_device(self, jobs: Sequence[Any]) -> dict[int, Sums]:
+        """Sum one block after the other, the next being read and copied meanwhile."""
+        total: dict[int, Sums] = {}
+        read = ((make(np.asarray(x)), np.asarray(y).astype(self.dtype)) for x, y, make, *_ in jobs)
+        for (x, y), (*_, code, mean, gram) in zip(streamed(read, str(self.device)), jobs, strict=True):
+            total = merged([total, _added(x, y, code, mean, gram)])
+        return total
+
+
+def blocks(
+    name: str, features: xr.DataArray, responses: xr.DataArray, lags: Any, usable: Indices, device: str | None
+) -> Blocks:
+    """Lay out recordings of which one at least is chunked, and read them once: means, and that nothing is missing."""
+    if device is not None:
+        torch_device(device, name)
+    x, y = _matrix(features), _matrix(responses)
+    parts = [] if span(lags) == [0] else stretches(features)
+    dtype = np.dtype(np.float32 if x.dtype == y.dtype == np.float32 else np.float64)
+    found = Blocks(x, y, lags, parts, _edges(x if features.chunks else y), dtype, device, usable)
+    inside = np.zeros(x.shape[0], dtype=bool)
+    inside[usable] = True
+    jobs = [(x, found.y[rows], make, own, inside[rows]) for rows, own, x, make in found.rows()]
+    seen = in_tree(_looked_at, jobs, _pooled)
+    for recording, lost in ((features, seen.lost_x), (responses, seen.lost_y)):
+        if lost.any():
+            raise AnalysisError(
+                f"{name}: {int(lost.sum())} values in {np.count_nonzero(lost)} of {lost.size} units are missing or "
+                f"infinite, first in unit {str(recording['unit'].values[lost.argmax()])!r}; drop them "
+                "(.drop_sel(unit=[...])) or fill them first"
+            )
+    means = (mean.astype(dtype).astype(np.float64) for mean in (seen.x, seen.y))  # as they can be taken off
+    return replace(found, **dict(zip(("x_mean", "y_mean"), means, strict=True)), x_variance=seen.spread / seen.count)
+
+
+def is_chunked(*recordings: Any) -> bool:
+    """Tell whether the values of a recording (or of one among several) are dask's."""
+    return any(isinstance(one, xr.DataArray) and one.chunks is not None for one in recordings)
+
+
+def set_sums(cells: Sequence[Sums], mean: tuple[Any, Any], train: Indices) -> Moments:
+    """Give the sums of a set about its own means, from those of its cells about `mean`."""
+    n = sum(one.count for one in cells)
+    dx, dy = sum(one.x for one in cells) / n, sum(one.y for one in cells) / n
+    gram = None if cells[0].gram is None else sum(one.gram for one in cells) - n * dx[:, None] * dx[None, :]
+    cross = sum(one.cross for one in cells) - n * dx[:, None] * dy[None, :]
+    power = sum(one.power for one in cells) - n * dy * dy
+    return Moments(train, like(mean[0], dx) + dx, like(mean[1], dy) + dy, power, gram, cross)
+
+
+def in_tree(call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], merge: Callable[[list[Any]], Any]) -> Any:
+    """Run a task for each job where dask runs tasks, and merge what they give, a few at a time."""
+    import dask
+
+    level = [dask.delayed(call)(*job) for job in jobs]
+    join = dask.delayed(merge)
+    while len(level) > 1:
+        level = [join(level[start : start + FAN]) for start in range(0, len(level), FAN)]
+    return level[0].compute()
+
+
+def merged(parts: list[dict[int, Sums]]) -> dict[int, Sums]:
+    """Add the sums of blocks, cell by cell."""
+    out: dict[int, Sums] = {}
+    for part in parts:
+        for cell, one in part.items():
+            out[cell] = _both(out[cell], one) if cell in out else one
+    return out
+
+
+def _both(one: Sums, other: Sums) -> Sums:
+    xp = namespace(one.x)
+    gram = None if one.gram is None else one.gram + other.gram
+    low, high = xp.minimum(one.low, other.low), xp.maximum(one.high, other.high)
+    return Sums(
+        one.count + other.count, one.x + other.x, one.y + other.y, one.power + other.power, low, high, gram,
+        one.cross + other.cross,
+    )  # fmt: skip
+
+
+def _made(parts: list[slice], lags: Any, own: slice, dtype: np.dtype[Any], values: np.ndarray) -> np.ndarray:
+    """Make the design matrix of a block from its features and those around them."""
+    return expanded(values.astype(dtype, copy=False), parts, lags)[own]
+
+
+def _summed(
+    x: np.ndarray, y: np.ndarray, make: Make, code: Indices, mean: tuple[Any, Any], gram: bool
+) -> dict[int, Sums]:
+    rows = make(x)
+    return _added(rows, y.astype(rows.dtype, copy=False), code, mean, gram)
+
+
+def _added(x: Any, y: Any, code: Indices, mean: tuple[Any, Any], gram: bool) -> dict[int, Sums]:
+    """Sum rows cell by cell: Gram matrices in float64, which small penalties need; cross-products as they come."""
+    out: dict[int, Sums] = {}
+    for cell in map(int, np.unique(code[code >= 0])):
+        which = np.flatnonzero(code == cell)
+        for start in range(0, len(which), ROWS):
+            some = which[start : start + ROWS]
+            one = _of_rows(rows_of(x, some), rows_of(y, some), mean, gram)
+            out[cell] = _both(out[cell], one) if cell in out else one
+    return out
+
+
+def _of_rows(x: Any, y: Any, mean: tuple[Any, Any], gram: bool) -> Sums:
+    xp = namespace(x)
+    x, y = x - like(mean[0], x), y - like(mean[1], y)
+    exact, wide = xp.astype(x, xp.float64), xp.astype(y, xp.float64)
+    return Sums(
+        x.shape[0], xp.sum(exact, axis=0), xp.sum(wide, axis=0), xp.sum(wide * wide, axis=0), xp.min(y, axis=0),
+        xp.max(y, axis=0), exact.T @ exact if gram else None, xp.astype(x.T @ y, xp.float64),
+    )  # fmt: skip
+
+
+class _Look(NamedTuple):
+    """What a first reading finds: samples with all lags, means of columns, their squares about these; what is lost."""
+
+    count: int
+    x: Any
+    spread: Any
+    y: Any
+    lost_x: Any
+    lost_y: Any
+
+
+def _looked_at(x: np.ndarray, y: np.ndarray, make: Make, own: slice, inside: NDArray[np.bool_]) -> _Look:
+    lost = [(~np.isfinite(part)).sum(axis=0) for part in (x[own], y)]
+    rows, known = make(x)[inside].astype(np.float64), y[inside].astype(np.float64)
+    if not len(rows):
+        return _Look(0, np.zeros(rows.shape[1]), np.zeros(rows.shape[1]), np.zeros(y.shape[1]), *lost)
+    with np.errstate(invalid="ignore"):  # of infinite values, which are refused
+        mean = rows.mean(axis=0)
+        return _Look(len(rows), mean, ((rows - mean) ** 2).sum(axis=0), known.mean(axis=0), *lost)
+
+
+def _pooled(parts: list[_Look]) -> _Look:
+    count = sum(part.count for part in parts)
+    share = [part.count / max(count, 1) for part in parts]
+    x, y = (sum(w * side for w, side in zip(share, sides, strict=True)) for sides in
+            ([part.x for part in parts], [part.y for part in parts]))  # fmt: skip
+    spread = sum(part.spread + part.count * (part.x - x) ** 2 for part in parts)
+    return _Look(count, x, spread, y, sum(part.lost_x for part in parts), sum(part.lost_y for part in parts))
+
+
+def _matrix(recording: xr.DataArray) -> Any:
+    """Give a dask array (sample, unit)."""
+    import dask.array
+
+    if recording.chunks:
+        return recording.data.reshape(-1, recording.shape[-1])
+    values = stack(recording).values
+    return dask.array.from_array(values, chunks=(max(SMALL // max(values[:1].nbytes, 1), 1), -1))
+
+
+def _edges(array: Any) -> list[int]:
+    """Give where blocks of rows begin: at chunks, small ones together."""
+    edges, stop = [0], 0
+    most = max(SMALL // (array.dtype.itemsize * max(array.shape[1], 1)), array.shape[1])
+    for size in array.chunks[0]:
+        if stop > edges[-1] and stop + size - edges[-1] > most:
+            edges.append(stop)
+        stop += size
+    return [*edges, stop]

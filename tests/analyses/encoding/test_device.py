@@ -1,0 +1,84 @@
+"""Models computed with torch: the numbers of numpy, and one clear error where there is no such device."""
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp.analyses import encoding
+from neurointerp.errors import AnalysisError
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+
+def _pair(samples=150):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((samples, 6)) * rng.uniform(0.3, 3, 6) + 2
+    y = np.tanh(x @ rng.standard_normal((6, 4)) / 3) + 0.3 * rng.standard_normal((samples, 4))
+    y[:, 3] = 1.0
+    return [ni.recording(one, modality="fmri", units="1", sampling_rate=1.0) for one in (x, y)]
+
+
+KERNELS = ("rbf", "poly", "laplacian", "cosine", "sigmoid", "linear")
+CALLS = {
+    "banded_ridge": ("banded_ridge", {"bands": "half", "draws": 5, "alphas": np.logspace(0, 3, 5)}),
+    "banded_ridge, high-pass": ("banded_ridge", {"bands": "half", "draws": 3, "high_pass": 40.0}),
+    "banded_ridge, steps": ("banded_ridge", {"bands": "half", "draws": 3, "steps": 2, "cv": 2}),
+    **{f"kernel_ridge, {kernel}": ("kernel_ridge", {"kernel": kernel, "cv": 2}) for kernel in KERNELS},
+    "pls": ("pls", {"rank": 4}),
+    "pls, high-pass": ("pls", {"rank": 3, "high_pass": 40.0, "standardize": False}),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_torch_gives_what_numpy_gives(call):
+    method, options = CALLS[call]
+    features, responses = _pair()
+    features = features.assign_coords(half=("unit", ["a", "a", "a", "b", "b", "b"]))
+    expected = getattr(encoding, method)(features, responses, **options)
+    found = getattr(encoding, method)(features, responses, device="cpu", **options)
+    assert found.attrs == expected.attrs
+    for name in expected.data_vars:
+        assert found[name].dtype == expected[name].dtype
+        # the power iterations of scikit-learn's PLS stop at some 1e-5
+        near = {"rtol": 1e-4, "atol": 3e-5} if method == "pls" else {"rtol": 1e-6, "atol": 1e-8}
+        np.testing.assert_allclose(found[name], expected[name], **near, err_msg=str(name))
+
+
+@pytest.mark.parametrize("method", ["ridge", "banded_ridge", "kernel_ridge", "pls"])
+@pytest.mark.parametrize("device", ["cuda:77", "abacus"])
+def test_a_device_that_is_not_there_is_refused(method, device):
+    options = {"rank": 2} if method == "pls" else {}
+    with pytest.raises(AnalysisError, match=rf"encoding.{method}: device='{device}' is not available; there is cpu"):
+        getattr(encoding, method)(*_pair(), device=device, **options)
+
+
+def test_blocks_go_to_a_device_one_after_the_other():
+    from neurointerp.backend import streamed
+
+    batches = [(np.full((3, 2), float(i)), np.arange(i)) for i in range(5)]
+    read = []
+
+    def source():
+        for batch in batches:
+            read.append(len(read))
+            yield batch
+
+    for number, (values, index) in enumerate(streamed(source(), "cpu")):
+        assert values.device.type == "cpu"
+        assert len(read) <= number + 2  # one ahead, no more
+        np.testing.assert_array_equal(values, batches[number][0])
+        np.testing.assert_array_equal(index, batches[number][1])
+    assert len(read) == 5
+
+
+def test_recordings_in_chunks_are_summed_on_a_device():
+    pytest.importorskip("dask", reason="dask is not installed")
+    features, responses = _pair()
+    chunked = features.chunk(time=40), responses.chunk(time=30, unit=3)
+    options = {"lags": (0, 1), "alphas": np.logspace(0, 3, 5)}
+    expected = encoding.ridge(features, responses, **options)
+    found = encoding.ridge(*chunked, device="cpu", **options)
+    for name in expected.data_vars:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-7, atol=1e-9, err_msg=str(name))
+    with pytest.raises(AnalysisError, match="is not available"):
+        encoding.ridge(*chunked, device="cuda:77")
