@@ -13,6 +13,7 @@ import neurointerp as ni
 from neurointerp import analyses, matrix
 from neurointerp.result import check_result
 
+COMPARED: dict[str, xr.DataTree] = {}
 MODALITIES = ("activations", "behavior", "calcium", "eeg", "fmri", "ieeg", "meg", "spikes", "stimulus")
 METHODS = [
     (family.name, method)
@@ -69,7 +70,7 @@ def run(family, method, rec, seed=0):
 def compared(call, method, rec, seed):
     """Compare a recording; what differences are told from is made once of each recording."""
     if method == "sensitivity":
-        return call({"one": rec}, levels=[0.5], draws=1, seed=seed)
+        return call({"one": rec}, levels=[0.5], replicates=1, seed=seed)
     if method == "compare":
         return call({"one": rec}, nulls=2, resamples=0, seed=seed)
     key = ni.digest(rec)

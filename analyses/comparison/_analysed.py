@@ -15,7 +15,7 @@ import xarray as xr
 
 from neurointerp import store, surrogate
 from neurointerp.analyses import factorization
-from neurointerp.analyses.comparison._degraded import DRAWS, LEVELS, degraded_figures
+from neurointerp.analyses.comparison._degraded import LEVELS, REPLICATES, degraded_figures
 from neurointerp.analyses.comparison._figures import FIGURES, STABILITY_RANK, figures
 from neurointerp.analyses.comparison._intervals import intervals
 from neurointerp.errors import StoreError
@@ -40,10 +40,10 @@ def analysed(
     out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
     if not sensitivity:
         return out
-    options = {"levels": LEVELS, "draws": DRAWS}
+    options = {"levels": LEVELS, "replicates": REPLICATES}
     degraded = _kept(
         name, matched, options, seed, cache,
-        lambda: xr.DataTree(degraded_figures(name, matched, LEVELS, DRAWS, seed)),
+        lambda: xr.DataTree(degraded_figures(name, matched, LEVELS, REPLICATES, seed)),
     )  # fmt: skip
     return out.assign(sensitivity=degraded)
 

@@ -17,24 +17,26 @@ from neurointerp.errors import NeurointerpError
 
 FACTORS = ("units", "samples", "rate", "signal", "all")
 LEVELS = (1.0, 0.75, 0.5)
-DRAWS = 4
+REPLICATES = 4
 
 
-def degraded_figures(name: str, matched: xr.DataArray, levels: Sequence[float], draws: int, seed: int) -> xr.Dataset:
-    """Give `value (metric, factor, level, draw)` of one matched recording; NaN where there is no figure."""
-    values = np.full((len(FIGURES), len(FACTORS), len(levels), draws), np.nan)
+def degraded_figures(
+    name: str, matched: xr.DataArray, levels: Sequence[float], replicates: int, seed: int
+) -> xr.Dataset:
+    """Give `value (metric, factor, level, replicate)` of one matched recording; NaN where there is no figure."""
+    values = np.full((len(FIGURES), len(FACTORS), len(levels), replicates), np.nan)
     whole = _in_order(matched, seed)
     for i, factor in enumerate(FACTORS):
         for j, level in enumerate(levels):
             if level == 1 and factor != "rate":
                 values[:, i, j] = whole[:, None]
                 continue
-            for draw in range(draws):
-                rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{factor}".encode()), j, draw])
+            for replicate in range(replicates):
+                rng = np.random.default_rng([seed, zlib.crc32(f"{name}/{factor}".encode()), j, replicate])
                 part = _degraded(matched, factor, level, min(levels), rng)
                 if part is not None and min(part.shape) >= MIN_UNITS and len(part) >= MIN_SAMPLES:
-                    values[:, i, j, draw] = _in_order(part, seed)
-    return xr.Dataset({"value": (("metric", "factor", "level", "draw"), values)})
+                    values[:, i, j, replicate] = _in_order(part, seed)
+    return xr.Dataset({"value": (("metric", "factor", "level", "replicate"), values)})
 
 
 def _in_order(part: xr.DataArray, seed: int) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise, product
 from math import factorial, prod
 from typing import Any
 
@@ -29,26 +29,36 @@ def group_tests(
     Two groups: the difference of their means, the first (in order of appearance) minus the second, two-sided. More: the
     F ratio of the variance between groups to that within. What is dealt to the groups is recordings, or with
     `subjects` whole subjects; where a subject has recordings in several groups, groups are dealt anew within each
-    subject, and differences are those within subjects. All ways to deal are taken where there are at most 9,999, else so
-    many drawn at random. A recording without the figure takes no part.
+    subject, and differences are those within subjects. All ways to deal are taken where there are at most 9,999, else
+    so many drawn at random. A recording without the figure takes no part.
     """
-    names = [str(name) for name in summary["recording"].values]
-    label = _labels(names, groups, "groups")
+    label, subject, within = checked(summary["recording"].values, groups, subjects)
     kinds = list(dict.fromkeys(label))
     values = summary["summary"].sel(arm="data").values
-    if subjects is None:
-        _require_two(Counter(label), "recordings")
+    if subject is None:
         rows = [_between(column, label, kinds, seed) for column in values.T]
         return _with_tests(summary, rows, label, kinds)
-    subject = _labels(names, subjects, "subjects")
-    within = len({(s, g) for s, g in zip(subject, label, strict=True)}) > len(set(subject))
-    _require_nested(subject, label, within)
     if within:
         rows = [_within(column, label, subject, kinds, seed) for column in values.T]
     else:
         rows = [_between(*_by_subject(column, label, subject), kinds, seed) for column in values.T]
     out = _with_tests(summary, rows, label, kinds).assign_coords(subject=("recording", subject))
     return out.assign(_mixed_models(values, label, subject, kinds, within))
+
+
+def checked(
+    names: Iterable[str], groups: Mapping[str, str], subjects: Mapping[str, str] | None
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Give group and subject of every recording, and whether groups vary within subjects; or refuse the design."""
+    names = [str(name) for name in names]
+    label = _labels(names, groups, "groups")
+    if subjects is None:
+        _require_two(Counter(label), "recordings")
+        return label, None, False
+    subject = _labels(names, subjects, "subjects")
+    within = len(set(zip(subject, label, strict=True))) > len(set(subject))
+    _require_nested(subject, label, within)
+    return label, subject, within
 
 
 def _labels(names: list[str], given: Mapping[str, str], what: str) -> np.ndarray:
@@ -179,7 +189,7 @@ def _paired_statistic(centred: np.ndarray, dealt: np.ndarray, place: np.ndarray,
     """Give for each draw the mean difference within subjects, or of more groups their squared means about 0, pooled."""
     if kinds == 2:
         each = []
-        for start, stop in zip(place[:-1], place[1:], strict=True):
+        for start, stop in pairwise(place):
             first = dealt[:, start:stop] == 0
             part = centred[start:stop]
             each.append(first @ part / first.sum(axis=1) - ~first @ part / (~first).sum(axis=1))

@@ -113,7 +113,7 @@ def standardised(part: xr.DataArray) -> xr.DataArray:
 
 
 def _bounded(value: float, half: float, figure: Figure) -> tuple[float, float]:
-    """Give value -/+ half width on the scale on which the figure has no bounds: log of what is above 0, logit of a share.
+    """Give value -/+ half width on the scale on which the figure has no bounds: log above a bound, logit between two.
 
     By the delta method; a figure that lies on its bound is left on its own scale and the interval cut there.
     """

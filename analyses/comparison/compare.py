@@ -15,7 +15,7 @@ from neurointerp import store
 from neurointerp.analyses.comparison._analysed import analysed
 from neurointerp.analyses.comparison._degraded import LEVELS
 from neurointerp.analyses.comparison._figures import FIGURES
-from neurointerp.analyses.comparison._groups import group_tests
+from neurointerp.analyses.comparison._groups import checked, group_tests
 from neurointerp.analyses.comparison._intervals import KEPT, LEVEL
 from neurointerp.analyses.comparison._matched import matched
 from neurointerp.analyses.comparison.sensitivity import joined
@@ -80,8 +80,8 @@ def compare(
         Whether to add the node `/sensitivity`: what `comparison.sensitivity` gives, with its default levels.
     cache
         Folder where what was computed of each recording is kept and found again: by its matched values and labels, its
-        name, `nulls`, `resamples`, `seed` and the version. State `units` and `samples` with it: where they are left to the smallest
-        recording, adding one may change all others.
+        name, `nulls`, `resamples`, `seed` and the version. State `units` and `samples` with it: where they are left to
+        the smallest recording, adding one may change all others.
     seed
         Seeds the draws, the solvers and the surrogates.
 
@@ -97,8 +97,9 @@ def compare(
         `group_q` over all figures. With `resamples`: `interval (recording, metric, bound)`, low and high, whose attrs
         tell level and method, and its `interval_freedom (recording)`. With `subjects`: `subject (recording)`,
         `mixed_difference (group_name, metric)` of each group from the last by REML with a random intercept of subjects,
-        `mixed_interval (group_name, metric, bound)`, `subject_variance` and `residual_variance`. `/matched/<recording>` holds what was analysed (variable `matched`), and
-        `/<family>/<recording>/<method>` each result.
+        `mixed_interval (group_name, metric, bound)`, `subject_variance` and `residual_variance`. The attr `matching`
+        tells what was done to make each recording comparable. `/matched/<recording>` holds what was analysed (variable
+        `matched`), and `/<family>/<recording>/<method>` each result.
 
     Raises
     ------
@@ -129,42 +130,32 @@ def compare(
         raise AnalysisError(f"compare: resamples is {resamples}; {FEWEST_RESAMPLES} at least, or 0 for no intervals")
     if subjects is not None and groups is None:
         raise AnalysisError("compare: subjects without groups: there is nothing to test; give both or neither")
+    if groups is not None:
+        checked(named, groups, subjects)  # before the work, not after it
     cut = matched(named, units=units, samples=samples, seed=seed, rate=rate, quality=quality, reliability=reliability)
-    shape = (len(named), len(FIGURES))
-    data, draws, status = (
-        np.full(shape, np.nan),
-        np.full((*shape, nulls), np.nan),
-        np.full(shape, "ok", object),
-    )
-    bounds, freedom = np.full((*shape, 2), np.nan), np.full(len(named), np.nan)
-    nodes: dict[str, xr.Dataset] = {}
-    degraded: dict[str, xr.Dataset] = {}
-    for row, (name, rec) in enumerate(cut.items()):
-        log.info("comparing %s (%d of %d)", name, row + 1, len(cut))
-        one = analysed(
+    each = {}
+    for number, (name, rec) in enumerate(cut.items(), start=1):
+        log.info("comparing %s (%d of %d)", name, number, len(cut))
+        each[name] = analysed(
             name, rec, nulls=nulls, resamples=resamples, sensitivity=sensitivity, seed=seed,
             cache=None if cache is None else Path(cache),
         )  # fmt: skip
-        data[row], draws[row], status[row] = (one[key].values for key in ("data", "draws", "status"))
-        if resamples:
-            bounds[row], freedom[row] = one["interval"].values, float(one["interval_freedom"])
-        if sensitivity:
-            degraded[name] = one["sensitivity"].to_dataset(inherit=False)
-        nodes[f"/matched/{name}"] = rec.to_dataset(name="matched")
-        nodes |= {
-            _result_node(part.path, name): part.to_dataset(inherit=False)
-            for part in one.leaves
-            if part.path not in ("/", "/sensitivity")
-        }
-    nodes["/"] = _summary(named, data, draws, status)
+    root = _summary(
+        named, *(np.stack([one[key].values for one in each.values()]) for key in ("data", "draws", "status"))
+    )
     if resamples:
-        nodes["/"] = _with_intervals(nodes["/"], bounds, freedom, resamples)
+        root = _with_intervals(root, each, resamples)
     if groups is not None:
-        nodes["/"] = group_tests(nodes["/"], groups, subjects, seed)
-    matching = {"rate": rate, "quality": quality, "reliability": reliability}
-    nodes["/"].attrs = _attrs(named, cut, {"nulls": nulls, "resamples": resamples, **matching}, seed)
+        root = group_tests(root, groups, subjects, seed)
+    options = {"nulls": nulls, "resamples": resamples, "rate": rate, "quality": quality, "reliability": reliability}
+    nodes = {"/": root.assign_attrs(_attrs(named, cut, options, seed))}
+    for name, one in each.items():
+        nodes[f"/matched/{name}"] = cut[name].to_dataset(name="matched")
+        results = [part for part in one.leaves if part.path not in ("/", "/sensitivity")]
+        nodes |= {_result_node(part.path, name): part.to_dataset(inherit=False) for part in results}
     if sensitivity:
-        nodes["/sensitivity"] = joined(degraded, LEVELS)
+        parts = {name: one["sensitivity"].to_dataset(inherit=False) for name, one in each.items()}
+        nodes["/sensitivity"] = joined(parts, LEVELS)
     return xr.DataTree.from_dict(nodes)
 
 
@@ -220,7 +211,8 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
     )  # fmt: skip
 
 
-def _with_intervals(summary: xr.Dataset, bounds: np.ndarray, freedom: np.ndarray, resamples: int) -> xr.Dataset:
+def _with_intervals(summary: xr.Dataset, each: Mapping[str, xr.DataTree], resamples: int) -> xr.Dataset:
+    bounds, freedom = (np.stack([one[key].values for one in each.values()]) for key in ("interval", "interval_freedom"))
     about = {"level": LEVEL, "method": "delete-d jackknife over units and blocks of time", "kept": KEPT,
              "resamples": resamples}  # fmt: skip
     return summary.assign(

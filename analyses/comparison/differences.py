@@ -26,7 +26,7 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     (2008), :math:`a - b - \sqrt{(a - a_{low})^2 + (b_{high} - b)^2}` and likewise above. Two recordings differ where,
     for any figure, the difference is further from 0 than its bound, widened for the number of figures (Bonferroni).
     If they do, each of the two is made worse as in `comparison.sensitivity`, one factor at a time from its best to
-    its worst level: the change that the factor brings (mean over draws, linear between levels) is added to every
+    its worst level: the change that the factor brings (mean over replicates, linear between levels) is added to every
     figure. Where some setting brings *all* figures within their bounds of the other recording's, the difference is
     one that recording explains: it may still be one between systems, but these recordings cannot tell.
 
@@ -73,7 +73,7 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     value = root["summary"].sel(arm="data").values
     bounds = root["interval"].transpose("recording", "metric", "bound").values
     usable = _usable(root)
-    share = comparison["sensitivity"]["value"].mean("draw").transpose("recording", "metric", "factor", "level")
+    share = comparison["sensitivity"]["value"].mean("replicate").transpose("recording", "metric", "factor", "level")
     level = share["level"].values
     names, factors = root["recording"].values, share["factor"].values
     n = len(names)

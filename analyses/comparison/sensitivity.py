@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import store
-from neurointerp.analyses.comparison._degraded import DRAWS, FACTORS, LEVELS, degraded_figures
+from neurointerp.analyses.comparison._degraded import FACTORS, LEVELS, REPLICATES, degraded_figures
 from neurointerp.analyses.comparison._figures import FIGURES
 from neurointerp.analyses.comparison._matched import matched
 from neurointerp.errors import AnalysisError
@@ -26,7 +26,7 @@ def sensitivity(
     units: int | None = None,
     samples: int | None = None,
     levels: Sequence[float] = LEVELS,
-    draws: int = DRAWS,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> xr.Dataset:
     """Give every figure of a comparison on recordings made worse: of fewer units or samples, slower, noisier.
@@ -50,7 +50,7 @@ def sensitivity(
         The matched numbers, as for `compare`.
     levels
         Shares kept, above 0 and at most 1; 1, the recording as it is, is always among them.
-    draws
+    replicates
         Random draws of units, windows and noise for each level.
     seed
         Seeds the draws and the solvers.
@@ -58,34 +58,34 @@ def sensitivity(
     Returns
     -------
     xarray.Dataset
-        `value (recording, metric, factor, level, draw)`. At level 1 all draws are the recording itself (but for
-        `rate`). NaN where a figure is undefined, or fewer than 4 units or 60 samples are left.
+        `value (recording, metric, factor, level, replicate)`. At level 1 all replicates are the recording itself
+        (but for `rate`). NaN where a figure is undefined, or fewer than 4 units or 60 samples are left.
 
     Raises
     ------
     AnalysisError
-        When a level or the number of draws is out of range, or recordings cannot be matched, as in `compare`.
+        When a level or the number of replicates is out of range, or recordings cannot be matched, as in `compare`.
 
     Examples
     --------
     >>> import neurointerp as ni
     >>> from neurointerp.analyses import comparison
-    >>> found = comparison.sensitivity({"scalp": ni.load("demo-eeg")}, samples=120, units=8, levels=[0.5], draws=1)
+    >>> found = comparison.sensitivity({"scalp": ni.load("demo-eeg")}, samples=120, units=8, levels=[0.5], replicates=1)
     >>> dimension = found["value"].sel(metric="effective_dimension", factor="signal").squeeze()
     >>> bool(dimension.sel(level=0.5) > dimension.sel(level=1.0))
     True
     """
-    steps = checked_levels(levels, draws)
+    steps = checked_levels(levels, replicates)
     cut = matched(recordings, units=units, samples=samples, seed=seed)
     parts = []
     for name, rec in cut.items():
         log.info("degrading %s", name)
-        parts.append(degraded_figures(name, rec, steps, draws, seed))
+        parts.append(degraded_figures(name, rec, steps, replicates, seed))
     first = next(iter(cut.values()))
     out = joined(dict(zip(cut, parts, strict=True)), steps)
     return out.assign_attrs(
         analysis=NAME,
-        parameters={"units": first.sizes["unit"], "samples": len(first), "levels": steps, "draws": draws},
+        parameters={"units": first.sizes["unit"], "samples": len(first), "levels": steps, "replicates": replicates},
         recording={name: store.digest(rec) for name, rec in recordings.items()},
         version=version(),
         seed=seed,
@@ -103,11 +103,12 @@ def joined(parts: Mapping[str, xr.Dataset], levels: Sequence[float]) -> xr.Datas
     )
 
 
-def checked_levels(levels: Sequence[float], draws: int) -> list[float]:
+def checked_levels(levels: Sequence[float], replicates: int) -> list[float]:
     """Give levels in falling order, or refuse them."""
     steps = sorted({1.0, *(float(level) for level in levels)}, reverse=True)
-    if not all(0 < level <= 1 for level in steps) or draws < 1:
+    if not all(0 < level <= 1 for level in steps) or replicates < 1:
         raise AnalysisError(
-            f"{NAME}: levels {list(levels)} and {draws} draws: shares above 0, at most 1, and a draw or more are needed"
+            f"{NAME}: levels {list(levels)} and {replicates} replicates: shares above 0, at most 1, and a replicate or "
+            "more are needed"
         )
     return steps

@@ -137,8 +137,8 @@ def audit(
     """Attach to a result how far it may be owed to variance instead of computation.
 
     Of a result that puts other values in the place of a recording's samples, the components of a factorization
-    (`coefficients`) or the prediction of an encoding model (`prediction`), it is also told what they keep: how well each
-    feature is read out of them. A feature of little variance may be lost there though it is computed all the same.
+    (`coefficients`) or the prediction of an encoding model (`prediction`), it is also told what they keep: how well
+    each feature is read out of them. A feature of little variance may be lost there though it is computed all the same.
 
     Parameters
     ----------
@@ -156,8 +156,8 @@ def audit(
     xarray.Dataset
         `found` with `feature_share (audited, known_feature)`, `feature_decodability (audited, known_feature)` and the
         attr `bias_warning`, empty where no recording gives cause. With `coefficients` or `prediction` also
-        `feature_kept (audited, known_feature)`, the balanced accuracy of a read-out from those: NaN of a recording whose
-        samples they are not. The warning then names features that are read out of the recording and not of those.
+        `feature_kept (audited, known_feature)`, the balanced accuracy of a read-out from those: NaN of a recording
+        whose samples they are not. The warning then names features that are read out of the recording and not of those.
 
     Raises
     ------

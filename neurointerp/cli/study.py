@@ -110,7 +110,8 @@ def compare(
             tree = comparison.compare(
                 recs, units=max_units, samples=max_samples, nulls=nulls, resamples=resamples,
                 rate=_rate(match_rate), quality=match_quality, reliability=reliability,  # type: ignore[arg-type]
-                groups=_labels(group, "--group"), subjects=_labels(subject, "--subject"), sensitivity=sensitivity, cache=cache, seed=seed,
+                groups=_labels(group, "--group"), subjects=_labels(subject, "--subject"),
+                sensitivity=sensitivity, cache=cache, seed=seed,
             )  # fmt: skip
         rows = report.table(tree)
         rows.to_csv(stage / "summary.csv", index=False, lineterminator="\n", float_format="%.6g")

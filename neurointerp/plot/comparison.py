@@ -25,12 +25,15 @@ FACTOR_TITLES = {
     "all": "all",
 }
 VERDICTS = {
-    "within chance": "=", "within what recording explains": "r", "beyond what recording explains": "d", "undecided": "?",
-}  # fmt: skip
+    "within chance": "=",
+    "within what recording explains": "r",
+    "beyond what recording explains": "d",
+    "undecided": "?",
+}
 
 
 def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
-    """Draw one small panel per figure: a dot per recording with its interval, a grey bar for its null (mean and 2 sd).
+    """Draw a small panel per figure: a dot per recording with its interval, a grey bar for its null (mean and 2 sd).
 
     Parameters
     ----------
@@ -83,8 +86,8 @@ def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metr
     Returns
     -------
     matplotlib.figure.Figure
-        `figure`. Lines are means over draws, bands reach from the least to the most of them. Recordings are told by
-        colour and by marker.
+        `figure`. Lines are means over replicates, bands reach from the least to the most of them. Recordings are told
+        by colour and by marker.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metr
     value = result["value"]
     if metric not in value["metric"].values:
         raise AnalysisError(f"sensitivity_curves: no metric {metric!r}; there are {', '.join(value['metric'].values)}")
-    value = value.sel(metric=metric).transpose("recording", "factor", "level", "draw")
+    value = value.sel(metric=metric).transpose("recording", "factor", "level", "replicate")
     share = 100 * value["level"].values
     panels = figure.subplots(1, value.sizes["factor"], sharey=True, squeeze=False)[0]
     for panel, factor in zip(panels, value["factor"].values, strict=True):

@@ -39,7 +39,8 @@ def coverage(repeats, resamples=20, **options):
         bounds.append(intervals("one", rec, data, resamples=resamples, seed=seed)[0])
     truth = np.mean(found, axis=0)
     low, high = np.moveaxis(bounds, -1, 0)
-    return {figure.name: share for figure, share in zip(FIGURES, ((low <= truth) & (truth <= high)).mean(axis=0))}
+    held = ((low <= truth) & (truth <= high)).mean(axis=0)
+    return {figure.name: share for figure, share in zip(FIGURES, held, strict=True)}
 
 
 def test_the_interval_of_a_dimension_holds_that_of_the_system(monkeypatch):

@@ -119,7 +119,7 @@ def test_nothing_shared_and_no_clock_are_refused():
     alone = ni.recording(
         np.random.default_rng(0).standard_normal((500, 8)), modality="eeg", units="V", sampling_rate=9.0
     )
-    with pytest.raises(ni.AnalysisError, match="recording 'alone' has a reliability of 0.000 by units; leave it out"):
+    with pytest.raises(ni.AnalysisError, match=r"recording 'alone' has a reliability of 0\.000 by units; leave it out"):
         matched({"a": shared(0.5), "alone": alone}, quality="units", **SIZES)
     trials = ni.recording(alone.values, modality="fmri", units="1", dims=("trial", "unit"))
     with pytest.raises(ni.AnalysisError, match="no recording has a clock in seconds"):

@@ -18,12 +18,15 @@ def nested(groups, subjects, *, effect=0.0, between=1.0, within=0.5, seed=0, met
     rng = np.random.default_rng(seed)
     names = [f"r{i}" for i in range(len(groups))]
     level = {s: between * rng.standard_normal(metrics) for s in dict.fromkeys(subjects)}
-    rows = [level[s] + effect * (g == "a") + within * rng.standard_normal(metrics) for g, s in zip(groups, subjects)]
+    rows = [
+        level[s] + effect * (g == "a") + within * rng.standard_normal(metrics)
+        for g, s in zip(groups, subjects, strict=True)
+    ]
     summary = xr.Dataset(
         {"summary": (("recording", "metric", "arm"), np.array(rows)[..., None])},
         coords={"recording": np.array(names, dtype=object), "arm": ["data"]},
     )
-    return summary, dict(zip(names, groups)), dict(zip(names, subjects))
+    return summary, dict(zip(names, groups, strict=True)), dict(zip(names, subjects, strict=True))
 
 
 BETWEEN = (list("aaaaaaaaaabbbbbbbbbb"), [f"s{i // 2}" for i in range(20)])

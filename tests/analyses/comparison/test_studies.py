@@ -1,5 +1,7 @@
 """Studies: what is kept and found again, and groups of recordings."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -49,8 +51,9 @@ def test_of_intervals_and_sensitivity_too_only_what_is_new_is_computed(tmp_path,
         _analysed, "degraded_figures", lambda name, *rest: degraded.append(name) or compute(name, *rest)
     )
     monkeypatch.setattr(_analysed, "LEVELS", (1.0, 0.5))
-    monkeypatch.setattr(_analysed, "DRAWS", 1)
-    monkeypatch.setattr("neurointerp.analyses.comparison.compare.LEVELS", (1.0, 0.5))
+    monkeypatch.setattr(_analysed, "REPLICATES", 1)
+    module = importlib.import_module("neurointerp.analyses.comparison.compare")  # the name is the function's
+    monkeypatch.setattr(module, "LEVELS", (1.0, 0.5))
     recs = {f"r{i}": planted(seed=i, samples=300) for i in range(2)}
     options = {"units": 8, "samples": 130, "nulls": 2, "resamples": 10, "cache": tmp_path}
     comparison.compare({"r0": recs["r0"]}, **options)
@@ -62,7 +65,7 @@ def test_of_intervals_and_sensitivity_too_only_what_is_new_is_computed(tmp_path,
     again = comparison.compare(recs, sensitivity=True, **options)
     assert (counted, degraded) == (["r0", "r1"], ["r0", "r1"])
     assert ni.digest(again) == ni.digest(whole)
-    assert whole["sensitivity/value"].dims == ("recording", "metric", "factor", "level", "draw")
+    assert whole["sensitivity/value"].dims == ("recording", "metric", "factor", "level", "replicate")
 
 
 def test_what_decides_an_answer_decides_what_is_found_again(tmp_path, counted):
