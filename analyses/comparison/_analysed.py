@@ -6,14 +6,18 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurointerp import store, surrogate
-from neurointerp.analyses.comparison._figures import FIGURES, figures
+from neurointerp.analyses import factorization
+from neurointerp.analyses.comparison._degraded import LEVELS, REPLICATES, degraded_figures
+from neurointerp.analyses.comparison._figures import FIGURES, STABILITY_RANK, figures
+from neurointerp.analyses.comparison._intervals import intervals
 from neurointerp.errors import StoreError
 from neurointerp.recordings import version
 
@@ -21,17 +25,37 @@ log = logging.getLogger("neurointerp")
 NO_SPREAD = "no z-score: all draws of the null are the same"
 
 
-def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: Path | None) -> xr.DataTree:
-    """Give figures, null draws and results of one recording.
+def analysed(
+    name: str, matched: xr.DataArray, *, nulls: int, resamples: int, sensitivity: bool, seed: int, cache: Path | None
+) -> xr.DataTree:
+    """Give figures, null draws, intervals and results of one recording.
 
     Returns
     -------
     xarray.DataTree
-        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result.
+        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)` and, with `resamples`, `interval (metric,
+        bound)` and `interval_freedom`; `/<family>/<method>` each result; with `sensitivity` the node `/sensitivity`.
     """
+    options = {"nulls": nulls, "resamples": resamples}
+    out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
+    if not sensitivity:
+        return out
+    options = {"levels": LEVELS, "replicates": REPLICATES}
+    degraded = _kept(
+        name, matched, options, seed, cache,
+        lambda: xr.DataTree(degraded_figures(name, matched, LEVELS, REPLICATES, seed)),
+    )  # fmt: skip
+    return out.assign(sensitivity=degraded)
+
+
+def _kept(
+    name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int, cache: Path | None,
+    compute: Callable[[], xr.DataTree],
+) -> xr.DataTree:  # fmt: skip
+    """Give what was computed before, from the cache, or compute and keep it."""
     if cache is None:
-        return _computed(name, matched, nulls, seed)
-    path = cache / f"{_key(name, matched, nulls, seed)}.zarr"
+        return compute()
+    path = cache / f"{_key(name, matched, options, seed)}.zarr"
     if path.exists():
         try:
             kept: xr.DataTree = store.open(path, verify=True)
@@ -40,19 +64,20 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
         except StoreError as error:
             log.warning("%s: what was kept cannot be used and is made again: %s", name, error)
     cache.mkdir(parents=True, exist_ok=True)
-    made = _computed(name, matched, nulls, seed)
+    made = compute()
     store.save(made, path, overwrite=True)
     return made
 
 
-def _key(name: str, matched: xr.DataArray, nulls: int, seed: int) -> str:
+def _key(name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int) -> str:
     """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
-    about = [name, store.digest(matched), nulls, seed, version(), [[f.name, f.definition] for f in FIGURES]]
+    about = [name, store.digest(matched), options, seed, version(), [[f.name, f.definition] for f in FIGURES]]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
-def _computed(name: str, matched: xr.DataArray, nulls: int, seed: int) -> xr.DataTree:
+def _computed(name: str, matched: xr.DataArray, nulls: int, resamples: int, seed: int) -> xr.DataTree:
     values, failures, results = figures(matched, seed)
+    results["factorization/pca"] = factorization.pca(matched, min(STABILITY_RANK, *matched.shape), seed=seed)
     data = np.array(_in_order(values))
     draws = np.full((len(FIGURES), nulls), np.nan)
     status = np.array([failures.get(figure.name, "ok") for figure in FIGURES], dtype=object)
@@ -61,6 +86,9 @@ def _computed(name: str, matched: xr.DataArray, nulls: int, seed: int) -> xr.Dat
         draws[:, draw] = _in_order(figures(shifted, seed)[0])
     status[np.isfinite(data) & (draws.max(axis=-1) == draws.min(axis=-1)) & (data != draws[..., 0])] = NO_SPREAD
     root = xr.Dataset({"data": ("metric", data), "draws": (("metric", "draw"), draws), "status": ("metric", status)})
+    if resamples:
+        bounds, freedom = intervals(name, matched, data, resamples=resamples, seed=seed)
+        root = root.assign(interval=(("metric", "bound"), bounds), interval_freedom=freedom)
     return xr.DataTree.from_dict({"/": root, **{f"/{key}": one for key, one in results.items()}})
 
 

@@ -29,6 +29,8 @@ class Figure:
     family: str
     unit: str
     definition: str
+    low: float = 0.0
+    high: float = 1.0
 
 
 FIGURES = (
@@ -36,6 +38,7 @@ FIGURES = (
         "effective_dimension", "factorization", "1",
         "Participation ratio of the eigenvalues of the units' correlation matrix, (sum l)^2 / sum l^2: "
         "1 when one pattern explains everything, the number of units when none is shared.",
+        low=1.0, high=np.inf,
     ),
     *(
         Figure(
@@ -48,6 +51,7 @@ FIGURES = (
         "semi_nmf_stability", "factorization", "1",
         f"Mean signed cosine between matched features of semi-NMF with {STABILITY_RANK} components over "
         f"{RESTARTS} random starts: 1 when every start finds the same features.",
+        low=-1.0,
     ),
     Figure(
         "feature_sparsity", "factorization", "1",
@@ -69,16 +73,19 @@ FIGURES = (
     Figure(
         "modularity", "connectivity", "1",
         "Newman's modularity of the Louvain communities of the positive correlations.",
+        low=-0.5,
     ),
     Figure(
         "intrinsic_timescale", "encoding", "clock",
         "Time until the units' mean autocorrelation within segments falls below 1/e, in units of the clock. It is the "
         "control figure: a circular shift keeps each unit's own dynamics, so its null equals the data (z = 0).",
+        high=np.inf,
     ),
     Figure(
         "self_prediction", "encoding", "1",
         "Held-out r2 of each unit predicted from all units one sample earlier (ridge, blocked folds with a gap): "
         "median over units of the mean over folds.",
+        low=-np.inf,
     ),
 )  # fmt: skip
 
@@ -114,7 +121,6 @@ Computed = tuple[dict[str, float], dict[str, xr.Dataset]]
 def _factorization(matched: xr.DataArray, seed: int) -> Computed:
     fitted = {rank: _semi_nmf(matched, rank, seed=seed) for rank in _possible(matched)}
     found = {f"semi_nmf_explained_rank{k}": float(fit["explained_variance"]) for k, fit in fitted.items()}
-    pca = factorization.pca(matched, min(STABILITY_RANK, matched.sizes["unit"]), seed=seed)
     stable = factorization.stability(
         matched, STABILITY_RANK, method=_semi_nmf, restarts=RESTARTS, bootstraps=0, seed=seed
     )
@@ -124,7 +130,7 @@ def _factorization(matched: xr.DataArray, seed: int) -> Computed:
         "semi_nmf_stability": float(stable["stability"]),
         "feature_sparsity": hoyer_sparsity(fit["features"].values),
     }
-    return found, {"semi_nmf": fit, "pca": pca, "stability": stable}
+    return found, {"semi_nmf": fit, "stability": stable}
 
 
 def _semi_nmf(matched: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:

@@ -15,14 +15,17 @@ log = logging.getLogger("neurointerp")
 
 
 def all_analysed(
-    cut: Mapping[str, xr.DataArray], *, nulls: int, seed: int, cache: Path | None
+    cut: Mapping[str, xr.DataArray], *, nulls: int, resamples: int, sensitivity: bool, seed: int, cache: Path | None
 ) -> dict[str, xr.DataTree]:
     """Give what `analysed` gives of every recording, in their order.
 
     Each is kept in `cache` by whoever computes it, as soon as it is done: what was stopped goes on from there, where
     the folder is one that all workers see.
     """
-    options = {"nulls": nulls, "seed": seed, "cache": None if cache is None else cache.absolute()}
+    options = {
+        "nulls": nulls, "resamples": resamples, "sensitivity": sensitivity, "seed": seed,
+        "cache": None if cache is None else cache.absolute(),
+    }  # fmt: skip
     calls = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
     found: dict[str, xr.DataTree] = {}
     if cluster.client() is None:

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import matrix
+from neurointerp.analyses.comparison._quality import Quality, of_equal_quality
+from neurointerp.analyses.comparison._rates import Rate, at_one_rate
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import add_history, recording
 
@@ -20,14 +22,20 @@ KEPT_ATTRS = ("system", "source", "license", "citation", "history")
 
 
 def matched(
-    recordings: Mapping[str, xr.DataArray], *, units: int | None, samples: int | None, seed: int
-) -> dict[str, xr.DataArray]:
+    recordings: Mapping[str, xr.DataArray], *, units: int | None, samples: int | None, seed: int,
+    rate: Rate | None = None, quality: Quality | None = None, reliability: float | None = None,
+) -> dict[str, xr.DataArray]:  # fmt: skip
     """Cut every recording to the same number of samples and units, z-scored per unit.
 
     A contiguous window of samples is placed at random, then units are drawn at random among those that vary in it
-    (order kept). Both draws depend on the seed and the recording's name alone. Trials become segments.
+    (order kept). Both draws depend on the seed and the recording's name alone. Trials become segments. Where asked,
+    clocks in seconds are first brought to one rate, and noise last makes all equally reliable.
     """
+    if reliability is not None and quality is None:
+        raise AnalysisError("compare: reliability needs quality, 'repeats' or 'units': what it is measured by")
     flat = {name: _flat(name, rec) for name, rec in recordings.items()}
+    if rate is not None:
+        flat = at_one_rate(flat, rate)
     count = min(min(len(rec) for rec in flat.values()), samples or MAX_SAMPLES)
     cut = {name: _window(name, rec, count, seed) for name, rec in flat.items()}
     live = {name: _varying(rec) for name, rec in cut.items()}
@@ -38,7 +46,8 @@ def matched(
                 f"compare: recording {name!r} has {len(live[name])} units that vary over {count} samples; "
                 f"{MIN_UNITS} units and {MIN_SAMPLES} samples at least are needed (found {dict(rec.sizes)})"
             )
-    return {name: _drawn(name, cut[name], live[name], width, seed) for name in recordings}
+    drawn = {name: _drawn(name, cut[name], live[name], width, seed) for name in recordings}
+    return drawn if quality is None else of_equal_quality(drawn, recordings, quality, reliability, seed)
 
 
 def _flat(name: str, rec: xr.DataArray) -> xr.DataArray:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from neurointerp import store
+from neurointerp.analyses.comparison._degraded import LEVELS
 from neurointerp.analyses.comparison._figures import FIGURES
-from neurointerp.analyses.comparison._groups import group_tests
+from neurointerp.analyses.comparison._groups import checked, group_tests
+from neurointerp.analyses.comparison._intervals import KEPT, LEVEL
 from neurointerp.analyses.comparison._mapped import all_analysed
 from neurointerp.analyses.comparison._matched import matched
+from neurointerp.analyses.comparison.sensitivity import joined
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
 
+FEWEST_RESAMPLES = 10
+MATCHING_STEPS = ("comparison.at_one_rate", "comparison.matched", "comparison.of_equal_quality")
 
 
 def compare(
@@ -27,7 +32,13 @@ def compare(
     units: int | None = None,
     samples: int | None = None,
     nulls: int = 20,
+    resamples: int = 20,
+    rate: float | Literal["slowest"] | None = None,
+    quality: Literal["repeats", "units"] | None = None,
+    reliability: float | None = None,
     groups: Mapping[str, str] | None = None,
+    subjects: Mapping[str, str] | None = None,
+    sensitivity: bool = False,
     cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> xr.DataTree:
@@ -36,7 +47,8 @@ def compare(
     Every recording is cut to the same number of samples and units (drawn with the seed), z-scored per unit, and
     put through semi-NMF and PCA, non-negative CP, correlation with communities, and lagged ridge. The same is
     done `nulls` times after shifting each unit circularly by its own random offset within segments, which keeps
-    every unit's own dynamics and removes what units share.
+    every unit's own dynamics and removes what units share. How far a figure would move with other units and another
+    stretch of time of the same system tells its interval, by a jackknife that leaves out units and blocks of time.
 
     Parameters
     ----------
@@ -46,13 +58,30 @@ def compare(
         The matched numbers; by default the smallest there is, at most 64 units and 1,000 samples.
     nulls
         Surrogates per recording, at least 2.
+    resamples
+        Draws of units and blocks of time behind each interval, at least 10; with 0 there is no `interval`.
+    rate
+        Sampling rate (Hz) that every recording with a clock in seconds is brought to, or `"slowest"`: the lowest among
+        them. Recordings on other clocks stay.
+    quality
+        By what noise is added until all recordings are as reliable as the least: `"repeats"` of stimuli (the share of a
+        single repeat's variance that repeats share), or `"units"` (the share that a half of the units predicts in the
+        other half).
+    reliability
+        That share, where it is not to be the lowest there is; at most the lowest.
     groups
         Name of each recording -> its group, two recordings or more in each: every figure is tested between groups.
+    subjects
+        Name of each recording -> its subject, where recordings of one are not independent: `groups` are dealt to whole
+        subjects or, where subjects have recordings in several groups, within each; and mixed models are fitted.
+    sensitivity
+        Whether to add the node `/sensitivity`: what `comparison.sensitivity` gives, with its default levels.
     cache
         Folder where what was computed of each recording is kept and found again: by its matched values and labels, its
-        name, `nulls`, `seed` and the version. State `units` and `samples` with it: where they are left to the smallest
-        recording, adding one may change all others. With a `dask.distributed` client recordings are computed on its
-        workers at once, and each is kept as soon as it is done: give a folder that all workers see.
+        name, `nulls`, `resamples`, `seed` and the version. State `units` and `samples` with it: where they are left to
+        the smallest recording, adding one may change all others. With a
+        `dask.distributed` client recordings are computed on its workers at once, and each is kept as soon as it is
+        done: give a folder that all workers see.
     seed
         Seeds the draws, the solvers and the surrogates.
 
@@ -65,45 +94,65 @@ def compare(
         recording; `family`, `unit_of_metric`, `definition` on metric. The attr `provenance` tells where each
         came from. With `groups`: `group (recording)`, `group_mean (group_name, metric)` and on metric `group_statistic`
         (the difference of the two means, or the F ratio of more groups), `group_p` by permutation of the groups and
-        `group_q` over all figures. `/matched/<recording>` holds what was analysed (variable `matched`), and
-        `/<family>/<recording>/<method>` each result.
+        `group_q` over all figures. With `resamples`: `interval (recording, metric, bound)`, low and high, whose attrs
+        tell level and method, and its `interval_freedom (recording)`. With `subjects`: `subject (recording)`,
+        `mixed_difference (group_name, metric)` of each group from the last by REML with a random intercept of subjects,
+        `mixed_interval (group_name, metric, bound)`, `subject_variance` and `residual_variance`. The attr `matching`
+        tells what was done to make each recording comparable. `/matched/<recording>` holds what was analysed (variable
+        `matched`), and `/<family>/<recording>/<method>` each result.
 
     Raises
     ------
     AnalysisError
-        When a recording has missing values, too few units or samples, or names repeat; or groups do not fit.
+        When a recording has missing values, too few units or samples, or names repeat; when groups or subjects do not
+        fit; when a rate or a reliability cannot be reached.
+
+    References
+    ----------
+    Shao, Wu (1989), A general theory for jackknife variance estimation, Annals of Statistics 17:1176-1197, for leaving
+    out many at a time; Kuensch (1989), The jackknife and the bootstrap for general stationary observations, Annals of
+    Statistics 17:1217-1241, for blocks of time. Deviation: units and blocks are left out at once (15% of each), and
+    the share of the variance that single samples of single units have enters about twice: intervals err on the wide
+    side. Its coverage is measured on simulations, see the page Comparison.
 
     Examples
     --------
     >>> import neurointerp as ni
     >>> recs = {"worm": ni.load("demo-calcium"), "scalp": ni.load("demo-eeg")}
-    >>> tree = ni.analyses.comparison.compare(recs, samples=100, nulls=2)
+    >>> tree = ni.analyses.comparison.compare(recs, samples=100, nulls=2, resamples=0)
     >>> tree["summary"].sel(arm="data", metric="effective_dimension").dims
     ('recording',)
     """
     named = _named(recordings)
     if nulls < 2:
         raise AnalysisError(f"compare: nulls is {nulls}; at least 2 are needed for a z-score")
-    cut = matched(named, units=units, samples=samples, seed=seed)
-    shape = (len(named), len(FIGURES))
-    data, draws, status = (
-        np.full(shape, np.nan),
-        np.full((*shape, nulls), np.nan),
-        np.full(shape, "ok", object),
-    )
-    nodes: dict[str, xr.Dataset] = {}
-    each = all_analysed(cut, nulls=nulls, seed=seed, cache=None if cache is None else Path(cache))
-    for row, (name, rec) in enumerate(cut.items()):
-        one = each[name]
-        data[row], draws[row], status[row] = (one[key].values for key in ("data", "draws", "status"))
-        nodes[f"/matched/{name}"] = rec.to_dataset(name="matched")
-        nodes |= {
-            _result_node(part.path, name): part.to_dataset(inherit=False) for part in one.leaves if part.path != "/"
-        }
-    nodes["/"] = _summary(named, data, draws, status)
+    if resamples != 0 and resamples < FEWEST_RESAMPLES:
+        raise AnalysisError(f"compare: resamples is {resamples}; {FEWEST_RESAMPLES} at least, or 0 for no intervals")
+    if subjects is not None and groups is None:
+        raise AnalysisError("compare: subjects without groups: there is nothing to test; give both or neither")
     if groups is not None:
-        nodes["/"] = group_tests(nodes["/"], groups, seed)
-    nodes["/"].attrs = _attrs(named, cut, nulls, seed)
+        checked(named, groups, subjects)  # before the work, not after it
+    cut = matched(named, units=units, samples=samples, seed=seed, rate=rate, quality=quality, reliability=reliability)
+    each = all_analysed(
+        cut, nulls=nulls, resamples=resamples, sensitivity=sensitivity, seed=seed,
+        cache=None if cache is None else Path(cache),
+    )  # fmt: skip
+    root = _summary(
+        named, *(np.stack([one[key].values for one in each.values()]) for key in ("data", "draws", "status"))
+    )
+    if resamples:
+        root = _with_intervals(root, each, resamples)
+    if groups is not None:
+        root = group_tests(root, groups, subjects, seed)
+    options = {"nulls": nulls, "resamples": resamples, "rate": rate, "quality": quality, "reliability": reliability}
+    nodes = {"/": root.assign_attrs(_attrs(named, cut, options, seed))}
+    for name, one in each.items():
+        nodes[f"/matched/{name}"] = cut[name].to_dataset(name="matched")
+        results = [part for part in one.leaves if part.path not in ("/", "/sensitivity")]
+        nodes |= {_result_node(part.path, name): part.to_dataset(inherit=False) for part in results}
+    if sensitivity:
+        parts = {name: one["sensitivity"].to_dataset(inherit=False) for name, one in each.items()}
+        nodes["/sensitivity"] = joined(parts, LEVELS)
     return xr.DataTree.from_dict(nodes)
 
 
@@ -159,6 +208,15 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
     )  # fmt: skip
 
 
+def _with_intervals(summary: xr.Dataset, each: Mapping[str, xr.DataTree], resamples: int) -> xr.Dataset:
+    bounds, freedom = (np.stack([one[key].values for one in each.values()]) for key in ("interval", "interval_freedom"))
+    about = {"level": LEVEL, "method": "delete-d jackknife over units and blocks of time", "kept": KEPT,
+             "resamples": resamples}  # fmt: skip
+    return summary.assign(
+        interval=(("recording", "metric", "bound"), bounds, about), interval_freedom=("recording", freedom)
+    ).assign_coords(bound=_strings("bound", ["low", "high"]))
+
+
 def _kind(system: str) -> str:
     """Tell real from simulated by the attr `system`; data that do not say what was recorded are neither."""
     return "simulated" if system == "simulated" else "real" if system else "not stated"
@@ -172,17 +230,26 @@ def _strings(dim: str, values: list[str]) -> tuple[str, np.ndarray]:
     return dim, np.array(values, dtype=object)
 
 
-def _attrs(named: Mapping[str, xr.DataArray], cut: Mapping[str, xr.DataArray], nulls: int, seed: int) -> dict[str, Any]:
+def _attrs(
+    named: Mapping[str, xr.DataArray], cut: Mapping[str, xr.DataArray], options: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
     first = next(iter(cut.values()))
     return {
         "analysis": "comparison.compare",
-        "parameters": {"units": first.sizes["unit"], "samples": len(first), "nulls": nulls},
+        "parameters": {"units": first.sizes["unit"], "samples": len(first), **options},
+        "matching": {name: _matching(rec) for name, rec in cut.items()},
         "recording": {name: store.digest(rec) for name, rec in named.items()},
         "provenance": {name: _provenance(rec) for name, rec in named.items()},
         "version": version(),
         "seed": seed,
         "schema_version": SCHEMA_VERSION,
     }
+
+
+def _matching(rec: xr.DataArray) -> dict[str, Any]:
+    """Give what was done to make a recording comparable: the parameters of each step, by its name."""
+    steps = {step["function"]: step["parameters"] for step in rec.attrs["history"]}
+    return {name.rpartition(".")[2]: steps[name] for name in MATCHING_STEPS if name in steps}
 
 
 def _provenance(rec: xr.DataArray) -> dict[str, Any]:

@@ -29,9 +29,7 @@ def lagged_sums(z: Rows, parts: Sequence[slice], max_lag: int) -> tuple[Floats, 
 
 def gram_of_past(z: Rows, parts: Sequence[slice], order: int) -> tuple[Floats, int]:
     """Give what `_past.lagged_gram` gives, from blocks with `order` samples of past ahead of them."""
-    products, total, count = z.total(
-        partial(_past_gram, starts_stops=bounds(parts), order=order), before=order
-    )
+    products, total, count = z.total(partial(_past_gram, starts_stops=bounds(parts), order=order), before=order)
     products -= np.outer(total, total / count)
     return products.reshape((order + 1, z.width) * 2), int(count)
 
@@ -61,9 +59,7 @@ def _past_gram(
     return stacked.T @ stacked, stacked.sum(axis=0), len(at)
 
 
-def _lagged(
-    values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int
-) -> tuple[Any, ...]:
+def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int) -> tuple[Any, ...]:
     """Sum over own samples that lead, and those up to `max_lag` later in the same stretch that follow."""
     starts, stops = starts_stops
     units = values.shape[1]
@@ -84,9 +80,7 @@ def _lagged(
     return products, counts, *sums
 
 
-def _folds(
-    values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int
-) -> tuple[Floats, ...]:
+def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int) -> tuple[Floats, ...]:
     units, count = values.shape[1], len(stops)
     wide = order * units
     gram, past, cross = np.zeros((count, wide, wide)), np.zeros((count, wide)), np.zeros((count, wide, units))

@@ -115,7 +115,9 @@ def partial_correlation(
     )
 
 
-def _on_units(values: np.ndarray | Rows, method: str, alpha: float | None, out: np.ndarray) -> tuple[float, np.ndarray | int]:
+def _on_units(
+    values: np.ndarray | Rows, method: str, alpha: float | None, out: np.ndarray
+) -> tuple[float, np.ndarray | int]:
     """Write the partial correlations of (sample, unit) values to `out`, NaN for units that do not vary."""
     samples: np.ndarray | int
     if has_missing(values):

@@ -16,6 +16,9 @@ _ANALYSIS = "geometry.feature_variance"
 DEPENDENCE = 0.01
 """Largest difference between the joint share of features and the sum of their shares that passes as independent."""
 EQUAL_DECODABILITY, UNEQUAL_SHARES, NOTHING = 0.05, 1.5, 0.005
+FOLDS = 5
+LOST = 0.15
+"""By how much a feature must be read out worse of what stands for a recording, to be called lost."""
 
 
 def feature_variance(
@@ -134,12 +137,16 @@ def audit(
 ) -> xr.Dataset:
     """Attach to a result how far it may be owed to variance instead of computation.
 
+    Of a result that puts other values in the place of a recording's samples, the components of a factorization
+    (`coefficients`) or the prediction of an encoding model (`prediction`), it is also told what they keep: how well
+    each feature is read out of them. A feature of little variance may be lost there though it is computed all the same.
+
     Parameters
     ----------
     found
         Any result that reads importance or likeness from variance: of geometry, encoding or factorization.
     recordings
-        Name -> what it was computed from, with the `features` as sample coordinates.
+        Name -> what it was computed from (of encoding: the responses), with the `features` as sample coordinates.
     features
         As in `feature_variance`.
     seed
@@ -148,8 +155,10 @@ def audit(
     Returns
     -------
     xarray.Dataset
-        `found` with `feature_share (audited, feature)`, `feature_decodability (audited, feature)` and the attr
-        `bias_warning`, empty where no recording gives cause.
+        `found` with `feature_share (audited, known_feature)`, `feature_decodability (audited, known_feature)` and the
+        attr `bias_warning`, empty where no recording gives cause. With `coefficients` or `prediction` also
+        `feature_kept (audited, known_feature)`, the balanced accuracy of a read-out from those: NaN of a recording
+        whose samples they are not. The warning then names features that are read out of the recording and not of those.
 
     Raises
     ------
@@ -173,10 +182,42 @@ def audit(
     if not audits:
         raise AnalysisError("geometry.audit: no recordings to audit")
     name = xr.Variable("audited", np.array(list(audits), dtype=object))
-    share, decodable = (xr.concat([one[kind] for one in audits.values()], name) for kind in ("r2", "decodability"))
-    out = found.assign(feature_share=share, feature_decodability=decodable)
+    # `feature` is what encoding results call their predictors: these are others
+    parts = [one[["r2", "decodability"]].rename(feature="known_feature") for one in audits.values()]
+    both = xr.concat(parts, name).rename(r2="feature_share", decodability="feature_decodability")
     warnings = [f"{name}: {one.attrs['warning']}" for name, one in audits.items() if one.attrs["warning"]]
-    return out.assign_attrs(found.attrs, bias_warning="; ".join(warnings))
+    stands_for = [found[kind] for kind in ("coefficients", "prediction") if kind in found]
+    if stands_for:
+        kept = np.array([_kept(stands_for[0], rec, features, seed) for rec in recordings.values()])
+        both["feature_kept"] = (("audited", "known_feature"), kept)
+        warnings += _lost(both, str(stands_for[0].name))
+    return found.assign(both).assign_attrs(found.attrs, bias_warning="; ".join(warnings))
+
+
+def _kept(values: xr.DataArray, rec: xr.DataArray, features: Sequence[str], seed: int) -> list[float]:
+    """Give how well features are read out of what stands for the samples of a recording; NaN where it does not."""
+    labels = [dim for dim in rec.dims[:-1] if dim in rec.indexes or dim in values.indexes]
+    same = values.dims[:-1] == rec.dims[:-1] and values.shape[:-1] == rec.shape[:-1]
+    if not same or not all(np.array_equal(values[dim].values, rec[dim].values) for dim in labels):
+        return [float("nan")] * len(features)
+    held = values.values.reshape(-1, values.shape[-1]).astype(np.float64)
+    codes = [_coded(rec, name) for name in features]
+    known = np.isfinite(held).all(axis=1)  # of samples that no fold predicts there is nothing
+    held = held[:, np.ptp(held[known], axis=0) > 0]
+    if not held.shape[1]:
+        return [1 / code.shape[1] for code in codes]
+    fold = np.random.default_rng(seed).permutation(int(known.sum())) % FOLDS
+    return [_decodability(held[known], code[known].argmax(axis=1), fold) for code in codes]
+
+
+def _lost(both: xr.Dataset, kind: str) -> list[str]:
+    """Name the features that a recording holds readably and what stands for it does not."""
+    whole, kept = both["feature_decodability"].values, both["feature_kept"].values
+    return [
+        f"{both['audited'].values[i]}: {both['known_feature'].values[j]!r} is read out with {whole[i, j]:.2f} of the "
+        f"recording and with {kept[i, j]:.2f} of the {kind}: they do not keep it"
+        for i, j in np.argwhere(kept < whole - LOST)
+    ]
 
 
 def _coded(recording: xr.DataArray, name: str) -> np.ndarray:

@@ -243,4 +243,3 @@ def _core(
     for mode in np.argsort(core.shape)[::-1]:
         core = np.moveaxis(np.tensordot(inverses[mode][:, place[mode]], core, axes=(1, mode)), 0, mode)
     return (core,)
-

@@ -72,7 +72,9 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
 
 def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:
     with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
-        problem = ChunkedProblem(X, None, kind.rule, whole=seen) if isinstance(X, Blocks) else Problem(X, seen, kind.rule)
+        problem = (
+            ChunkedProblem(X, None, kind.rule, whole=seen) if isinstance(X, Blocks) else Problem(X, seen, kind.rule)
+        )
         like = np.broadcast_to(X.dtype.type(0), X.shape) if isinstance(X, Blocks) else X  # of its shape and type
         starts = (
             kind.starts[search.init](like, rank, np.random.default_rng(search.seed + restart))

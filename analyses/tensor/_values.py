@@ -75,7 +75,9 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
             f"{analysis}: dims are {tuple(array.dims)}, three or more are needed; cut a continuous recording into "
             "trials with neurointerp.align.windows(recording, length)"
         )
-    blocks = Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64)) if array.chunks else None
+    blocks = (
+        Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64)) if array.chunks else None
+    )
     if blocks is not None and lazy:
         seen, _, infinite, negative, low, high = blocks.about
     else:

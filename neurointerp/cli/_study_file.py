@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Member(BaseModel):
-    """One recording of a study: a dataset or a path, what a raw file does not state, and its group."""
+    """One recording of a study: a dataset or a path, what a raw file does not state, its group and its subject."""
 
     model_config = ConfigDict(extra="forbid")
     source: str
     group: str | None = None
+    subject: str | None = None
     modality: str | None = None
     units: str | None = None
     rate: float | None = None
@@ -33,19 +34,24 @@ class Study(BaseModel):
     units: int = Field(ge=1)
     samples: int = Field(ge=1)
     nulls: int = Field(default=20, ge=2)
+    resamples: int = Field(default=20, ge=0)
+    rate: float | Literal["slowest"] | None = None
+    quality: Literal["repeats", "units"] | None = None
+    reliability: float | None = Field(default=None, gt=0, le=1)
+    sensitivity: bool = False
     seed: int = 0
 
     def members(self) -> dict[str, Member]:
         """Give every recording in its long form."""
         return {name: Member(source=one) if isinstance(one, str) else one for name, one in self.recordings.items()}
 
-    def groups(self) -> dict[str, str] | None:
-        """Give the group of each recording, or None where none has one."""
-        found = {name: one.group for name, one in self.members().items()}
-        given = {name: group for name, group in found.items() if group is not None}
+    def labels(self, of: Literal["group", "subject"]) -> dict[str, str] | None:
+        """Give the group or the subject of each recording, or None where none has one."""
+        found = {name: getattr(one, of) for name, one in self.members().items()}
+        given = {name: label for name, label in found.items() if label is not None}
         if given and len(given) < len(found):
-            alone = next(name for name, group in found.items() if group is None)
-            raise AnalysisError(f"study: {alone!r} has no group, and others have; give one to all or to none")
+            alone = next(name for name, label in found.items() if label is None)
+            raise AnalysisError(f"study: {alone!r} has no {of}, and others have; give one to all or to none")
         return given or None
 
 

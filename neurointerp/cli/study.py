@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,6 +61,17 @@ def compare(
     max_units: Annotated[int | None, typer.Option(help="Match to at most this many units.")] = None,
     max_samples: Annotated[int | None, typer.Option(help="Match to at most this many samples.")] = None,
     nulls: Annotated[int, typer.Option(help="Circular-shift surrogates per recording.")] = 20,
+    resamples: Annotated[int, typer.Option(help="Draws behind each interval; 0 for none.")] = 20,
+    match_rate: Annotated[
+        str | None, typer.Option(help="Bring clocks in seconds to this rate (Hz), or to the slowest.")
+    ] = None,
+    match_quality: Annotated[
+        str | None, typer.Option(help="Add noise until all are equally reliable by repeats or units.")
+    ] = None,
+    reliability: Annotated[float | None, typer.Option(help="The reliability to match to; the lowest there is.")] = None,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="Add the figures of degraded recordings.")] = False,
+    group: Annotated[list[str] | None, typer.Option(help="recording=group, for each recording.")] = None,
+    subject: Annotated[list[str] | None, typer.Option(help="recording=subject, for each recording.")] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps what was computed (of a study: the cache)."),
@@ -81,17 +92,27 @@ def compare(
             refuse_beside(
                 {"--modality": modality, "--units": units, "--rate": rate, "--bin-width": bin_width,
                  "--max-units": max_units, "--max-samples": max_samples, "--nulls": nulls if nulls != 20 else None,
+                 "--resamples": resamples if resamples != 20 else None, "--match-rate": match_rate,
+                 "--match-quality": match_quality, "--reliability": reliability, "--sensitivity": sensitivity or None,
+                 "--group": group, "--subject": subject,
                  "--seed": seed or None}
             )  # fmt: skip
             recs = recordings_of(study, Path(sources[0]).parent, mirror)
             tree = comparison.compare(
-                recs, units=study.units, samples=study.samples, nulls=study.nulls, groups=study.groups(),
+                recs, units=study.units, samples=study.samples, nulls=study.nulls, resamples=study.resamples,
+                rate=study.rate, quality=study.quality, reliability=study.reliability,
+                groups=study.labels("group"), subjects=study.labels("subject"), sensitivity=study.sensitivity,
                 cache=cache or fetch.cache_folder() / "comparisons", seed=study.seed,
             )  # fmt: skip
         else:
             ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
             recs = several(ids, mirror, modality or [], units, rate, bin_width)
-            tree = comparison.compare(recs, units=max_units, samples=max_samples, nulls=nulls, cache=cache, seed=seed)
+            tree = comparison.compare(
+                recs, units=max_units, samples=max_samples, nulls=nulls, resamples=resamples,
+                rate=_rate(match_rate), quality=match_quality, reliability=reliability,  # type: ignore[arg-type]
+                groups=_labels(group, "--group"), subjects=_labels(subject, "--subject"),
+                sensitivity=sensitivity, cache=cache, seed=seed,
+            )  # fmt: skip
         rows = report.table(tree)
         rows.to_csv(stage / "summary.csv", index=False, lineterminator="\n", float_format="%.6g")
         report.write(tree, stage / "report.html", command=shlex.join(["neurointerp", *sys.argv[1:]]))
@@ -104,6 +125,23 @@ def compare(
     else:
         print_summary(tree)
     logging.getLogger("neurointerp").info("report: %s", out / "report.html")
+
+
+def _rate(text: str | None) -> float | Literal["slowest"] | None:
+    if text is None or text == "slowest":
+        return text  # type: ignore[return-value]
+    try:
+        return float(text)
+    except ValueError:
+        raise AnalysisError(f"compare: --match-rate is {text!r}: a number (Hz) or 'slowest' is needed") from None
+
+
+def _labels(given: list[str] | None, option: str) -> dict[str, str] | None:
+    pairs = [one.rpartition("=") for one in given or []]
+    wrong = [one for one, (name, _, label) in zip(given or [], pairs, strict=True) if not name or not label]
+    if wrong:
+        raise AnalysisError(f"compare: {option} is {wrong[0]!r}: recording=label is needed")
+    return {name: label for name, _, label in pairs} or None
 
 
 def report(

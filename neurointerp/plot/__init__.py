@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "comparison": ["figure_strips"],
+        "comparison": ["difference_matrix", "figure_strips", "sensitivity_curves"],
         "geometry": ["dissimilarities", "embedding", "similarity_matrix"],
         "decoding": ["evidence_map", "score_course", "time_generalisation_matrix"],
         "components": ["component_card"],

@@ -1,4 +1,4 @@
-"""The picture of a comparison: every figure of every recording beside its null."""
+"""Pictures of a comparison: figures beside their nulls, their sensitivity, and what differs by more than recording."""
 
 from __future__ import annotations
 
@@ -7,16 +7,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from neurointerp.errors import AnalysisError
 from neurointerp.plot.results import COLOURS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 COLUMNS = 5
+MARKERS = "osD^vPX*"
+FACTOR_TITLES = {
+    "units": "units",
+    "samples": "samples",
+    "rate": "sampling rate",
+    "signal": "signal share",
+    "all": "all",
+}
+VERDICTS = {
+    "within chance": "=",
+    "within what recording explains": "r",
+    "beyond what recording explains": "d",
+    "undecided": "?",
+}
 
 
 def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
-    """Draw one small panel per figure: a dot per recording, a grey bar for its null (mean and 2 sd).
+    """Draw a small panel per figure: a dot per recording with its interval, a grey bar for its null (mean and 2 sd).
 
     Parameters
     ----------
@@ -39,6 +56,8 @@ def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
         cell = summary.sel(metric=metric)
         null, sd = cell["summary"].sel(arm="null").values, cell["null_sd"].values
         panel.hlines(place, null - 2 * sd, null + 2 * sd, color="#bbbbbb", linewidth=5)
+        for i, (low, high) in enumerate(cell["interval"].values if "interval" in summary else []):
+            panel.hlines(i, low, high, color=COLOURS[i % len(COLOURS)], linewidth=1.5)
         for i, value in enumerate(cell["summary"].sel(arm="data").values):
             panel.plot(value, i, "o", color=COLOURS[i % len(COLOURS)], markersize=6)
         panel.set_title(str(metric).replace("_", " "), fontsize=8)
@@ -50,6 +69,96 @@ def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
     for panel in panels[summary.sizes["metric"] :]:
         panel.set_visible(False)
     return figure
+
+
+def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metric: str) -> Figure:
+    """Draw how one figure changes as recordings are made worse: a panel per factor, a line per recording.
+
+    Parameters
+    ----------
+    result
+        What `comparison.sensitivity` gave, or the node `/sensitivity` of a comparison.
+    figure
+        A matplotlib figure to draw into.
+    metric
+        Name of the figure of the comparison.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        `figure`. Lines are means over replicates, bands reach from the least to the most of them. Recordings are told
+        by colour and by marker.
+
+    Raises
+    ------
+    AnalysisError
+        When there is no such metric.
+    """
+    value = result["value"]
+    if metric not in value["metric"].values:
+        raise AnalysisError(f"sensitivity_curves: no metric {metric!r}; there are {', '.join(value['metric'].values)}")
+    value = value.sel(metric=metric).transpose("recording", "factor", "level", "replicate")
+    share = 100 * value["level"].values
+    panels = figure.subplots(1, value.sizes["factor"], sharey=True, squeeze=False)[0]
+    for panel, factor in zip(panels, value["factor"].values, strict=True):
+        for i, name in enumerate(value["recording"].values):
+            draws = value.sel(factor=factor).values[i]
+            known = np.isfinite(draws).any(axis=-1)
+            if not known.any():
+                continue
+            colour, kept = COLOURS[i % len(COLOURS)], draws[known]
+            panel.fill_between(
+                share[known], np.nanmin(kept, -1), np.nanmax(kept, -1), color=colour, alpha=0.2, linewidth=0
+            )
+            panel.plot(share[known], np.nanmean(kept, -1), MARKERS[i % len(MARKERS)] + "-", color=colour, label=name,
+                       markersize=4)  # fmt: skip
+        panel.set_title(FACTOR_TITLES.get(factor, factor), fontsize=9)
+        panel.set_xlabel("kept (%)", fontsize=8)
+        panel.set_xlim(share.max() + 4, share.min() - 4)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(metric.replace("_", " "), fontsize=9)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), fontsize=8, frameon=False)
+    return figure
+
+
+def difference_matrix(result: xr.Dataset, ax: Axes) -> Axes:
+    """Draw what was found of every two recordings: a shade and a letter for each verdict, and the excess.
+
+    Parameters
+    ----------
+    result
+        What `comparison.differences` gave.
+    ax
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`. "=" is within chance, "r" within what recording explains, "d" beyond it, "?" undecided; the number is
+        the largest difference of a figure as a multiple of its widened bound.
+    """
+    names, verdict = result["recording"].values, result["verdict"].values
+    order = list(VERDICTS)
+    code = np.array([[order.index(str(one)) for one in row] for row in verdict])
+    ax.imshow(code, cmap=_shades(), vmin=-0.5, vmax=len(order) - 0.5)
+    for i, j in np.ndindex(code.shape):
+        if i != j:
+            excess = float(result["excess"].values[i, j])
+            number = f"\n{excess:.1f}" if np.isfinite(excess) else ""
+            colour = "white" if code[i, j] == order.index("beyond what recording explains") else "black"
+            ax.text(j, i, VERDICTS[order[code[i, j]]] + number, ha="center", va="center", fontsize=8, color=colour)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_title("= chance   r recording explains   d differs", fontsize=8)
+    return ax
+
+
+def _shades() -> ListedColormap:
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(["#ffffff", "#c6dbef", "#08519c", "#d9d9d9"])
 
 
 def _label(summary: xr.Dataset, index: int) -> str:

@@ -153,7 +153,18 @@ def test_wrong_usage_exits_two():
 
 
 def test_compare_writes_three_files_and_a_second_run_the_same_table(tmp_path):
-    arguments = ("compare", "demo-eeg", "demo-fmri", "--max-samples", "100", "--nulls", "2", "--json")
+    arguments = (
+        "compare",
+        "demo-eeg",
+        "demo-fmri",
+        "--max-samples",
+        "100",
+        "--nulls",
+        "2",
+        "--resamples",
+        "0",
+        "--json",
+    )
     rows = json.loads(run(*arguments, "--out", tmp_path / "a")[0])
     assert {row["kind"] for row in rows} == {"real", "simulated"}
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "results.zarr", "summary.csv"]
@@ -169,13 +180,14 @@ def test_a_study_file_is_run_again_for_what_is_new_alone(tmp_path):
     np.save(tmp_path / "own.npy", np.random.default_rng(0).standard_normal((300, 10)))
     study = """
 recordings:
-  scalp: {source: demo-eeg, group: outside}
-  sparks: {source: demo-spikes, group: inside}
-  own: {source: own.npy, modality: ieeg, units: uV, rate: 200, group: inside}
-  image: {source: demo-fmri, group: outside}
+  scalp: {source: demo-eeg, group: outside, subject: a}
+  sparks: {source: demo-spikes, group: inside, subject: a}
+  own: {source: own.npy, modality: ieeg, units: uV, rate: 200, group: inside, subject: b}
+  image: {source: demo-fmri, group: outside, subject: b}
 units: 8
 samples: 100
 nulls: 2
+resamples: 10
 """
     (tmp_path / "study.yaml").write_text(study)
     arguments = ("compare", tmp_path / "study.yaml", "--cache", tmp_path / "kept", "--json")
@@ -188,6 +200,19 @@ nulls: 2
     assert sorted((tmp_path / "kept").iterdir()) == kept
     tree = ni.open(tmp_path / "b" / "results.zarr")
     assert tree["group"].values.tolist() == ["outside", "inside", "inside", "outside"]
+    assert tree["subject"].values.tolist() == ["a", "a", "b", "b"]
+    assert "mixed_difference" in tree
+    assert tree["interval"].attrs["resamples"] == 10
+    for wrong, message in (
+        ("rate: quick", "rate.literal['slowest']: Input should be 'slowest'"),
+        ("quality: eyes", "quality: Input should be 'repeats' or 'units'"),
+        ("reliability: 2", "reliability: Input should be less than or equal to 1"),
+        ("sensitivity: perhaps", "sensitivity: Input should be a valid boolean"),
+    ):
+        (tmp_path / "study.yaml").write_text(study + wrong)
+        assert message in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
+    (tmp_path / "study.yaml").write_text(study.replace(", subject: a", "", 1))
+    assert "'scalp' has no subject" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     (tmp_path / "study.yaml").write_text(study.replace("nulls: 2", "nulls: 1\ncolour: red"))
     assert "nulls: Input should be greater" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     (tmp_path / "study.yaml").write_text(study.replace(", group: inside", "", 1))
@@ -197,13 +222,45 @@ nulls: 2
     assert not (tmp_path / "c").exists()
 
 
+def test_options_of_a_comparison_are_flags_too(tmp_path):
+    """Worms and scalps need no rates in common: the faster is brought to the slower, with noise to its quality."""
+    out = tmp_path / "out"
+    sizes = ("--max-units", "8", "--max-samples", "60", "--nulls", "2")
+    pair = ("compare", "demo-eeg", "demo-calcium")
+    run(*pair, *sizes, "--resamples", "0", "--match-rate", "12.8", "--match-quality", "units", "--out", out, check=1)
+    run(*pair, *sizes, "--resamples", "0", "--match-rate", "8", "--match-quality", "units", "--out", out)
+    matching = ni.open(out / "results.zarr").attrs["matching"]
+    assert {one["at_one_rate"]["rate"] for one in matching.values()} == {8.0}
+    assert len({one["of_equal_quality"]["reliability"] for one in matching.values()}) == 1
+    for extra, message in (
+        (("--match-rate", "quick"), "--match-rate is 'quick': a number (Hz) or 'slowest'"),
+        (("--match-quality", "eyes"), "quality is 'eyes': 'repeats' or 'units'"),
+        (("--resamples", "3"), "resamples is 3; 10 at least, or 0"),
+        (("--group", "demo-eeg"), "--group is 'demo-eeg': recording=label"),
+        (("--subject", "demo-eeg=s"), "subjects without groups"),
+    ):
+        assert message in one_line(run(*pair, *sizes, *extra, "--out", tmp_path / "c", check=1)[1])
+
+
 def test_a_users_own_files_of_four_kinds(mirror, tmp_path):
     edf = mirror / "eeg/physionet_eegmmidb/S001R03.edf"
     nifti = mirror / "fmri/pymvpa_bold/bold.nii.gz"
     np.save(tmp_path / "own.npy", np.random.default_rng(0).standard_normal((300, 10)))
     suite2p = tmp_path / "suite2p"
     shutil.copytree(mirror / "calcium/suite2p_pynapple/suite2p", suite2p)
-    common = ("--nulls", "2", "--max-samples", "120", "--max-units", "12", "--json", "--out", tmp_path / "out")
+    common = (
+        "--nulls",
+        "2",
+        "--resamples",
+        "0",
+        "--max-samples",
+        "120",
+        "--max-units",
+        "12",
+        "--json",
+        "--out",
+        tmp_path / "out",
+    )
     for extra in (
         [edf],
         [nifti],

@@ -22,7 +22,7 @@ def planted(units=12, samples=400, factors=3, noise=0.5, seed=0, **changes):
 def tree():
     alone = np.random.default_rng(1).standard_normal((500, 16))
     noise = ni.recording(alone, modality="eeg", units="V", sampling_rate=100.0, attrs={"system": "simulated"})
-    return comparison.compare({"shared": planted(), "noise": noise}, nulls=8, seed=3)
+    return comparison.compare({"shared": planted(), "noise": noise}, nulls=8, resamples=0, seed=3)
 
 
 def test_shared_structure_stands_out_from_its_null_and_noise_does_not(tree):
@@ -70,7 +70,7 @@ def test_a_rerun_gives_the_same_bytes_and_names_alone_decide_the_draws(tree, tmp
         np.random.default_rng(1).standard_normal((500, 16)), modality="eeg", units="V", sampling_rate=100.0,
         attrs={"system": "simulated"},
     )  # fmt: skip
-    again = comparison.compare({"noise": noise, "shared": planted()}, nulls=8, seed=3)
+    again = comparison.compare({"noise": noise, "shared": planted()}, nulls=8, resamples=0, seed=3)
     assert np.array_equal(again["summary"].sel(recording=tree["recording"]), tree["summary"])
     path = ni.save(tree, tmp_path / "results.zarr")
     assert ni.digest(ni.open(path)) == ni.digest(tree)
@@ -82,7 +82,7 @@ def test_segments_trials_and_values_per_trial_are_all_taken():
         dims=("trial", "time", "unit"),
     )  # fmt: skip
     single = ni.recording(planted(samples=120).values, modality="fmri", units="1", dims=("trial", "unit"))
-    out = comparison.compare({"epochs": epochs, "single": single}, nulls=2)
+    out = comparison.compare({"epochs": epochs, "single": single}, nulls=2, resamples=0)
     flat = out["matched/epochs/matched"]
     assert len(np.unique(flat["segment"])) >= 6
     assert (np.diff(flat["time"]) > 0).all()
@@ -105,9 +105,9 @@ def test_what_cannot_be_compared_is_one_clear_error():
         ({"subjects": rec.expand_dims(subject=["s1"])}, "pick one subject"),
     ):
         with pytest.raises(ni.AnalysisError, match=message):
-            comparison.compare(recordings, nulls=2)
+            comparison.compare(recordings, nulls=2, resamples=0)
     with pytest.raises(ni.AnalysisError, match="nulls is 1"):
-        comparison.compare({"a": rec}, nulls=1)
+        comparison.compare({"a": rec}, nulls=1, resamples=0)
 
 
 def test_constant_units_are_set_aside_and_counted():
@@ -147,7 +147,7 @@ def test_a_null_without_spread_is_said_to_have_none():
     rng = np.random.default_rng(0)
     values = np.outer(rng.standard_normal(200), np.ones(6)) + 0.9 * rng.standard_normal((200, 6))
     shared = ni.recording(values, modality="eeg", units="V", sampling_rate=10.0)
-    out = comparison.compare({"a": shared}, nulls=3)
+    out = comparison.compare({"a": shared}, nulls=3, resamples=0)
     cell = out.to_dataset(inherit=False).sel(recording="a", metric="connectivity_density")
     assert set(np.ravel(cell["null_draws"])) == {0.0}
     assert float(cell["summary"].sel(arm="data")) > 0.5

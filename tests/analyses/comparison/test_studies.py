@@ -1,5 +1,7 @@
 """Studies: what is kept and found again, and groups of recordings."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ import neurointerp as ni
 from neurointerp.analyses import comparison
 from neurointerp.analyses.comparison import _analysed
 
-SIZES = {"units": 8, "samples": 200, "nulls": 2}
+SIZES = {"units": 8, "samples": 200, "nulls": 2, "resamples": 0}
 
 
 def planted(units=12, samples=400, factors=3, noise=0.5, seed=0, **changes):
@@ -42,6 +44,30 @@ def test_adding_a_recording_computes_it_alone_and_gives_the_bytes_of_a_fresh_run
     )
 
 
+def test_of_intervals_and_sensitivity_too_only_what_is_new_is_computed(tmp_path, counted, monkeypatch):
+    degraded = []
+    compute = _analysed.degraded_figures
+    monkeypatch.setattr(
+        _analysed, "degraded_figures", lambda name, *rest: degraded.append(name) or compute(name, *rest)
+    )
+    monkeypatch.setattr(_analysed, "LEVELS", (1.0, 0.5))
+    monkeypatch.setattr(_analysed, "REPLICATES", 1)
+    module = importlib.import_module("neurointerp.analyses.comparison.compare")  # the name is the function's
+    monkeypatch.setattr(module, "LEVELS", (1.0, 0.5))
+    recs = {f"r{i}": planted(seed=i, samples=300) for i in range(2)}
+    options = {"units": 8, "samples": 130, "nulls": 2, "resamples": 10, "cache": tmp_path}
+    comparison.compare({"r0": recs["r0"]}, **options)
+    assert (counted, degraded) == (["r0"], [])
+    comparison.compare({"r0": recs["r0"]}, sensitivity=True, **options)  # nulls and intervals are taken
+    assert (counted, degraded) == (["r0"], ["r0"])
+    whole = comparison.compare(recs, sensitivity=True, **options)
+    assert (counted, degraded) == (["r0", "r1"], ["r0", "r1"])
+    again = comparison.compare(recs, sensitivity=True, **options)
+    assert (counted, degraded) == (["r0", "r1"], ["r0", "r1"])
+    assert ni.digest(again) == ni.digest(whole)
+    assert whole["sensitivity/value"].dims == ("recording", "metric", "factor", "level", "replicate")
+
+
 def test_what_decides_an_answer_decides_what_is_found_again(tmp_path, counted):
     rec = planted(samples=300)
     comparison.compare({"a": rec}, cache=tmp_path, **SIZES)
@@ -51,6 +77,7 @@ def test_what_decides_an_answer_decides_what_is_found_again(tmp_path, counted):
         ({"a": changed}, SIZES),
         ({"b": rec}, SIZES),
         ({"a": rec}, SIZES | {"nulls": 3}),
+        ({"a": rec}, SIZES | {"resamples": 10}),
         ({"a": rec}, SIZES | {"seed": 1}),
         ({"a": rec}, SIZES | {"units": 6}),
     ):
@@ -58,7 +85,7 @@ def test_what_decides_an_answer_decides_what_is_found_again(tmp_path, counted):
         comparison.compare(recs, cache=tmp_path, **options)
         assert len(counted) == before + 1
     comparison.compare({"a": rec}, cache=tmp_path, **SIZES)
-    assert len(counted) == 6
+    assert len(counted) == 7
 
 
 def test_what_was_damaged_is_made_again(tmp_path, counted, caplog):
@@ -111,4 +138,4 @@ def test_groups_that_differ_are_told_from_groups_that_do_not(tmp_path):
 def test_groups_that_do_not_fit_are_refused(groups, message, tmp_path):
     recs = {name: planted(samples=100) for name in "abcd"}
     with pytest.raises(ni.AnalysisError, match=message):
-        comparison.compare(recs, groups=groups, cache=tmp_path, units=8, samples=80, nulls=2)
+        comparison.compare(recs, groups=groups, cache=tmp_path, units=8, samples=80, nulls=2, resamples=0)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import neurointerp as ni
-from neurointerp.analyses import geometry
+from neurointerp.analyses import encoding, factorization, geometry
 from neurointerp.result import result
 
 SHARES = {"shape": 0.5, "colour": 0.2, "size": 0.05}
@@ -59,11 +59,45 @@ def test_a_result_carries_its_warning_only_where_there_is_cause(rng):
     audited = geometry.audit(likeness, {"one": uneven, "two": even}, ["shape", "colour"])
     assert audited.attrs["bias_warning"].startswith("one: 'shape' holds 0.")
     assert "two" not in audited.attrs["bias_warning"]
-    assert audited.feature_share.dims == ("audited", "feature")
+    assert audited.feature_share.dims == ("audited", "known_feature")
     xr.testing.assert_equal(audited[list(likeness)], likeness)
     assert geometry.audit(likeness, {"two": even}, ["shape", "colour"]).attrs["bias_warning"] == ""
     other = result({"x": xr.DataArray(1.0)}, analysis="factorization.pca", recording=uneven, parameters={}, seed=0)
     assert "shape" in geometry.audit(other, {"one": uneven}, ["shape", "colour"]).attrs["bias_warning"]
+
+
+def test_of_a_factorization_it_is_told_which_features_its_components_keep(rng):
+    """One component holds the feature of half the variance; the one of a twentieth, as readable, is lost with it."""
+    rec = planted(rng, samples=600)
+    names = ["shape", "size"]
+    for method, options in ((factorization.pca, {}), (factorization.semi_nmf, {"keep_fraction": 1.0})):
+        one = geometry.audit(method(rec, 1, **options), {"layer": rec}, names)
+        assert one.feature_decodability.sel(known_feature="size").item() > 0.95
+        assert one.feature_kept.sel(known_feature="shape").item() > 0.95
+        assert one.feature_kept.sel(known_feature="size").item() == pytest.approx(0.5, abs=0.1)
+        assert "'size' is read out with" in one.attrs["bias_warning"]
+        assert "they do not keep it" in one.attrs["bias_warning"]
+    many = geometry.audit(factorization.pca(rec, 6), {"layer": rec, "other": rec[:500]}, names)
+    assert float(many.feature_kept.sel(audited="layer", known_feature="size")) > 0.95
+    assert "do not keep it" not in many.attrs["bias_warning"]
+    assert np.isnan(many.feature_kept.sel(audited="other")).all()  # not the samples of that recording
+
+
+def test_an_encoding_result_keeps_its_own_features_beside_those_of_the_audit(rng):
+    """A stimulus feature that tells of the shape alone predicts the variance well and knows nothing of the size."""
+    rec = planted(rng, samples=600)
+    stimulus = ni.recording(
+        np.column_stack([rec["shape"].values, rng.standard_normal(600)]), modality="stimulus", units="1",
+        dims=("trial", "unit"), unit=["seen", "noise"], coords={"stimulus": ("trial", np.arange(600))},
+    )  # fmt: skip
+    fit = encoding.ridge(stimulus, rec)
+    audited = geometry.audit(fit, {"layer": rec}, ["shape", "size"])
+    assert audited["feature"].values.tolist() == ["seen", "noise"]
+    xr.testing.assert_equal(audited[list(fit)], fit)
+    assert np.isfinite(audited.feature_share).all()
+    assert audited.feature_kept.sel(known_feature="shape").item() > 0.95
+    assert audited.feature_kept.sel(known_feature="size").item() == pytest.approx(0.5, abs=0.1)
+    assert "'size'" in audited.attrs["bias_warning"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""Whether two recordings differ by more than chance, and by more than how they were recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from neurointerp.errors import AnalysisError
+from neurointerp.recordings import version
+from neurointerp.schema import SCHEMA_VERSION
+
+NAME = "comparison.differences"
+STEPS = 21
+CHANCE = "within chance"
+EXPLAINED = "within what recording explains"
+BEYOND = "beyond what recording explains"
+UNDECIDED = "undecided"
+Floats = NDArray[np.float64]
+
+
+def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
+    r"""Tell for every two recordings whether their figures differ, and whether poorer recording of one explains it.
+
+    Figures are compared by their intervals: of a difference :math:`a - b` the bounds are those of Zou and Donner
+    (2008), :math:`a - b - \sqrt{(a - a_{low})^2 + (b_{high} - b)^2}` and likewise above. Two recordings differ where,
+    for any figure, the difference is further from 0 than its bound, widened for the number of figures (Bonferroni).
+    If they do, each of the two is made worse as in `comparison.sensitivity`, one factor at a time from its best to
+    its worst level: the change that the factor brings (mean over replicates, linear between levels) is added to every
+    figure. Where some setting brings *all* figures within their bounds of the other recording's, the difference is
+    one that recording explains: it may still be one between systems, but these recordings cannot tell.
+
+    Parameters
+    ----------
+    comparison
+        What `compare(..., sensitivity=True)` gave, with intervals.
+    seed
+        Kept in the result; nothing here is random.
+
+    Returns
+    -------
+    xarray.Dataset
+        `difference (recording, recording2, metric)`, the first minus the second, and `difference_interval` (..., bound)
+        for each figure alone. `excess (recording, recording2)`: the largest difference as a multiple of its widened
+        bound; above 1 they differ. `excess_explained (recording, recording2, factor)`: the same at the setting of
+        `recording` that comes closest to `recording2`, and `level_explained`, its level. `verdict (recording,
+        recording2)`: "within chance", "within what recording explains", "beyond what recording explains", or
+        "undecided" where no figure has intervals in both. Times are left out between different clocks.
+
+    Raises
+    ------
+    AnalysisError
+        When the comparison has no intervals or no sensitivity.
+
+    References
+    ----------
+    Zou, Donner (2008), Construction of confidence limits about effect measures, Statistics in Medicine 27:1693-1702.
+    That a setting must explain all figures at once is a choice made here. Combinations of factors other than `all`,
+    and losses beyond the worst level, are not tried.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from neurointerp.analyses import comparison
+    >>> recs = {"worm": ni.load("demo-calcium"), "scalp": ni.load("demo-eeg")}
+    >>> tree = comparison.compare(recs, units=8, samples=120, nulls=2, resamples=10, sensitivity=True)
+    >>> comparison.differences(tree)["verdict"].dims
+    ('recording', 'recording2')
+    """
+    if "interval" not in comparison or "sensitivity" not in comparison.children:
+        raise AnalysisError(f"{NAME}: intervals and sensitivity are needed: compare(..., sensitivity=True)")
+    root = comparison.to_dataset(inherit=False)
+    value = root["summary"].sel(arm="data").values
+    bounds = root["interval"].transpose("recording", "metric", "bound").values
+    usable = _usable(root)
+    share = comparison["sensitivity"]["value"].mean("replicate").transpose("recording", "metric", "factor", "level")
+    level = share["level"].values
+    names, factors = root["recording"].values, share["factor"].values
+    n = len(names)
+    difference = value[:, None] - value[None]
+    excess = np.full((n, n), np.nan)
+    closest, at = np.full((n, n, len(factors)), np.nan), np.full((n, n, len(factors)), np.nan)
+    for a, b in np.ndindex(n, n):
+        use = usable[a, b] & np.isfinite(difference[a, b])
+        if a == b or not use.any():
+            continue
+        wide = _widening(int(use.sum()), np.nanmin(root["interval_freedom"].values[[a, b]]))
+        one, other = (value[a, use], bounds[a, use]), (value[b, use], bounds[b, use])
+        excess[a, b] = _excess(*one, *other) / wide
+        for f in range(len(factors)):
+            moved = _moved(share.values[a, use, f], level)
+            along = [_excess(one[0] + change, one[1] + change[:, None], *other) / wide for change in moved.T]
+            if np.isfinite(along).any():
+                best = int(np.nanargmin(along))
+                closest[a, b, f], at[a, b, f] = along[best], np.linspace(level[0], level[-1], STEPS)[best]
+    pair = ("recording", "recording2")
+    return xr.Dataset(
+        {
+            "difference": ((*pair, "metric"), np.where(usable, difference, np.nan)),
+            "difference_interval": ((*pair, "metric", "bound"), _bounds(value, bounds, usable)),
+            "excess": (pair, excess),
+            "excess_explained": ((*pair, "factor"), closest),
+            "level_explained": ((*pair, "factor"), at),
+            "verdict": (pair, _verdicts(excess, closest)),
+        },
+        coords={"recording": names, "recording2": names, "metric": root["metric"].values, "factor": factors,
+                "bound": root["bound"].values},
+        attrs={
+            "analysis": NAME, "parameters": {"level": root["interval"].attrs["level"]},
+            "recording": root.attrs["recording"], "version": version(), "seed": seed, "schema_version": SCHEMA_VERSION,
+        },
+    )  # fmt: skip
+
+
+def _usable(root: xr.Dataset) -> NDArray[np.bool_]:
+    """Tell (recording, recording2, metric) where both have an interval and the figure is in one unit."""
+    there = np.isfinite(root["interval"].values).all(axis=-1)
+    clock = root["clock"].values
+    same = clock[:, None] == clock[None]
+    out: NDArray[np.bool_] = there[:, None] & there[None]
+    return out & (same[..., None] | (root["unit_of_metric"].values != "clock"))
+
+
+def _widening(figures: int, freedom: float) -> float:
+    """Give by how much a bound of one figure is widened to hold for all."""
+    from scipy.stats import t
+
+    return float(t.isf(0.025 / figures, freedom) / t.isf(0.025, freedom))
+
+
+def _excess(one: Floats, of_one: Floats, other: Floats, of_other: Floats) -> float:
+    """Give the largest difference over figures as a multiple of the bound on its side; NaN where one is unknown."""
+    gap = one - other
+    lower = np.hypot(one - of_one[:, 0], of_other[:, 1] - other)
+    upper = np.hypot(of_one[:, 1] - one, other - of_other[:, 0])
+    return float((np.abs(gap) / np.maximum(np.where(gap > 0, lower, upper), 1e-300)).max())
+
+
+def _moved(share: Floats, level: Floats) -> Floats:
+    """Give by how much figures (metric) change along STEPS settings of one factor, from its best level to its worst."""
+    change = share - share[:, :1]
+    at = np.linspace(level[0], level[-1], STEPS)
+    return np.stack([np.interp(-at, -level, row) for row in change])
+
+
+def _bounds(value: Floats, bounds: Floats, usable: NDArray[np.bool_]) -> Floats:
+    """Give low and high of every difference (recording, recording2, metric, bound)."""
+    down, up = value - bounds[..., 0], bounds[..., 1] - value
+    low = value[:, None] - value[None] - np.hypot(down[:, None], up[None])
+    high = value[:, None] - value[None] + np.hypot(up[:, None], down[None])
+    return np.where(usable[..., None], np.stack([low, high], axis=-1), np.nan)
+
+
+def _verdicts(excess: Floats, closest: Floats) -> NDArray[np.object_]:
+    """Say in words what was found of each pair; it is the same in both orders."""
+    best = np.nanmin(np.nan_to_num(closest, nan=np.inf), axis=-1)
+    best = np.minimum(best, best.T)
+    out = np.full(excess.shape, BEYOND, dtype=object)
+    out[best <= 1] = EXPLAINED
+    out[excess <= 1] = CHANCE
+    out[np.isnan(excess)] = UNDECIDED
+    np.fill_diagonal(out, CHANCE)
+    return out

@@ -1,0 +1,131 @@
+"""Matching of rates and of signal quality, recorded in history and attrs."""
+
+import numpy as np
+import pytest
+
+import neurointerp as ni
+from neurointerp.analyses.comparison._matched import matched
+from neurointerp.analyses.comparison._quality import shared_variance
+
+SIZES = {"units": None, "samples": None, "seed": 0}
+
+
+def shared(noise, rate=20.0, units=16, samples=1200, seed=0, **changes):
+    """Three slow latents read by all units, and noise of a known share."""
+    rng = np.random.default_rng(seed)
+    smooth = np.ones(20) / np.sqrt(20)
+    latent = np.stack([np.convolve(rng.standard_normal(samples + 19), smooth, "valid") for _ in range(3)])
+    weights = rng.standard_normal((3, units))
+    values = latent.T @ (weights / np.linalg.norm(weights, axis=0)) + noise * rng.standard_normal((samples, units))
+    return ni.recording(values, **({"modality": "eeg", "units": "V", "sampling_rate": rate} | changes))
+
+
+def steps(rec):
+    return {step["function"]: step["parameters"] for step in rec.attrs["history"]}
+
+
+def test_rates_are_brought_to_the_slowest_of_those_in_seconds():
+    counted = ni.recording(
+        shared(0.5).values, modality="activations", units="1", time=("time", np.arange(1200), {"units": "token"})
+    )
+    recs = {"fast": shared(0.5), "slow": shared(0.5, rate=5.0, samples=300), "model": counted}
+    out = matched(recs, rate="slowest", **SIZES)
+    assert {name: rec.attrs.get("sampling_rate") for name, rec in out.items()} == {
+        "fast": 5.0,
+        "slow": 5.0,
+        "model": 1.0,
+    }
+    assert len(out["fast"]) == 300
+    assert steps(out["fast"])["comparison.at_one_rate"] == {"rate": 5.0, "rate_before": 20.0}
+    assert "align.resample" in steps(out["fast"])
+    assert "align.resample" not in steps(out["slow"])
+    assert steps(out["model"])["comparison.at_one_rate"] == {"rate": None, "left": "the clock does not count seconds"}
+    direct = ni.align.resample(recs["fast"], 5.0)
+    unit = out["fast"]["unit"].values
+    expected = direct.sel(unit=unit).values
+    expected = (expected - expected.mean(axis=0)) / expected.std(axis=0)
+    np.testing.assert_allclose(out["fast"].values, expected)
+
+
+def test_counts_of_spikes_are_added_up_within_segments():
+    counts = np.random.default_rng(0).poisson(1.0, (405, 6))
+    segment = ("time", np.repeat([0, 1], [201, 204]))
+    spikes = ni.recording(counts, modality="spikes", units="1", sampling_rate=20.0, coords={"segment": segment})
+    out = matched({"a": spikes, "b": shared(0.5, rate=5.0, samples=300)}, rate="slowest", **SIZES)["a"]
+    assert len(out) == 50 + 51
+    whole = np.concatenate([counts[:200].reshape(50, 4, 6), counts[201:].reshape(51, 4, 6)]).sum(axis=1)
+    kept = [int(str(name)[1:]) for name in out["unit"].values]
+    np.testing.assert_allclose(out.values, ((whole - whole.mean(0)) / whole.std(0))[:, kept])
+    with pytest.raises(ni.AnalysisError, match="recording 'a': counts of spikes at 20 Hz do not add up to 3 Hz"):
+        matched({"a": spikes}, rate=3.0, **SIZES)
+
+
+@pytest.mark.parametrize("noises", [(0.3, 1.0)])
+def test_quality_by_units_makes_the_better_as_noisy_as_the_worse(noises):
+    recs = {"good": shared(noises[0]), "poor": shared(noises[1], seed=1)}
+    before = matched(recs, **SIZES)
+    after = matched(recs, quality="units", **SIZES)
+    found = {name: shared_variance(rec.values, 0) for name, rec in after.items()}
+    assert shared_variance(before["good"].values, 0) > found["poor"] + 0.2
+    assert found["good"] == pytest.approx(found["poor"], abs=0.01)
+    np.testing.assert_array_equal(after["poor"], before["poor"])
+    step = steps(after["good"])["comparison.of_equal_quality"]
+    # the planted share of noise in "poor" is 1/2, so "good" needs about that: 1 = 0.09 + (1.09) x added
+    assert step["noise_variance"] == pytest.approx((1.0 - 0.09) / 1.09, rel=0.25)
+    stated = matched(recs, quality="units", reliability=0.2, **SIZES)
+    assert shared_variance(stated["poor"].values, 0) == pytest.approx(0.2, abs=0.01)
+
+
+def test_quality_by_repeats_gives_what_a_ceiling_measures():
+    """Noise of variance 0.25 and of 1 about a signal of variance 1: shares of signal 0.8 and 0.5."""
+    recs = {}
+    for name, noise in (("good", 0.5), ("poor", 1.0)):
+        rng = np.random.default_rng(len(name))
+        signal = np.tile(rng.standard_normal((100, 8)), (6, 1))
+        recs[name] = ni.recording(
+            signal + noise * rng.standard_normal(signal.shape), modality="fmri", units="1", dims=("trial", "unit"),
+            coords={"stimulus": ("trial", np.tile(np.arange(100), 6))},
+        )  # fmt: skip
+    out = matched(recs, quality="repeats", **SIZES)
+    step = steps(out["good"])["comparison.of_equal_quality"]
+    assert step["reliability_before"] == pytest.approx(0.8, abs=0.03)
+    assert step["reliability"] == pytest.approx(0.5, abs=0.04)
+    labelled = out["good"].assign_coords(stimulus=("trial", np.tile(np.arange(100), 6)))
+    measured = float(ni.score.noise_ceiling(labelled, of="single").mean())
+    assert measured == pytest.approx(step["reliability"], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 40.0}, r"recording 'slow' has 5 Hz; a higher rate cannot be made up"),
+        ({"rate": "fastest"}, "'slowest' is needed"),
+        ({"rate": 0.0}, "a number of samples per second"),
+        ({"rate": np.pi}, "recording 'fast': no ratio of whole numbers"),
+        ({"quality": "eyes"}, "'repeats' or 'units'"),
+        ({"quality": "repeats"}, "recording 'fast' has no sample coordinate 'stimulus'"),
+        ({"reliability": 0.5}, "reliability needs quality"),
+        ({"quality": "units", "reliability": 0.99}, "below the 0.99 asked for"),
+        ({"quality": "units", "reliability": 2.0}, "a number from 0.01 to 1"),
+    ],
+)
+def test_what_cannot_be_matched_is_named(options, message):
+    recs = {"fast": shared(0.5), "slow": shared(0.5, rate=5.0, samples=300)}
+    with pytest.raises(ni.AnalysisError, match=message):
+        matched(recs, **SIZES, **options)
+
+
+def test_nothing_shared_and_no_clock_are_refused():
+    alone = ni.recording(
+        np.random.default_rng(0).standard_normal((500, 8)), modality="eeg", units="V", sampling_rate=9.0
+    )
+    with pytest.raises(ni.AnalysisError, match=r"recording 'alone' has a reliability of 0\.000 by units; leave it out"):
+        matched({"a": shared(0.5), "alone": alone}, quality="units", **SIZES)
+    trials = ni.recording(alone.values, modality="fmri", units="1", dims=("trial", "unit"))
+    with pytest.raises(ni.AnalysisError, match="no recording has a clock in seconds"):
+        matched({"trials": trials}, rate="slowest", **SIZES)
+    irregular = ni.recording(
+        alone.values, modality="eeg", units="V", time=np.cumsum(1 + np.arange(500) % 2).astype(float)
+    )
+    with pytest.raises(ni.AnalysisError, match="'i' has an irregular clock"):
+        matched({"i": irregular}, rate="slowest", **SIZES)
