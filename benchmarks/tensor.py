@@ -32,6 +32,7 @@ from _measure import Row, contest, keep, options
 from threadpoolctl import threadpool_limits
 
 from neurointerp.analyses.tensor._alternate import Problem, balanced, fit, khatri_rao, model
+from neurointerp.analyses.tensor._compressed import compress, started
 from neurointerp.analyses.tensor._rules import NONNEGATIVE
 from neurointerp.analyses.tensor._starts import uniform
 
@@ -125,7 +126,8 @@ def ours(X: np.ndarray, start: list[Any], sweeps: int) -> Course:
     problem = Timed(np.ascontiguousarray(X.transpose(order)), None, NONNEGATIVE)
     object.__setattr__(problem, "course", Course())
     object.__setattr__(problem, "begun", begun)
-    found = fit(problem, balanced(problem.X, [start[place] for place in order]), sweeps, 0.0)
+    begin = balanced(problem.X, [start[place] for place in order])
+    found = fit(problem, started(begin, compress(problem, begin[0].shape[1], 0)), sweeps, 0.0)
     factors = [found.factors[place] for place in np.argsort(order)]
     problem.course.final = error_of(X, [factors[0] * found.weight, *factors[1:]])
     return problem.course

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import mul
 from typing import Any
 
@@ -19,6 +19,8 @@ INNER = 2
 EARLY, PASSES = 10, (2, 5)
 """Passes of an update over the columns of a factor (where it works column by column) in the first `EARLY` sweeps, and
 later: early ones that are thorough end in worse minima, late ones that are not crawl where components are alike."""
+MIXTURES = 8
+"""Random mixtures of the first dim of which a sketch is made, at least."""
 FIRST_STEP, GROWTH, CUT = 0.5, 1.05, 1.5
 """Extrapolation: the first step, what it is multiplied by after a sweep that paid, and divided by after one that did
 not."""
@@ -67,16 +69,43 @@ class Problem:
         """Give the sum of squares of what is seen."""
         return sum_of_squares(self.X)
 
-    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
+    @property
+    def complete(self) -> bool:
+        """Tell whether nothing is missing."""
+        return self.seen is None
+
+    def contraction(self, last: Any) -> Any:
+        """Give (column, *other sizes) of the tensor contracted with the columns of a matrix along the last dim."""
+        return _contraction(self.X, last)
+
+    def image(self, outer: list[Any]) -> Any:
+        """Give (last size, column): the MTTKRP of the last dim."""
+        return _image(self.X, outer)
+
+    def sketch(self, columns: int, rng: np.random.Generator) -> Any:
+        """Give (last size, column): random mixtures of what runs along the last dim, in one light pass.
+
+        Few random mixtures of the first dim, and of those with all of the others as many as there are columns.
+        """
+        xp = backend.namespace(self.X)
+        first, last = self.X.shape[0], self.X.shape[-1]
+        rows = math.prod(self.X.shape[1:-1])
+        mixtures = min(first, max(MIXTURES, -(-4 * columns // rows)))
+        mixed = backend.like(rng.standard_normal((mixtures, first)), self.X) @ xp.reshape(self.X, (first, -1))
+        mixed = xp.reshape(mixed, (-1, last))
+        return mixed.T @ backend.like(rng.standard_normal((mixed.shape[0], columns)), self.X)
+
+    def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         """Update every factor; give the new ones, and their squared relative error on what is seen.
 
         Missing values are first completed by the model, which keeps its error and so lets no sweep raise it.
         """
         if self.seen is None:
-            return swept(self.X, factors, self.rule, power, passes)
+            return swept(self.contraction, self.image, factors, self.rule, power, passes)
         xp = backend.namespace(self.X)
         whole = xp.where(self.seen, self.X, model(factors, self.X.shape))
-        found, _ = swept(whole, factors, self.rule, power, passes)
+        products = partial(_contraction, whole), partial(_image, whole)
+        found, _ = swept(*products, factors, self.rule, power, passes)
         residual = xp.where(self.seen, self.X - model(found, self.X.shape), xp.zeros_like(self.X))
         return found, sum_of_squares(residual) / power
 
@@ -104,15 +133,17 @@ def fit(problem: Problem, factors: list[Any], max_iter: int, tolerance: float) -
     return Fit(*ordered(factors), losses, reason)
 
 
-def swept(X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
+def swept(
+    contraction: Callable[[Any], Any], image_of: Callable[[list[Any]], Any], factors: list[Any], rule: Rule,
+    power: float, passes: int = PASSES[0],
+) -> tuple[list[Any], float]:  # fmt: skip
     """Update every factor with two products that touch the whole tensor: no unfolded copy, all but the last in reuse.
 
     The last dim is contracted once; the small result serves `INNER` updates of every other factor.
     """
-    xp = backend.namespace(X)
-    flat = xp.reshape(X, (-1, X.shape[-1]))
     *outer, last = factors
-    small = xp.reshape(contracted(flat, last), (-1, *X.shape[:-1]))
+    xp = backend.namespace(last)
+    small = contraction(last)
     gram = last.T @ last
     if rule.outer and isinstance(small, np.ndarray) and small.ndim == 3:
         outer = rule.outer(small, outer, gram, passes, INNER)
@@ -120,11 +151,20 @@ def swept(X: Any, factors: list[Any], rule: Rule, power: float, passes: int = PA
         outer = one_by_one(small, outer, gram, rule, passes)
     norms = [norms_of(factor) for factor in outer]
     outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
-    image, gram = (khatri_rao_rows(outer) @ flat).T, gram_of(outer)
+    image, gram = image_of(outer), gram_of(outer)
     last = rule.update(last * reduce(mul, norms), image, gram, passes)
     cross = float(xp.sum(image * last, dtype=xp.float64))
     energy = float(xp.sum(gram_of([xp.astype(factor, xp.float64) for factor in (*outer, last)])))
     return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
+
+
+def _contraction(X: Any, last: Any) -> Any:
+    xp = backend.namespace(X)
+    return xp.reshape(contracted(xp.reshape(X, (-1, X.shape[-1])), last), (-1, *X.shape[:-1]))
+
+
+def _image(X: Any, outer: list[Any]) -> Any:
+    return (khatri_rao_rows(outer) @ backend.namespace(X).reshape(X, (-1, X.shape[-1]))).T
 
 
 def contracted(flat: Any, last: Any) -> Any:

@@ -13,17 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.tensor._alternate import (
-    INNER,
-    Problem,
-    contracted,
-    gram_of,
-    khatri_rao_rows,
-    model,
-    norms_of,
-    one_by_one,
-    sum_of_squares,
-)
+from neurointerp.analyses.tensor._alternate import Problem, contracted, khatri_rao_rows, model, sum_of_squares, swept
 from neurointerp.streaming import added, computed, tree
 
 Floats = NDArray[np.float64]
@@ -116,41 +106,36 @@ class ChunkedProblem(Problem):
     def power(self) -> float:
         return float(self.X.total(_power)[0])
 
-    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
-        found, loss = self._swept(factors, power, passes)
-        if self.whole:
-            return found, loss
-        rest = partial(_rest, factors=found)
-        return found, float(self.X.total(rest)[0]) / power
+    @property
+    def complete(self) -> bool:
+        return self.whole
 
-    def _swept(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
-        """Do what `_alternate.swept` does, with two passes over the blocks."""
-        begun = None if self.whole else factors
-        *outer, last = factors
-        axes = list(range(len(outer)))
+    def sketch(self, columns: int, rng: np.random.Generator) -> Any:
+        return self.image([rng.standard_normal((size, columns)).astype(self.X.dtype) for size in self.X.shape[:-1]])
+
+    def contraction(self, last: Any, begun: list[Any] | None = None) -> Any:
         small = np.zeros((last.shape[1], *self.X.shape[:-1]), self.X.dtype)
         kernel = partial(_contraction, model_of=begun)
-        for place, part in self.X.summed(kernel, lambda place: last[place[-1]], axes):
+        for place, part in self.X.summed(kernel, lambda place: last[place[-1]], range(small.ndim - 1)):
             small[(slice(None), *place)] = part
-        gram = last.T @ last
-        if self.rule.outer and small.ndim == 3:
-            outer = self.rule.outer(small, outer, gram, passes, INNER)
-        else:
-            outer = one_by_one(small, outer, gram, self.rule, passes)
-        norms = [norms_of(factor) for factor in outer]
-        outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
-        image, gram = np.empty_like(last), gram_of(outer)
-        kernel, parts = partial(_image, model_of=begun), outer
+        return small
+
+    def image(self, outer: list[Any], begun: list[Any] | None = None) -> Any:
+        found = np.empty((self.X.shape[-1], outer[0].shape[1]), self.X.dtype)
 
         def given(place: Place) -> list[Any]:
-            return [factor[part] for factor, part in zip(parts, place[:-1], strict=True)]
+            return [factor[part] for factor, part in zip(outer, place[:-1], strict=True)]
 
-        for (rows,), part in self.X.summed(kernel, given, [len(axes)]):
-            image[rows] = part
-        last = self.rule.update(last * reduce(operator.mul, norms), image, gram, passes)
-        cross = float((image.astype(np.float64) * last).sum())
-        energy = float(gram_of([factor.astype(np.float64) for factor in (*outer, last)]).sum())
-        return [*outer, last], max(0.0, (power - 2 * cross + energy) / power)
+        for (rows,), part in self.X.summed(partial(_image, model_of=begun), given, [len(outer)]):
+            found[rows] = part
+        return found
+
+    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
+        if self.whole:
+            return swept(self.contraction, self.image, factors, self.rule, power, passes)
+        products = partial(self.contraction, begun=factors), partial(self.image, begun=factors)
+        found, _ = swept(*products, factors, self.rule, power, passes)
+        return found, float(self.X.total(partial(_rest, factors=found))[0]) / power
 
 
 def explained_variance(X: Blocks, loss: float) -> float:

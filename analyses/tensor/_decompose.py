@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from neurointerp.analyses.tensor._alternate import Fit, Problem, Rule, balanced, fit
 from neurointerp.analyses.tensor._chunked import Blocks, ChunkedProblem
+from neurointerp.analyses.tensor._compressed import compress, started
 from neurointerp.analyses.tensor._labelled import congruence_of, course_of, factor_of, restarts_of, weight_of
 from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
 from neurointerp.result import result
@@ -80,7 +81,8 @@ def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]
             kind.starts[search.init](like, rank, np.random.default_rng(search.seed + restart))
             for restart in range(search.restarts)
         )
-        return [_fit(problem, balanced(X, start, problem.power), search) for start in starts]
+        small = compress(problem, rank, search.seed)
+        return [_fit(problem, started(balanced(X, start, problem.power), small), search) for start in starts]
 
 
 def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:

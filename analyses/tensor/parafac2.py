@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neurointerp.analyses.tensor._alternate import Fit, Problem, fit, swept
+from neurointerp.analyses.tensor._alternate import Fit, Problem, fit
 from neurointerp.analyses.tensor._labelled import restarts_of
 from neurointerp.analyses.tensor._rules import SIGNED
 from neurointerp.analyses.tensor._slices import Slices, slices_of
@@ -143,7 +143,7 @@ class _Ragged(Problem):
         bases = [_basis(X, factors, k) for k, X in enumerate(self.slices)]
         tensor = np.stack([P.T @ X for P, X in zip(bases, self.slices, strict=True)], axis=2)
         inside = float((tensor**2).sum())
-        found, loss = swept(tensor, factors, self.rule, inside, passes)
+        found, loss = Problem(tensor, None, self.rule).sweep(factors, inside, passes)
         return found, max(0.0, (power - inside + loss * inside) / power)
 
 

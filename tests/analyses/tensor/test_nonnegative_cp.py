@@ -118,7 +118,7 @@ def test_one_sweep_is_the_textbook_one():
             size = np.prod([other @ other for other in others])
             if size > 0:  # a column that met only zeros stays as it is
                 factors[mode][:, r] = np.maximum(image / size, 0)
-    swept, loss = kernel.swept(X, start, rules.NONNEGATIVE, (X**2).sum())
+    swept, loss = kernel.Problem(X, None, rules.NONNEGATIVE).sweep(start, (X**2).sum())
     np.testing.assert_allclose(rebuilt(swept, np.ones(3)), rebuilt(factors, np.ones(3)), atol=1e-10)
     assert loss == pytest.approx(((X - rebuilt(factors, np.ones(3))) ** 2).sum() / (X**2).sum(), abs=1e-12)
 
@@ -141,7 +141,7 @@ def test_extrapolation_pays():
     fit = kernel.fit(kernel.Problem(X, None, rules.NONNEGATIVE), factors, 60, 0.0)
     power = (X**2).sum()
     for _ in range(len(fit.losses)):
-        factors, loss = kernel.swept(X, factors, rules.NONNEGATIVE, power)
+        factors, loss = kernel.Problem(X, None, rules.NONNEGATIVE).sweep(factors, power)
     assert fit.losses[-1] < loss
 
 
