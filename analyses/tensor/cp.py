@@ -89,8 +89,8 @@ def cp(
     error on what is observed (Dempster, Laird and Rubin); a sweep then costs about twice as much.
 
     A tensor without missing values whose sweep takes more than 2e8 operations, and whose largest dim has more than six
-    labels for each component, is fitted on its three leading directions per component in every dim first (compression as
-    in Bro and Andersson, 1998, with a random sketch): `loss` counts the sweeps of the whole tensor that follow.
+    labels for each component, is fitted on its three leading directions per component in every dim first (compression
+    as in Bro and Andersson, 1998, with a random sketch): `loss` counts the sweeps of the whole tensor that follow.
 
     References
     ----------
