@@ -64,6 +64,11 @@ class Trials:
         count = round(share * len(stimuli))
         if not 0 < count < len(stimuli):
             raise AnalysisError(f"{analysis}: {share!r} of {len(stimuli)} training stimuli leaves none on one side")
+        if count < 3:
+            raise AnalysisError(
+                f"{analysis}: {share!r} of {len(stimuli)} training stimuli are {count} to stop training by; a "
+                "correlation over fewer than 3 says nothing: pass a larger validation="
+            )
         chosen = rng.choice(stimuli, count, replace=False)
         return np.flatnonzero(np.isin(self.group[train], chosen))
 

@@ -69,14 +69,14 @@ def attention_encoder(
     >>> from neurointerp.analyses import encoding
     >>> from neurointerp.models.readouts import Training
     >>> rng = np.random.default_rng(0)
-    >>> maps = rng.standard_normal((40, 2, 2, 4))
+    >>> maps = rng.standard_normal((60, 2, 2, 4))
     >>> tokens = ni.recording(maps, modality="activations", units="1", dims=("trial", "row", "col", "unit"))
     >>> voxels = ni.recording(maps[:, 1, 0, :3], modality="fmri", units="1", dims=("trial", "unit"),
     ...                       coords={"region": ("unit", ["V1", "V1", "V2"])})
     >>> short = Training(epochs=2)
     >>> found = encoding.attention_encoder(tokens, voxels, width=8, heads=2, hidden=8, cv=2, training=short)
     >>> dict(found.attention.sizes)
-    {'trial': 40, 'roi': 2, 'head': 2, 'token': 4}
+    {'trial': 60, 'roi': 2, 'head': 2, 'token': 4}
     """
     from neurointerp.models import readouts
 

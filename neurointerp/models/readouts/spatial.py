@@ -63,10 +63,14 @@ class FactorizedReadout(nn.Module):
     torch.Size([6, 2])
     """
 
-    def __init__(self, shape: Shape, units: int) -> None:
+    def __init__(self, shape: Shape, units: int, *, spread: float | None = None) -> None:
         super().__init__()
         channels, rows, cols = shape
         self.spatial, self.features = small(units, rows, cols), small(units, channels)
+        if spread is not None:
+            with torch.no_grad():
+                broad = torch.exp(-0.5 * (places(rows, cols) ** 2).sum(1) / spread**2)
+                self.spatial.add_(broad.reshape(rows, cols))
         self.bias = nn.Parameter(torch.zeros(units))
 
     def mask(self) -> Tensor:
