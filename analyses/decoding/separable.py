@@ -84,7 +84,7 @@ def separable(
         recording, and `temporal (fold, filter, kernel, lag)`. Trials in no given test set have NaN, an empty prediction
         and no fixations.
         With `bands` also `band_power (<sample dims>, band, unit)`: power in each over that from the lowest edge to the
-        highest, averaged over five Slepian tapers.
+        highest, averaged over Slepian tapers of a half-bandwidth of 3 / duration.
 
     Raises
     ------

@@ -45,6 +45,9 @@ class FactorizedReadout(nn.Module):
         (channel, row, col) of the maps.
     units
         How many.
+    spread
+        Start from masks that are a Gaussian of this width about the middle, in half widths of the map; by default from
+        noise, as published.
 
     Attributes
     ----------
@@ -96,10 +99,8 @@ class GaussianReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     spread
         Standard deviation to start from, in half widths of the map.
 
@@ -147,10 +148,8 @@ class PointReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     spread
         Diagonal of :math:`A_o` to start from, in half widths of the map.
 
@@ -189,10 +188,8 @@ class AttentionReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
 
     Examples
     --------

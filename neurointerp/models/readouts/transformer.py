@@ -23,10 +23,8 @@ class SpatialTransformerReadout(FactorizedReadout):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     condition
         (channel, row, col) of the maps that the warp is computed from; by default those that are read.
     modes
@@ -34,6 +32,13 @@ class SpatialTransformerReadout(FactorizedReadout):
         are the six entries of an affine map.
     warp_channels
         Warp every channel of the maps too, by maps of its own.
+    spread
+        As in `FactorizedReadout`, but by default half of the half width. A warp learns from the slope of the mask where
+        it lies: in a mask of noise, as published (None), the slope of a cell says nothing of where to go, and masks
+        hardly learn to move.
+    warp_rate
+        Share of the learning rate for the network that gives the warp: it reads thousands of numbers at once, and steps
+        that suit a mask throw it about.
 
     References
     ----------
@@ -51,7 +56,7 @@ class SpatialTransformerReadout(FactorizedReadout):
 
     def __init__(
         self, shape: Shape, units: int, *, condition: Shape | None = None, modes: Collection[str] = MODES[:3],
-        warp_channels: bool = False, spread: float | None = 0.5, warp_rate: float = 0.1,
+        warp_channels: bool = False, spread: float | None = 0.5, warp_rate: float = 0.3,
     ) -> None:  # fmt: skip
         super().__init__(shape, units, spread=spread)
         unknown = sorted(set(modes) - set(MODES))

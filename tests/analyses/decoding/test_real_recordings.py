@@ -157,7 +157,7 @@ def test_a_language_model_of_letters_hands_the_first_letter_on_in_a_code_that_mo
     models = mirror / "artificial/models"
     rec = fernandes2023.load(
         models / "babyllama_tok105_model5000.bin", tokenizer=models / "babyllama_tok105.vocab",
-        text=mirror / "artificial/text/tinyshakespeare.txt", layer=3, max_tokens=2550,
+        text=mirror / "artificial/text/tinyshakespeare.txt", layer=3,
     )  # fmt: skip
     token, segment = rec["token"].values.astype(str), rec["segment"].values
     start = np.flatnonzero(token == fernandes2023.SPACE)

@@ -187,6 +187,7 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     [
         ({"kind": "cubic"}, "kind 'cubic' is not one of linear"),
         ({"validation": 0.0}, "leaves none on one side"),
+        ({"validation": 0.01}, "0.01 of 160 training stimuli are 2 to stop training by"),
         ({"cv": []}, "no folds"),
         ({"kind": "factorized", "options": {"zoom": 2}}, "options of 'factorized'"),
         ({"kind": "factorized", "condition": xr.DataArray(0.0)}, "condition= says nothing to 'factorized'"),
@@ -259,6 +260,18 @@ def test_a_constant_unit_has_no_score_of_ceiling_and_a_constant_channel_no_scale
     channel[:, 1] = np.arange(50)
     assert scaling(channel, (0,))[1][0, 0] == 1.0  # rounding of 0.1 is no variance
     np.testing.assert_allclose(scaling(channel, (0,))[1][0, 1], np.arange(50).std(), rtol=1e-6)
+
+
+def test_ridge_is_solved_on_all_training_stimuli_and_says_on_how_many_others_stop(scene):
+    maps, voxels, _ = scene
+    one, other = (encoding.readout(maps, voxels, "linear", cv=2, validation=share) for share in (0.1, 0.5))
+    xr.testing.assert_identical(one.prediction, other.prediction)
+    assert one.validation_stimuli.values.tolist() == [0, 0]
+    twice = voxels.isel(trial=np.repeat(np.arange(200), 2))
+    stopped = encoding.readout(maps, twice, "factorized", cv=2, validation=0.2, training=Training(epochs=1))
+    assert stopped.validation_stimuli.values.tolist() == [20, 20]  # not their 40 trials
+    with pytest.raises(ni.ModelError, match="device 'cuda:99' cannot be used"):
+        encoding.readout(maps, voxels, "factorized", device="cuda:99")
 
 
 def test_units_without_a_region_are_elsewhere(scene):
