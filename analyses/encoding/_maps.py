@@ -144,6 +144,14 @@ def scaling(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.n
     return mean.astype(values.dtype), np.where(varies, deviation, 1.0).astype(values.dtype)
 
 
+def curve_of(histories: Sequence[Sequence[float]]) -> xr.DataArray:
+    """Give (fold, epoch) what was found after each epoch, NaN after the last of a fold."""
+    out = np.full((len(histories), max(map(len, histories))), np.nan)
+    for row, history in zip(out, histories, strict=True):
+        row[: len(history)] = history
+    return xr.DataArray(out, dims=("fold", "epoch"), attrs={"units": "1"})
+
+
 def require_seen(trials: Trials, folds: Sequence[Fold], analysis: str) -> None:
     """Refuse units that have no response in the training trials of a fold."""
     there = ~np.isnan(np.asarray(trials.responses.values))

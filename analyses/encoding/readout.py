@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import grid_of, require_seen, scaling, scored, trials_of
+from neurointerp.analyses.encoding._maps import curve_of, grid_of, require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -72,7 +72,7 @@ def readout(
         `score (fold, unit)`, r2, and `correlation (fold, unit)` on held-out stimuli; `prediction (trial, unit)`, held
         out; `test_fold (trial)`, the (last) fold that tested a trial, -1 for none; `validation (fold)`, the mean
         validation correlation of the epoch kept, and `validation_stimuli (fold)`, of how many, NaN and 0 where nothing
-        is descended to (`linear`, `pooled`);
+        is descended to (`linear`, `pooled`), else with `validation_curve (fold, epoch)`, NaN after the last epoch;
         `score_of_ceiling (unit)` = min(max(r, 0)^2 / ceiling, 1), where there is one. By kind:
 
         - `spatial_mask (fold, unit, row, col)`, `feature_weight (fold, unit, channel)`;
@@ -122,7 +122,7 @@ def readout(
     require_seen(trials, folds, _ANALYSIS)
     values = np.asarray(trials.responses.values, dtype=np.float32)
     solved = kind in ("linear", "pooled") and core is None
-    predictions, parts, history, known = [], [], [], []
+    predictions, parts, curves, known = [], [], [], []
     for number, (train, test) in enumerate(folds):
         rng = np.random.default_rng([seed, number])
         held = np.array([], dtype=np.int64) if solved else trials.validation(train, validation, rng, _ANALYSIS)
@@ -140,11 +140,13 @@ def readout(
         seen = None if second is None else second[test]
         answer = readouts.predict(model, inputs[test], condition=seen, core=own_core)
         predictions.append(answer * scale[1][1] + scale[1][0])
-        history.append(max(fitted.validation, default=np.nan))
+        curves.append(fitted.validation)
         parts.append(_parts(model, inputs[test], seen, own_core))
     variables = scored(trials, folds, predictions) | _labelled(parts, folds, trials.responses, trials.maps)
-    variables |= {"validation": xr.DataArray(history, dims="fold"),
-                  "validation_stimuli": xr.DataArray(known, dims="fold")}  # fmt: skip
+    variables["validation"] = xr.DataArray([max(curve, default=np.nan) for curve in curves], dims="fold")
+    variables["validation_stimuli"] = xr.DataArray(known, dims="fold")
+    if not solved:
+        variables["validation_curve"] = curve_of(curves)
     return result(
         variables,
         analysis=_ANALYSIS,

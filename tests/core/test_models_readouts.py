@@ -95,7 +95,7 @@ def test_ridge_and_its_penalties_are_scikit_learns_leaving_one_out(rows):
     y = maps.reshape(rows, -1) @ weights + 5 * rng.standard_normal((rows, 2)).astype(np.float32)
     y[3:9, 1] = np.nan
     model = readouts.LinearReadout(SHAPE, 2)
-    readouts.fit(model, maps, y, validation=np.array([], dtype=int))
+    readouts.fit(model, maps, y)
     x = maps.reshape(rows, -1).astype(np.float64)
     for unit in range(2):
         seen = np.flatnonzero(~np.isnan(y[:, unit]))
@@ -123,7 +123,7 @@ def test_penalties_leave_out_whole_stimuli_as_fits_one_by_one_do():
     maps = x[:, :, None, None].astype(np.float32)
     grouped, alone = readouts.LinearReadout((20, 1, 1), 1), readouts.LinearReadout((20, 1, 1), 1)
     for model, groups in ((grouped, group), (alone, None)):
-        readouts.fit(model, maps, y, validation=np.array([], dtype=int), groups=groups)
+        readouts.fit(model, maps, y, groups=groups)
     np.testing.assert_allclose(readouts.predict(grouped, maps), best.predict(x).reshape(-1, 1), atol=1e-4)
     assert alone.weight.norm() > 1.1 * grouped.weight.norm()
 
@@ -133,7 +133,7 @@ def test_units_that_never_vary_or_were_seen_once_are_predicted_by_their_mean():
     y = np.full((6, 2), 3.0)
     y[1:, 1] = np.nan
     model = readouts.LinearReadout(SHAPE, 2)
-    readouts.fit(model, maps, y, validation=np.array([], dtype=int))
+    readouts.fit(model, maps, y)
     np.testing.assert_allclose(readouts.predict(model, maps), 3.0, atol=1e-5)
 
 
@@ -239,6 +239,11 @@ def test_what_cannot_be_trained_is_refused():
         np.zeros((4, *SHAPE), np.float32),
         np.zeros((4, 1), np.float32),
     )
+    with pytest.raises(ModelError, match="0 of 4 samples are for validation"):
+        readouts.fit(model, maps, y)
+    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}):
+        with pytest.raises(ModelError, match="must be"):
+            readouts.Training(**wrong)
     with pytest.raises(ModelError, match="4 of 4 samples are for validation"):
         readouts.fit(model, maps, y, validation=np.arange(4))
     maps[0, 0, 0, 0] = np.nan

@@ -44,6 +44,15 @@ class Training:
     clip: float = 1.0
     halve: int = 0
 
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.patience) < 1 or self.halve < 0:
+            raise ModelError(f"epochs, batch and patience must be at least 1, halve at least 0; found {self}")
+        if (
+            not min(self.learning_rate, self.clip) > 0
+            or not min(self.weight_decay, self.concordance, self.sparsity) >= 0
+        ):
+            raise ModelError(f"rates, clip and weights must be positive numbers (the last also 0); found {self}")
+
 
 @dataclass
 class History:
@@ -54,7 +63,7 @@ class History:
 
 
 def fit(
-    readout: nn.Module, maps: np.ndarray, responses: np.ndarray, *, validation: np.ndarray,
+    readout: nn.Module, maps: np.ndarray, responses: np.ndarray, *, validation: np.ndarray | None = None,
     groups: np.ndarray | None = None, condition: np.ndarray | None = None, core: nn.Module | None = None,
     training: Training | None = None, device: str = "cpu", seed: int = 0,
 ) -> History:  # fmt: skip
@@ -106,7 +115,8 @@ def fit(
         readout.solve(*(_sent(one, place) for one in data), groups)  # type: ignore[operator]
         return History()
     chosen = np.zeros(len(maps), dtype=bool)
-    chosen[validation] = True
+    if validation is not None:
+        chosen[validation] = True
     if chosen.all() or not chosen.any():
         raise ModelError(f"{int(chosen.sum())} of {len(maps)} samples are for validation; some and not all must be")
     second = None if condition is None else _host(condition)

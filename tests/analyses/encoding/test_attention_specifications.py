@@ -1,6 +1,7 @@
 """The attention encoder on simulated cortex that sees one digit among textures: who wins where, and why. Minutes.
 
-Its recipe was chosen on images, a network and units of other seeds (102 and 103).
+Its recipe is the published one (squared error, a rate that is halved every five epochs, gradients clipped at 0.1) at
+four times the rate, for a layer of 64 in place of 768; nothing was chosen on these images.
 """
 
 import numpy as np
@@ -73,7 +74,7 @@ def cortex(grid, with_noise, maps_and_voxels):
 PLACES = [f"V{number}" for number in (1, 2, 3)]
 CATEGORIES = [f"class{number}" for number in range(4)]
 LAST = [(np.arange(4500), np.arange(4500, 5000))]
-RECIPE = Training(epochs=40, batch=32, learning_rate=1e-3, patience=8, clip=0.5, concordance=0.0, halve=5)
+RECIPE = Training(epochs=30, batch=32, learning_rate=2e-3, clip=0.1, concordance=0.0, halve=5)
 PLAIN = Training(epochs=40, batch=64, learning_rate=5e-3, patience=8)
 
 

@@ -268,7 +268,9 @@ def test_ridge_is_solved_on_all_training_stimuli_and_says_on_how_many_others_sto
     xr.testing.assert_identical(one.prediction, other.prediction)
     assert one.validation_stimuli.values.tolist() == [0, 0]
     twice = voxels.isel(trial=np.repeat(np.arange(200), 2))
-    stopped = encoding.readout(maps, twice, "factorized", cv=2, validation=0.2, training=Training(epochs=1))
+    stopped = encoding.readout(maps, twice, "factorized", cv=2, validation=0.2, training=Training(epochs=3))
+    assert stopped.validation_curve.dims == ("fold", "epoch")
+    np.testing.assert_allclose(stopped.validation_curve.max("epoch"), stopped.validation)
     assert stopped.validation_stimuli.values.tolist() == [20, 20]  # not their 40 trials
     with pytest.raises(ni.ModelError, match="device 'cuda:99' cannot be used"):
         encoding.readout(maps, voxels, "factorized", device="cuda:99")
