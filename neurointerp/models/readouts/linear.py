@@ -103,7 +103,9 @@ def _left_out(scores: Tensor, power: Tensor, residual: Tensor, samples: int) -> 
     """Give the squared error (unit) of groups (group, row, ...) predicted by all others."""
     if scores.shape[1] == 1:
         kept = 1 - 1 / samples - (scores[:, 0] ** 2) @ (1 / power)
-        return (residual[:, 0] / kept[:, None]).pow(2).sum(0)
+        alone: Tensor = (residual[:, 0] / kept[:, None]).pow(2).sum(0)
+        return alone
     hat = 1 / samples + (scores / power) @ scores.transpose(1, 2)
     eye = torch.eye(hat.shape[1], dtype=hat.dtype, device=hat.device)
-    return torch.linalg.solve(eye - hat, residual).pow(2).sum((0, 1))
+    together: Tensor = torch.linalg.solve(eye - hat, residual).pow(2).sum((0, 1))
+    return together

@@ -47,10 +47,8 @@ class Training:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.patience) < 1 or self.halve < 0:
             raise ModelError(f"epochs, batch and patience must be at least 1, halve at least 0; found {self}")
-        if (
-            not min(self.learning_rate, self.clip) > 0
-            or not min(self.weight_decay, self.concordance, self.sparsity) >= 0
-        ):
+        weights = self.weight_decay, self.concordance, self.sparsity
+        if not (self.learning_rate > 0 and self.clip > 0 and all(weight >= 0 for weight in weights)):
             raise ModelError(f"rates, clip and weights must be positive numbers (the last also 0); found {self}")
 
 
