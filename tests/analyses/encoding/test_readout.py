@@ -94,7 +94,7 @@ def test_missing_responses_are_left_out_and_a_ceiling_scales_the_score(scene):
     assert not np.allclose(encoding.readout(maps, wild, "linear", cv=2).score[:, 0], part.score[:, 0])
     bounded = encoding.readout(maps, voxels.assign_coords(noise_ceiling=("unit", [0.9, 0.5, 0.0])), "linear", cv=2)
     r = bounded.correlation.mean("fold").values
-    np.testing.assert_allclose(bounded.score_of_ceiling.values[:2], [r[0] ** 2 / 0.9, min(r[1] ** 2 / 0.5, 1)])
+    np.testing.assert_allclose(bounded.score_of_ceiling.values[:2], np.minimum(r[:2] ** 2 / [0.9, 0.5], 1))
     assert np.isnan(bounded.score_of_ceiling.values[2])
 
 
@@ -159,7 +159,8 @@ def test_attention_encoder_labels_regions_and_refuses_what_it_cannot_know(scene)
 def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     maps, voxels, _ = scene
     voxels = voxels.assign_coords(region=("unit", ["a", "a", "b"]))
-    quick = {"width": 16, "heads": 2, "hidden": 16, "cv": 2, "training": Training(epochs=20, learning_rate=0.01)}
+    longer = Training(epochs=40, batch=32, learning_rate=0.01, patience=40)
+    quick = {"width": 16, "heads": 2, "hidden": 16, "cv": 2, "validation": 0.3, "training": longer}
     noise = maps.copy(data=np.random.default_rng(9).standard_normal(maps.shape))
     good, bad = (encoding.attention_encoder(one, voxels, **quick) for one in (maps, noise))
     both = encoding.layer_ensemble({"good": good, "noise": bad})
