@@ -40,7 +40,7 @@ for statistics in found["statistics"].values:
 spindle = session["truth/spindle"].values
 drowsy = (rec["condition"].values == "drowsy") & (found["prediction"].values[0] == "drowsy")
 trial = int(np.flatnonzero(drowsy & (spindle.sum(axis=1) > 40))[3])
-fig, (ax, beside) = plt.subplots(1, 2, figsize=(10, 5.5), width_ratios=(4, 1), layout="constrained")
+fig, (ax, beside) = plt.subplots(1, 2, sharey=True, figsize=(10, 5.5), width_ratios=(4, 1), layout="constrained")
 plot.evidence_map(found, ax, trial=trial, recording=rec)
 plot.evidence_bands(found, beside, trial=trial)
 planted = rec["time"].values[spindle[trial] > 0]
