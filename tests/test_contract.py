@@ -51,7 +51,7 @@ def run(family, method, rec, seed=0):
         return call(rec, (1, 2), folds=2, restarts=2, seed=seed)
     if method == "nmf":
         return call(rec.copy(data=np.abs(rec.values)), seed=seed, **options)
-    if method in ("readout", "attention_encoder", "layer_ensemble"):
+    if method in ("readout", "attention_encoder", "layer_ensemble", "region_table"):
         return read_out(call, method, rec, seed)
     if method == "poisson_glm":
         rec = rec.copy(data=np.abs(np.round(rec.values)))
@@ -119,7 +119,7 @@ def read_out(call, method, rec, seed):
         return call(maps, responses, **options)
     encoder = importlib.import_module("neurointerp.analyses.encoding").attention_encoder
     found = encoder(maps, responses, width=8, heads=2, hidden=8, **options)
-    return found if method == "attention_encoder" else call({"layer": found}, seed=seed)
+    return found if method == "attention_encoder" else call({"layer": found}, seed=seed)  # or region_table
 
 
 def decode(call, method, rec, seed, options):

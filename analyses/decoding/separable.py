@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp import split
+from neurointerp.analyses.decoding._bands import relative_power
 from neurointerp.analyses.decoding._folds import require_classes
 from neurointerp.analyses.decoding._samples import Samples, classes, sample_values, samples
 from neurointerp.analyses.decoding._scores import balanced_accuracy
@@ -36,6 +37,7 @@ def separable(
     batch_size: int = 50,
     learning_rate: float = 1e-3,
     keep: int = 100,
+    bands: Mapping[str, tuple[float, float]] | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> xr.Dataset:
@@ -61,8 +63,11 @@ def separable(
         Of Adam, as published.
     keep
         Bound on the products that make up the evidence of a trial, see `models.separable.evidence`.
+    bands
+        Name -> (low, high) per unit of time (Hz), such as `{"alpha": (8, 12), "beta": (12, 30)}`: adds the relative
+        power of each trial in them, to be seen beside its evidence. It has no part in the decoding.
     device
-        Where networks are trained.
+        Where networks are trained, of torch, such as `"cuda"`.
     seed
         Seed of weights and batches, the same in each fold.
 
@@ -78,13 +83,15 @@ def separable(
         `fixations (<sample dims>, time, unit)`, counts. Per fold `spatial (fold, filter, unit)`, per unit of the
         recording, and `temporal (fold, filter, kernel, lag)`. Trials in no given test set have NaN, an empty prediction
         and no fixations.
+        With `bands` also `band_power (<sample dims>, band, unit)`: power in each over that from the lowest edge to the
+        highest, averaged over Slepian tapers of a half-bandwidth of 3 / duration.
 
     Raises
     ------
     AnalysisError
         When there are no trials in time, values or labels are missing, or folds leak or lack a class.
     ModelError
-        When trials are shorter than the kernel, or a size is out of range.
+        When trials are shorter than the kernel, a size is out of range, or the device is not there.
 
     Notes
     -----
@@ -114,6 +121,7 @@ def separable(
         raise AnalysisError(f"{NAME}: held out by {by!r}, no class would be in both train and test; pass another")
     outer = split.leave_one_out(laid.frame, by=by) if cv is None else split.given(laid.frame, cv, by=by)
     require_classes(outer, number, names, NAME)
+    beside = {} if bands is None else _power(laid, recording, bands)
     shape = Config(laid.values.shape[1], laid.values.shape[2], len(names), filters, kernels, kernel)
     fits = [
         _fold(laid.values, number, fold, shape, keep, device,
@@ -121,13 +129,14 @@ def separable(
         for fold in outer
     ]  # fmt: skip
     return result(
-        {**_scores(fits, outer, laid, number, names, by, list(STATISTICS)), **_filters(fits, recording)},
+        {**_scores(fits, outer, laid, number, names, by, list(STATISTICS)), **_filters(fits, recording), **beside},
         analysis=NAME,
         recording=recording,
         parameters={
             "target": target, "by": by, "cv": f"{len(outer)} given folds" if cv is not None else None,
             "filters": filters, "kernels": kernels, "kernel": kernel, "epochs": epochs, "batch_size": batch_size,
             "learning_rate": learning_rate, "keep": keep,
+            "bands": None if bands is None else {name: list(edges) for name, edges in bands.items()},
         },
         seed=seed,
     )  # fmt: skip
@@ -214,6 +223,20 @@ def _scores(
         np.append(labels, "")[kept].reshape(shape), dims=dims, coords={**how, **where.sample_coords}
     )
     return labelled
+
+
+def _power(laid: Samples, recording: xr.DataArray, bands: Mapping[str, tuple[float, float]]) -> dict[str, xr.DataArray]:
+    """Label the relative power in bands of every trial."""
+    power = relative_power(laid.values, recording.attrs.get("sampling_rate"), bands, NAME)
+    where = laid.labels
+    edges = np.array(list(bands.values()), dtype=float)
+    coords = {"band": np.array(list(bands), dtype=object), "low": ("band", edges[:, 0]), "high": ("band", edges[:, 1])}
+    return {
+        "band_power": xr.DataArray(
+            power.reshape(*where.sample_shape, *power.shape[1:]), dims=(*where.sample_dims, "band", "unit"),
+            coords={**where.sample_coords, **where.unit_coords, **coords}, attrs={"units": "1"},
+        )
+    }  # fmt: skip
 
 
 def _name(frame: xr.DataArray, by: str, test: Indices) -> str:

@@ -10,6 +10,7 @@ from neurointerp.analyses.encoding.kernel_ridge import kernel_ridge
 from neurointerp.analyses.encoding.pls import pls
 from neurointerp.analyses.encoding.poisson_glm import poisson_glm
 from neurointerp.analyses.encoding.readout import readout
+from neurointerp.analyses.encoding.region_table import region_table
 from neurointerp.analyses.encoding.ridge import ridge
 from neurointerp.analyses.encoding.variance_partition import variance_partition
 
@@ -28,6 +29,7 @@ __all__ = [
     "pls",
     "poisson_glm",
     "readout",
+    "region_table",
     "ridge",
     "variance_partition",
 ]

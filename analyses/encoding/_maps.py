@@ -64,6 +64,11 @@ class Trials:
         count = round(share * len(stimuli))
         if not 0 < count < len(stimuli):
             raise AnalysisError(f"{analysis}: {share!r} of {len(stimuli)} training stimuli leaves none on one side")
+        if count < 3:
+            raise AnalysisError(
+                f"{analysis}: {share!r} of {len(stimuli)} training stimuli are {count} to stop training by; a "
+                "correlation over fewer than 3 says nothing: pass a larger validation="
+            )
         chosen = rng.choice(stimuli, count, replace=False)
         return np.flatnonzero(np.isin(self.group[train], chosen))
 
@@ -137,6 +142,14 @@ def scaling(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.n
     deviation = np.sqrt((np.where(there, values - mean, 0) ** 2).sum(axis=axes, keepdims=True) / count)
     varies = deviation > 10 * np.finfo(values.dtype).eps * np.abs(mean)
     return mean.astype(values.dtype), np.where(varies, deviation, 1.0).astype(values.dtype)
+
+
+def curve_of(histories: Sequence[Sequence[float]]) -> xr.DataArray:
+    """Give (fold, epoch) what was found after each epoch, NaN after the last of a fold."""
+    out = np.full((len(histories), max(map(len, histories))), np.nan)
+    for row, history in zip(out, histories, strict=True):
+        row[: len(history)] = history
+    return xr.DataArray(out, dims=("fold", "epoch"), attrs={"units": "1"})
 
 
 def require_seen(trials: Trials, folds: Sequence[Fold], analysis: str) -> None:

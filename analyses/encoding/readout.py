@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import grid_of, require_seen, scaling, scored, trials_of
+from neurointerp.analyses.encoding._maps import curve_of, grid_of, require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -41,10 +41,11 @@ def readout(
         (trial, unit). NaN where a unit was not seen: left out of losses and scores. A coordinate
         `noise_ceiling` of the units (share of the variance that can be predicted) adds a normalised score.
     kind
-        `linear` (ridge on all of the map, a penalty per unit chosen on validation), `pooled` (the same of the mean over
-        the map), `factorized` (a mask of places times a vector of channels), `gaussian` (a Gaussian mask), `point` (one
-        place, drawn while training), `attention` (one map of weights for all units, computed from the image),
-        `spatial_transformer` (masks that the image moves, turns and scales). See `neurointerp.models.readouts`.
+        `linear` (ridge on all of the map, a penalty per unit chosen by leaving out one training stimulus at a time),
+        `pooled` (the same of the mean over the map), `factorized` (a mask of places times a vector of channels),
+        `gaussian` (a Gaussian mask), `point` (one place, drawn while training), `attention` (one map of weights for all
+        units, computed from the image), `spatial_transformer` (masks that the image moves, turns and scales). See
+        `neurointerp.models.readouts`.
     condition
         Maps that the warp of `spatial_transformer` is computed from; by default `features`.
     core
@@ -53,13 +54,15 @@ def readout(
     cv
         Number of folds of whole stimuli, or (train, test) int arrays of trials that share no stimulus.
     validation
-        Share of the training stimuli that decides when to stop, and the penalties of `linear` and `pooled`.
+        Share of the training stimuli that decides when to stop; three at least. `linear` and `pooled` take no part in
+        it: they are solved on all training stimuli. Of few, the best epoch is found by chance: see how many there were
+        (`validation_stimuli`).
     training
         `neurointerp.models.readouts.Training(...)`.
     options
         Further arguments of the readout, such as `{"modes": ["translation"]}`.
     device
-        Of torch.
+        Of torch, such as `"cuda"`; maps go there batch by batch.
     seed
         Of the starts, the validation draws and the batches.
 
@@ -68,7 +71,8 @@ def readout(
     xarray.Dataset
         `score (fold, unit)`, r2, and `correlation (fold, unit)` on held-out stimuli; `prediction (trial, unit)`, held
         out; `test_fold (trial)`, the (last) fold that tested a trial, -1 for none; `validation (fold)`, the mean
-        validation correlation of the epoch kept, NaN where nothing is descended to (`linear`, `pooled`);
+        validation correlation of the epoch kept, and `validation_stimuli (fold)`, of how many, NaN and 0 where nothing
+        is descended to (`linear`, `pooled`), else with `validation_curve (fold, epoch)`, NaN after the last epoch;
         `score_of_ceiling (unit)` = min(max(r, 0)^2 / ceiling, 1), where there is one. By kind:
 
         - `spatial_mask (fold, unit, row, col)`, `feature_weight (fold, unit, channel)`;
@@ -82,8 +86,10 @@ def readout(
     AlignmentError
         When features lack a stimulus, or hold one twice.
     AnalysisError
-        When dims are others, maps have missing values, a unit has no response in a training fold, folds leak, or `kind`
-        is not known.
+        When dims are others, maps have missing values, a unit has no response in a training fold, folds leak, fewer
+        than three stimuli are for validation, or `kind` is not known.
+    ModelError
+        When the device is not there.
 
     References
     ----------
@@ -115,10 +121,12 @@ def readout(
     folds = trials.folds(cv, _ANALYSIS)
     require_seen(trials, folds, _ANALYSIS)
     values = np.asarray(trials.responses.values, dtype=np.float32)
-    predictions, parts, history = [], [], []
+    solved = kind in ("linear", "pooled") and core is None
+    predictions, parts, curves, known = [], [], [], []
     for number, (train, test) in enumerate(folds):
         rng = np.random.default_rng([seed, number])
-        held = trials.validation(train, validation, rng, _ANALYSIS)
+        held = np.array([], dtype=np.int64) if solved else trials.validation(train, validation, rng, _ANALYSIS)
+        known.append(len(np.unique(trials.group[train][held])))
         own_core = copy.deepcopy(core)
         scale = scaling(maps[train], (0, 2, 3)), scaling(values[train], (0,))
         inputs = maps if core is not None else (maps - scale[0][0]) / scale[0][1]
@@ -126,16 +134,19 @@ def readout(
         model = _made(kind, shape, values.shape[1], second, dict(options or {}), seed + number)
         fitted = readouts.fit(
             model, inputs[train], (values[train] - scale[1][0]) / scale[1][1], validation=held,
-            condition=None if second is None else second[train], core=own_core, training=training, device=device,
-            seed=seed + number,
+            groups=trials.group[train], condition=None if second is None else second[train], core=own_core,
+            training=training, device=device, seed=seed + number,
         )  # fmt: skip
         seen = None if second is None else second[test]
         answer = readouts.predict(model, inputs[test], condition=seen, core=own_core)
         predictions.append(answer * scale[1][1] + scale[1][0])
-        history.append(max(fitted.validation, default=np.nan))
+        curves.append(fitted.validation)
         parts.append(_parts(model, inputs[test], seen, own_core))
     variables = scored(trials, folds, predictions) | _labelled(parts, folds, trials.responses, trials.maps)
-    variables["validation"] = xr.DataArray(history, dims="fold")
+    variables["validation"] = xr.DataArray([max(curve, default=np.nan) for curve in curves], dims="fold")
+    variables["validation_stimuli"] = xr.DataArray(known, dims="fold")
+    if not solved:
+        variables["validation_curve"] = curve_of(curves)
     return result(
         variables,
         analysis=_ANALYSIS,

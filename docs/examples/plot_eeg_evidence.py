@@ -21,7 +21,8 @@ from neurointerp.analyses import decoding
 
 session = ni.synthetic.drowsiness(n_subjects=4, n_trials=60)
 rec = session["recordings/drowsiness/recording"]
-found = decoding.separable(rec, "condition", batch_size=20, learning_rate=3e-3)
+bands = {"delta": (1, 4), "theta": (4, 8), "alpha": (8, 12), "beta": (12, 30)}
+found = decoding.separable(rec, "condition", batch_size=20, learning_rate=3e-3, bands=bands)
 for statistics in found["statistics"].values:
     scores = found["accuracy"].sel(statistics=statistics).values
     print(statistics, dict(zip(found["held_out"].values, scores.round(2).tolist(), strict=True)))
@@ -33,13 +34,15 @@ for statistics in found["statistics"].values:
 # The evidence in one sample
 # --------------------------
 # Orange is evidence for the class that was predicted, computed from the filters without gradients. The blue line above
-# the traces is where spindles were planted.
+# the traces is where spindles were planted. On the right the share of each band in the power of the whole sample: a
+# brief spindle hardly shows in it.
 
 spindle = session["truth/spindle"].values
 drowsy = (rec["condition"].values == "drowsy") & (found["prediction"].values[0] == "drowsy")
 trial = int(np.flatnonzero(drowsy & (spindle.sum(axis=1) > 40))[3])
-fig, ax = plt.subplots(figsize=(8, 5.5), layout="constrained")
+fig, (ax, beside) = plt.subplots(1, 2, sharey=True, figsize=(10, 5.5), width_ratios=(4, 1), layout="constrained")
 plot.evidence_map(found, ax, trial=trial, recording=rec)
+plot.evidence_bands(found, beside, trial=trial)
 planted = rec["time"].values[spindle[trial] > 0]
 ax.plot(planted, np.full(planted.size, -1.2), "s", color="#0072B2", markersize=2, clip_on=False)
 

@@ -52,7 +52,7 @@ def ready(model: torch.nn.Module, dtype: Any, device: Any) -> Iterator[Run]:
     if dtype is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
         raise ModelError(f"dtype {dtype!r} is not a floating-point type of torch, such as 'float32'")
     own = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    where = own.device if device is None else _device(device)
+    where = own.device if device is None else usable_device(device)
     weights = None
     if dtype is not None or device is not None:
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -77,6 +77,16 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 def cast(tensor: torch.Tensor, dtype: torch.dtype | None, device: torch.device) -> torch.Tensor:
     """Move a tensor, and cast it where it holds floating-point numbers."""
     return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+
+def usable_device(device: Any) -> torch.device:
+    """Give a device of torch that is there, or say why it cannot be used."""
+    import torch
+
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -104,12 +114,3 @@ def _bit_sum(flat: torch.Tensor) -> int:
 
     as_int = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
     return int(flat.contiguous().view(as_int).sum(dtype=torch.int64))
-
-
-def _device(device: Any) -> torch.device:
-    import torch
-
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ModelError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error

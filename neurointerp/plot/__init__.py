@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "comparison": ["difference_matrix", "figure_strips", "sensitivity_curves"],
         "geometry": ["dissimilarities", "embedding", "similarity_matrix"],
-        "decoding": ["evidence_map", "score_course", "time_generalisation_matrix"],
+        "decoding": ["evidence_bands", "evidence_map", "score_course", "time_generalisation_matrix"],
         "components": ["component_card"],
         "encoding": ["band_scores", "receptive_field", "score_map"],
         "graphs": ["brain_layout", "connectogram", "graph", "motif_strip", "ring_layout"],

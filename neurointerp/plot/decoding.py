@@ -152,6 +152,41 @@ def evidence_map(result: xr.Dataset, ax: Axes, *, trial: int, recording: xr.Data
     return ax
 
 
+def evidence_bands(result: xr.Dataset, ax: Axes, *, trial: int) -> Axes:
+    """Draw the relative power in bands at each unit in one trial, in the rows of `evidence_map`.
+
+    Parameters
+    ----------
+    result
+        What `decoding.separable` gave with `bands=`.
+    ax
+        matplotlib axes to draw into, beside those of `evidence_map`.
+    trial
+        Position of the trial among the trials (of all subjects).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`.
+
+    Raises
+    ------
+    AnalysisError
+        When the result has no band power, or no such trial.
+    """
+    if "band_power" not in result:
+        raise AnalysisError("evidence_bands: no 'band_power'; pass what decoding.separable gave with bands=")
+    sizes = result["band_power"].shape
+    shares = result["band_power"].values.reshape(-1, *sizes[-2:])
+    if not 0 <= trial < len(shares):
+        raise AnalysisError(f"evidence_bands: trial {trial} of {len(shares)}")
+    image = ax.imshow(shares[trial].T, aspect="auto", cmap="Purples", interpolation="nearest", vmin=0)
+    ax.set_yticks(range(sizes[-1]), [str(unit) for unit in result["unit"].values], fontsize=6)
+    ax.set_xticks(range(sizes[-2]), [str(band) for band in result["band"].values], rotation=45)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="share of the power")
+    return ax
+
+
 def _edges(time: NDArray[Any]) -> NDArray[np.float64]:
     """Give the edges between times, half a step beyond the first and the last."""
     if time.size < 2:

@@ -85,24 +85,56 @@ def test_a_translation_moves_the_mask_by_cells_and_modes_bound_what_moves():
         readouts.SpatialTransformerReadout(SHAPE, 1, modes=("zoom",))
 
 
-def test_ridge_is_scikit_learns_at_the_penalty_that_validation_chooses():
-    from sklearn.linear_model import Ridge
+@pytest.mark.parametrize("rows", [120, 40])
+def test_ridge_and_its_penalties_are_scikit_learns_leaving_one_out(rows):
+    from sklearn.linear_model import RidgeCV
 
     rng = np.random.default_rng(0)
-    maps = rng.standard_normal((120, *SHAPE)).astype(np.float32)
+    maps = rng.standard_normal((rows, *SHAPE)).astype(np.float32)
     weights = rng.standard_normal((90, 2)).astype(np.float32)
-    y = maps.reshape(120, -1) @ weights + 5 * rng.standard_normal((120, 2)).astype(np.float32)
+    y = maps.reshape(rows, -1) @ weights + 5 * rng.standard_normal((rows, 2)).astype(np.float32)
     y[3:9, 1] = np.nan
-    validation = np.arange(90, 120)
     model = readouts.LinearReadout(SHAPE, 2)
-    readouts.fit(model, maps, y, validation=validation)
-    x = maps.reshape(120, -1).astype(np.float64)
+    readouts.fit(model, maps, y)
+    x = maps.reshape(rows, -1).astype(np.float64)
     for unit in range(2):
-        rows = np.flatnonzero(~np.isnan(y[:90, unit]))
-        scale = (np.linalg.svd(x[rows] - x[rows].mean(axis=0), compute_uv=False) ** 2).mean()
-        fits = [Ridge(alpha).fit(x[rows], y[rows, unit]) for alpha in np.logspace(-4, 4, 17) * scale]
-        best = min(fits, key=lambda one: ((one.predict(x[validation]) - y[validation, unit]) ** 2).sum())
-        np.testing.assert_allclose(readouts.predict(model, maps)[:, unit], best.predict(x), atol=1e-3)
+        seen = np.flatnonzero(~np.isnan(y[:, unit]))
+        size = np.linalg.svd(x[seen] - x[seen].mean(axis=0), compute_uv=False) ** 2
+        peer = RidgeCV(np.logspace(-4, 4, 17) * size.sum() / min(len(seen), 90))
+        peer.fit(x[seen], y[seen, unit].astype(np.float64))
+        np.testing.assert_allclose(readouts.predict(model, maps)[:, unit], peer.predict(x), atol=1e-4)
+
+
+def test_penalties_leave_out_whole_stimuli_as_fits_one_by_one_do():
+    """Repeats of a stimulus carry its own fingerprint: left out one trial at a time, it is overfitted."""
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(14), [1, 2, 3, 1, 2, 3, 2, 1, 3, 2, 2, 1, 3, 2])
+    x = rng.standard_normal((14, 20))[group]
+    own = 2 * rng.standard_normal((14, 1))[group]  # what is of the stimulus, and not of its features
+    y = x @ rng.standard_normal((20, 1)) + own + 0.1 * rng.standard_normal((len(group), 1))
+    scale = (np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2).sum() / 20
+    errors = []
+    for alpha in np.logspace(4, -4, 17) * scale:
+        fits = [Ridge(alpha).fit(x[group != g], y[group != g, 0]) for g in range(14)]
+        errors.append(sum(((fit.predict(x[group == g]) - y[group == g, 0]) ** 2).sum() for g, fit in enumerate(fits)))
+    best = Ridge(np.logspace(4, -4, 17)[int(np.argmin(errors))] * scale).fit(x, y)
+    maps = x[:, :, None, None].astype(np.float32)
+    grouped, alone = readouts.LinearReadout((20, 1, 1), 1), readouts.LinearReadout((20, 1, 1), 1)
+    for model, groups in ((grouped, group), (alone, None)):
+        readouts.fit(model, maps, y, groups=groups)
+    np.testing.assert_allclose(readouts.predict(grouped, maps), best.predict(x).reshape(-1, 1), atol=1e-4)
+    assert alone.weight.norm() > 1.1 * grouped.weight.norm()
+
+
+def test_units_that_never_vary_or_were_seen_once_are_predicted_by_their_mean():
+    maps = np.random.default_rng(0).standard_normal((6, *SHAPE)).astype(np.float32)
+    y = np.full((6, 2), 3.0)
+    y[1:, 1] = np.nan
+    model = readouts.LinearReadout(SHAPE, 2)
+    readouts.fit(model, maps, y)
+    np.testing.assert_allclose(readouts.predict(model, maps), 3.0, atol=1e-5)
 
 
 def test_training_keeps_the_best_epoch_is_repeatable_and_ignores_what_is_missing():
@@ -125,6 +157,43 @@ def test_training_keeps_the_best_epoch_is_repeatable_and_ignores_what_is_missing
     mask = one.mask()[0]
     assert divmod(mask.argmax().item(), 5) == (2, 3)
     assert np.corrcoef(readouts.predict(one, maps)[::4, 0], y[::4, 0])[0, 1] > 0.9
+
+
+def test_the_rate_is_halved_and_the_network_that_warps_has_a_share_of_it():
+    from neurointerp.models.readouts.training import _rates
+
+    model = readouts.SpatialTransformerReadout(SHAPE, UNITS, warp_rate=0.25)
+    groups = {group["lr"]: {id(p) for p in group["params"]} for group in _rates(model, model, 0.04)}
+    assert groups[0.01] == {id(p) for part in (model.trunk, model.head) for p in part.parameters()}
+    assert groups[0.04] == {id(model.spatial), id(model.features), id(model.bias)}
+    rng = np.random.default_rng(0)
+    maps, y = rng.standard_normal((40, *SHAPE)).astype(np.float32), rng.standard_normal((40, 1))
+    last = []
+    for halve in (0, 1):
+        torch.manual_seed(0)
+        plain = readouts.FactorizedReadout(SHAPE, 1)
+        how = readouts.Training(epochs=30, batch=30, patience=30, halve=halve)
+        last.append(
+            np.abs(np.diff(readouts.fit(plain, maps, y, validation=np.arange(10), training=how).validation[-4:]))
+        )
+    assert last[1].max() < 1e-5 < 1e-4 < last[0].max()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
+def test_a_gpu_gives_what_the_processor_gives():
+    rng = np.random.default_rng(0)
+    maps, y = rng.standard_normal((60, *SHAPE)).astype(np.float32), rng.standard_normal((60, 2))
+    for kind in KINDS:
+        predicted = []
+        for device in ("cpu", "cuda"):
+            torch.manual_seed(0)
+            model = kind(SHAPE, 2)
+            how = readouts.Training(epochs=2, batch=20)
+            readouts.fit(model, maps, y, validation=np.arange(10), training=how, device=device)
+            assert next(model.parameters()).device.type == device
+            predicted.append(readouts.predict(model, maps))
+        if kind is not readouts.PointReadout:  # draws points on its device
+            np.testing.assert_allclose(*predicted, atol=1e-3)
 
 
 def test_routing_sums_over_regions_and_does_not_depend_on_their_order():
@@ -170,8 +239,25 @@ def test_what_cannot_be_trained_is_refused():
         np.zeros((4, *SHAPE), np.float32),
         np.zeros((4, 1), np.float32),
     )
+    with pytest.raises(ModelError, match="0 of 4 samples are for validation"):
+        readouts.fit(model, maps, y)
+    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}):
+        with pytest.raises(ModelError, match="must be"):
+            readouts.Training(**wrong)
     with pytest.raises(ModelError, match="4 of 4 samples are for validation"):
         readouts.fit(model, maps, y, validation=np.arange(4))
     maps[0, 0, 0, 0] = np.nan
     with pytest.raises(ModelError, match="maps hold missing values"):
         readouts.fit(model, maps, y, validation=np.arange(1))
+    with pytest.raises(ModelError, match="device 'cuda:99' cannot be used"):
+        readouts.fit(model, np.zeros_like(maps), y, validation=np.arange(1), device="cuda:99")
+
+
+def test_queries_start_apart_and_smooth_masks_at_the_middle():
+    torch.manual_seed(0)
+    row, col = np.indices((4, 4)).reshape(2, -1)
+    model = readouts.RoutingEncoder(64, row, col, np.ones((40, 40)))
+    assert model.query.std().item() == pytest.approx(1.0, abs=0.05)
+    mask = readouts.FactorizedReadout((3, 7, 7), 2, spread=0.5).mask()
+    expected = np.exp(-0.5 * (places(7, 7).numpy() ** 2).sum(1) / 0.25)
+    np.testing.assert_allclose(mask[0].detach().numpy().ravel(), expected / np.linalg.norm(expected), atol=5e-3)

@@ -69,3 +69,19 @@ def test_a_map_shows_the_evidence_of_its_trial_under_the_traces(trials):
         plot.evidence_map(result, Figure().subplots(), trial=4)
     with pytest.raises(ni.AnalysisError, match="no 'heatmap'"):
         plot.evidence_map(result.drop_vars("heatmap"), Figure().subplots(), trial=0)
+
+
+def test_bands_stand_in_the_rows_of_the_evidence(trials):
+    power = np.random.default_rng(2).random((4, 2, 3))
+    result = xr.Dataset(
+        {"band_power": (("trial", "band", "unit"), power)},
+        coords={"band": np.array(["alpha", "beta"], dtype=object), "unit": trials["unit"].values},
+    )
+    ax = plot.evidence_bands(result, Figure().subplots(), trial=1)
+    np.testing.assert_allclose(ax.images[0].get_array(), power[1].T)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["alpha", "beta"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(trials["unit"].values)
+    with pytest.raises(ni.AnalysisError, match="trial 4 of 4"):
+        plot.evidence_bands(result, Figure().subplots(), trial=4)
+    with pytest.raises(ni.AnalysisError, match="bands="):
+        plot.evidence_bands(result.drop_vars("band_power"), Figure().subplots(), trial=0)

@@ -72,8 +72,8 @@ class RoutingEncoder(nn.Module):
         )
         self.register_buffer("member", member)
         self.register_buffer("position", sine_code(np.asarray(row), np.asarray(col), width))
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
+        for name, parameter in self.named_parameters():
+            if parameter.ndim > 1 and name != "query":  # queries stay N(0, 1), or all would ask the same at first
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -45,6 +45,9 @@ class FactorizedReadout(nn.Module):
         (channel, row, col) of the maps.
     units
         How many.
+    spread
+        Start from masks that are a Gaussian of this width about the middle, in half widths of the map; by default from
+        noise, as published.
 
     Attributes
     ----------
@@ -63,10 +66,14 @@ class FactorizedReadout(nn.Module):
     torch.Size([6, 2])
     """
 
-    def __init__(self, shape: Shape, units: int) -> None:
+    def __init__(self, shape: Shape, units: int, *, spread: float | None = None) -> None:
         super().__init__()
         channels, rows, cols = shape
         self.spatial, self.features = small(units, rows, cols), small(units, channels)
+        if spread is not None:
+            with torch.no_grad():
+                broad = torch.exp(-0.5 * (places(rows, cols) ** 2).sum(1) / spread**2)
+                self.spatial.add_(broad.reshape(rows, cols))
         self.bias = nn.Parameter(torch.zeros(units))
 
     def mask(self) -> Tensor:
@@ -92,10 +99,8 @@ class GaussianReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     spread
         Standard deviation to start from, in half widths of the map.
 
@@ -143,10 +148,8 @@ class PointReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     spread
         Diagonal of :math:`A_o` to start from, in half widths of the map.
 
@@ -185,10 +188,8 @@ class AttentionReadout(nn.Module):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
 
     Examples
     --------

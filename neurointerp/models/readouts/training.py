@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurointerp.errors import ModelError
+from neurointerp.models.running import evaluating, usable_device
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Training:
         Weight of the readout's own `penalty()`, where it has one.
     clip
         Largest norm of the gradient.
+    halve
+        Halve the learning rate after each so many epochs; 0: never.
     """
 
     epochs: int = 100
@@ -38,6 +42,14 @@ class Training:
     concordance: float = 1.0
     sparsity: float = 0.0
     clip: float = 1.0
+    halve: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.patience) < 1 or self.halve < 0:
+            raise ModelError(f"epochs, batch and patience must be at least 1, halve at least 0; found {self}")
+        weights = self.weight_decay, self.concordance, self.sparsity
+        if not (self.learning_rate > 0 and self.clip > 0 and all(weight >= 0 for weight in weights)):
+            raise ModelError(f"rates, clip and weights must be positive numbers (the last also 0); found {self}")
 
 
 @dataclass
@@ -49,9 +61,9 @@ class History:
 
 
 def fit(
-    readout: nn.Module, maps: np.ndarray, responses: np.ndarray, *, validation: np.ndarray,
-    condition: np.ndarray | None = None, core: nn.Module | None = None, training: Training | None = None,
-    device: str = "cpu", seed: int = 0,
+    readout: nn.Module, maps: np.ndarray, responses: np.ndarray, *, validation: np.ndarray | None = None,
+    groups: np.ndarray | None = None, condition: np.ndarray | None = None, core: nn.Module | None = None,
+    training: Training | None = None, device: str = "cpu", seed: int = 0,
 ) -> History:  # fmt: skip
     """Train a readout, and its core if there is one, in place.
 
@@ -64,7 +76,11 @@ def fit(
     responses
         (sample, unit); NaN where a unit was not seen.
     validation
-        Int positions of the samples that decide when to stop, and penalties; the others are trained on.
+        Int positions of the samples that decide when to stop; the others are trained on. A `LinearReadout` without a
+        core needs none: it is solved on all samples.
+    groups
+        (sample) int: samples of one stimulus share a number. A `LinearReadout` chooses its penalties by leaving out one
+        of them at a time; by default each sample stands alone.
     condition
         Second maps, for a readout that looks at them.
     core
@@ -72,7 +88,8 @@ def fit(
     training
         How; see `Training`.
     device
-        Of torch; both modules are moved there.
+        Of torch; both modules are moved there. Samples stay where they are and go there batch by batch, through pinned
+        memory where that is a GPU, so that maps may be larger than its memory. A solved readout goes as a whole.
     seed
         Of the order of batches, dropout and drawn points.
 
@@ -84,25 +101,36 @@ def fit(
     Raises
     ------
     ModelError
-        When there are no samples to train or validate on, or maps hold missing values.
+        When there are no samples to train or validate on, maps hold missing values, or the device is not there.
     """
     how = training or Training()
+    place = usable_device(device)
     if np.isnan(maps).any() or (condition is not None and np.isnan(condition).any()):
         raise ModelError("the maps hold missing values; a readout cannot look away from them: fill or drop them first")
+    readout.to(place)
+    data = [_host(maps), _host(responses)]
+    if core is None and hasattr(readout, "solve"):
+        readout.solve(*(_sent(one, place) for one in data), groups)  # type: ignore[operator]
+        return History()
     chosen = np.zeros(len(maps), dtype=bool)
-    chosen[validation] = True
+    if validation is not None:
+        chosen[validation] = True
     if chosen.all() or not chosen.any():
         raise ModelError(f"{int(chosen.sum())} of {len(maps)} samples are for validation; some and not all must be")
-    data = [torch.as_tensor(np.ascontiguousarray(a), dtype=torch.float32, device=device) for a in (maps, responses)]
-    second = None if condition is None else torch.as_tensor(condition, dtype=torch.float32, device=device)
-    train, held = (torch.as_tensor(np.flatnonzero(side), device=device) for side in (~chosen, chosen))
-    readout.to(device)
-    if core is None and hasattr(readout, "solve"):
-        readout.solve(data[0][train], data[1][train], (data[0][held], data[1][held]))  # type: ignore[operator]
-        return History()
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+    second = None if condition is None else _host(condition)
+    train, held = (torch.as_tensor(np.flatnonzero(side)) for side in (~chosen, chosen))
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(seed)
-        return _descended(readout, core, data[0], data[1], second, train, held, how)
+        return _descended(readout, core, data[0], data[1], second, train, held, how, place)
+
+
+def _host(values: np.ndarray) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32)
+
+
+def _sent(part: Tensor, place: torch.device) -> Tensor:
+    """Give samples on the device; through pinned memory, a copy to a GPU does not wait."""
+    return part.pin_memory().to(place, non_blocking=True) if place.type == "cuda" else part.to(place)
 
 
 def predict(
@@ -123,62 +151,49 @@ def predict(
     numpy.ndarray
         (sample, unit), float32.
     """
-    device = next(readout.parameters()).device
+    place = next(readout.parameters()).device
     out = []
-    with torch.no_grad(), _Evaluating(readout, core):
+    with torch.no_grad(), evaluating(nn.ModuleList([readout] if core is None else [readout, core])):
         for start in range(0, len(maps), batch):
             rows = slice(start, start + batch)
-            x = torch.as_tensor(np.ascontiguousarray(maps[rows]), dtype=torch.float32, device=device)
-            second = None
-            if condition is not None:
-                second = torch.as_tensor(np.ascontiguousarray(condition[rows]), dtype=torch.float32, device=device)
+            x = _sent(_host(maps[rows]), place)
+            second = None if condition is None else _sent(_host(condition[rows]), place)
             out.append(readout(x if core is None else core(x), second).cpu().numpy())
     return np.concatenate(out)
 
 
-class _Evaluating:
-    """Put modules into eval mode, and back as they were."""
-
-    def __init__(self, *modules: nn.Module | None) -> None:
-        self.modules = [(module, module.training) for module in modules if module is not None]
-
-    def __enter__(self) -> None:
-        for module, _ in self.modules:
-            module.eval()
-
-    def __exit__(self, *error: object) -> None:
-        for module, mode in self.modules:
-            module.train(mode)
-
-
 def _descended(
     readout: nn.Module, core: nn.Module | None, x: Tensor, y: Tensor, second: Tensor | None, train: Tensor,
-    held: Tensor, how: Training,
+    held: Tensor, how: Training, place: torch.device,
 ) -> History:  # fmt: skip
-    both = nn.ModuleList([readout] if core is None else [readout, core.to(x.device)])
-    optimiser = torch.optim.AdamW(both.parameters(), lr=how.learning_rate, weight_decay=how.weight_decay)
+    both = nn.ModuleList([readout] if core is None else [readout, core.to(place)])
+    optimiser = torch.optim.AdamW(_rates(readout, both, how.learning_rate), weight_decay=how.weight_decay)
+    slower = torch.optim.lr_scheduler.StepLR(optimiser, how.halve or how.epochs + 1, 0.5)
     history, best, since = History(), copy.deepcopy(both.state_dict()), 0
 
     def answer(rows: Tensor) -> Tensor:
-        given = x[rows] if core is None else core(x[rows])
-        out: Tensor = readout(given, None if second is None else second[rows])
+        given = _sent(x[rows], place)
+        out: Tensor = readout(
+            given if core is None else core(given), None if second is None else _sent(second[rows], place)
+        )
         return out
 
     for epoch in range(how.epochs):
         both.train()
-        for rows in torch.split(train[torch.randperm(len(train)).to(train.device)], how.batch):
+        for rows in torch.split(train[torch.randperm(len(train))], how.batch):
             if not bool((~torch.isnan(y[rows])).any()):
                 continue  # nothing was seen: there is nothing to descend to
-            loss = _loss(answer(rows), y[rows], how.concordance)
+            loss = _loss(answer(rows), _sent(y[rows], place), how.concordance)
             if how.sparsity and hasattr(readout, "penalty"):
                 loss = loss + how.sparsity * readout.penalty()  # type: ignore[operator]
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(both.parameters(), how.clip)
             optimiser.step()
+        slower.step()
         both.eval()
         with torch.no_grad():
-            found = _correlation(torch.cat([answer(rows) for rows in torch.split(held, 256)]), y[held])
+            found = _correlation(torch.cat([answer(rows).cpu() for rows in torch.split(held, 256)]), y[held])
         history.validation.append(found)
         if found > max([-2.0, *history.validation[:-1]]):
             best, history.kept, since = copy.deepcopy(both.state_dict()), epoch, 0
@@ -189,6 +204,15 @@ def _descended(
     both.load_state_dict(best)
     both.eval()
     return history
+
+
+def _rates(readout: nn.Module, both: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """Group parameters by the share of the learning rate that a readout's own `rates()` gives them."""
+    share = {id(p): part for p, part in readout.rates()} if hasattr(readout, "rates") else {}  # type: ignore[operator]
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in both.parameters():
+        groups.setdefault(share.get(id(parameter), 1.0), []).append(parameter)
+    return [{"params": members, "lr": rate * part} for part, members in groups.items()]
 
 
 def _loss(predicted: Tensor, observed: Tensor, concordance: float) -> Tensor:

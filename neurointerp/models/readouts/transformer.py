@@ -23,10 +23,8 @@ class SpatialTransformerReadout(FactorizedReadout):
 
     Parameters
     ----------
-    shape
-        (channel, row, col) of the maps.
-    units
-        How many.
+    shape, units
+        As in `FactorizedReadout`.
     condition
         (channel, row, col) of the maps that the warp is computed from; by default those that are read.
     modes
@@ -34,6 +32,13 @@ class SpatialTransformerReadout(FactorizedReadout):
         are the six entries of an affine map.
     warp_channels
         Warp every channel of the maps too, by maps of its own.
+    spread
+        As in `FactorizedReadout`, but by default half of the half width. A warp learns from the slope of the mask where
+        it lies: in a mask of noise, as published (None), the slope of a cell says nothing of where to go, and masks
+        hardly learn to move.
+    warp_rate
+        Share of the learning rate for the network that gives the warp: it reads thousands of numbers at once, and steps
+        that suit a mask throw it about.
 
     References
     ----------
@@ -51,14 +56,14 @@ class SpatialTransformerReadout(FactorizedReadout):
 
     def __init__(
         self, shape: Shape, units: int, *, condition: Shape | None = None, modes: Collection[str] = MODES[:3],
-        warp_channels: bool = False,
+        warp_channels: bool = False, spread: float | None = 0.5, warp_rate: float = 0.3,
     ) -> None:  # fmt: skip
-        super().__init__(shape, units)
+        super().__init__(shape, units, spread=spread)
         unknown = sorted(set(modes) - set(MODES))
         if unknown or not modes:
             raise ModelError(f"modes {list(modes)}: one or more of {', '.join(MODES)} are needed")
         channels, rows, cols = condition or shape
-        self.modes, self.units = tuple(modes), units
+        self.modes, self.units, self.warp_rate = tuple(modes), units, warp_rate
         self.trunk = nn.Sequential(
             nn.Conv2d(channels, 4, 1), nn.Flatten(), nn.Linear(4 * rows * cols, 32), nn.ReLU()
         )  # fmt: skip
@@ -67,6 +72,10 @@ class SpatialTransformerReadout(FactorizedReadout):
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
             self.head.bias.copy_(torch.cat([IDENTITY, torch.zeros(1)]).repeat(self.warps))
+
+    def rates(self) -> list[tuple[nn.Parameter, float]]:
+        """Give the localising network's parameters with their share of the learning rate."""
+        return [(p, self.warp_rate) for part in (self.trunk, self.head) for p in part.parameters()]
 
     def affine(self, condition: Tensor) -> Tensor:
         """Give (sample, unit, 2, 3): for each place of the warped mask, where in the mask it looks."""

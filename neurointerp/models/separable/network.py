@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurointerp.errors import ModelError
+from neurointerp.models.running import usable_device
 
 Statistics = Literal["test_batch", "running"]
 STATISTICS: tuple[Statistics, Statistics] = ("test_batch", "running")
@@ -166,7 +167,7 @@ def train(
     """
     shape = config or Config(trials.shape[1], trials.shape[2], max(int(labels.max()) + 1, 2))
     _require(trials, labels, shape, epochs, batch_size, learning_rate)
-    network = Separable(shape, seed=seed).to(device)
+    network = Separable(shape, seed=seed).to(usable_device(device))
     x, y = torch.from_numpy(np.ascontiguousarray(trials)).to(device), torch.from_numpy(labels).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     order = torch.Generator().manual_seed(seed)

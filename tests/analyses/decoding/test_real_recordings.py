@@ -3,8 +3,9 @@
 import numpy as np
 
 import neurointerp as ni
-from neurointerp.analyses.decoding import identification, linear, ridge
-from neurointerp.loaders.datasets import dag2023, haxby2001, ibl2019
+from neurointerp.analyses.decoding import identification, linear, ridge, time_generalisation
+from neurointerp.loaders import eeg
+from neurointerp.loaders.datasets import dag2023, fernandes2023, haxby2001, ibl2019, schalk2004
 
 
 def test_fmri_of_eight_kinds_of_objects_in_runs_that_were_held_out(mirror):
@@ -98,3 +99,85 @@ def test_scenes_are_not_told_from_these_neurons(mirror):
     scenes = ni.recording(left[:, :20] * size[:20], modality="stimulus", units="1", dims=("trial", "unit"), coords=ids)
     guess = scenes.copy(data=ridge(brain, scenes, cv=10)["prediction"].values)
     assert (identification(guess, scenes, draws=200).accuracy < 0.5).all()
+
+
+def test_sounds_and_sights_are_told_by_the_power_of_gradiometers_on_the_other_side(mirror):
+    """Four averages of MEG: what tells sounds from sights on the left does so on the right, after they came.
+
+    Two averages to learn from and two to be tested on: that no such thing is found before a stimulus is the only null
+    that they allow.
+    """
+    rec = eeg.load(mirror / "meg/mne_sample/test-ave.fif.gz", modality="meg_grad")
+    values = rec.values - rec.sel(time=slice(None, 0)).values.mean(axis=1, keepdims=True)
+    pair = np.array([str(unit)[:-1] for unit in rec["unit"].values])
+    names = [name for name in dict.fromkeys(pair) if (pair == name).sum() == 2]
+    power = np.log(np.stack([(values[:, :, pair == name] ** 2).sum(axis=2) for name in names], axis=2))
+    binned = power[:, :420].reshape(4, 35, 12, len(names)).mean(axis=2)  # 20 ms
+    side, sense = zip(*[str(name).lower().split() for name in rec["condition"].values], strict=True)
+    trials = ni.recording(
+        binned, modality="meg", units="1", time=rec["time"].values[:420].reshape(35, 12).mean(axis=1), unit=names,
+        dims=("trial", "time", "unit"), coords={"side": ("trial", list(side)), "sense": ("trial", list(sense))},
+    )  # fmt: skip
+    area = {
+        name: float(linear(trials.sel(time=slice(*window)), "sense", by="side", cv=2).auc.mean())
+        for name, window in {"before": (-0.2, 0.0), "after": (0.05, 0.25)}.items()
+    }
+    assert area["after"] > 0.85
+    assert area["after"] > area["before"] + 0.15
+
+
+def test_closed_eyes_are_told_by_alpha_power_at_the_back_of_the_head(mirror):
+    parts = []
+    for run in (1, 2):
+        rec = schalk2004.load(mirror / f"eeg/physionet_eegmmidb/S001R0{run}_first60s.edf", run=run, subject="S001")
+        cut = ni.align.epoch(rec.drop_vars("condition"), {"onset": np.arange(0.0, 57.1, 3.0)}, 0.0, 3.0)
+        spectrum = np.abs(np.fft.rfft(cut.values - cut.values.mean(axis=1, keepdims=True), axis=1)) ** 2
+        frequency = np.fft.rfftfreq(cut.sizes["time"], 1 / cut.attrs["sampling_rate"])
+        parts.append(np.log(spectrum[:, (frequency >= 8) & (frequency <= 12)].mean(axis=1)))
+    count = len(parts[0])
+    coords = {
+        "eyes": ("trial", np.repeat(np.array(["open", "closed"], dtype=object), count)),
+        "block": ("trial", np.tile(np.arange(count) // 4, 2)),
+    }
+    alpha = ni.recording(np.concatenate(parts), modality="eeg", units="1", unit=list(cut["unit"].values),
+                         dims=("trial", "unit"), coords=coords)  # fmt: skip
+    found = linear(alpha, "eyes", by="block", permutations=39)
+    assert float(found.balanced_accuracy.mean()) > 0.9
+    assert float(found.p_value) == 0.025
+    shown = np.abs(found["pattern"].values[0])
+    assert str(alpha["unit"].values[shown.argmax()]).startswith(("O", "PO", "P", "Iz"))
+
+
+def test_a_language_model_of_letters_hands_the_first_letter_on_in_a_code_that_moves(mirror):
+    """BabyLlama reads Shakespeare letter by letter; words that were held out are told by their first letter.
+
+    At the letter itself and at the two after it a rule of its own tells vowels from consonants. The rule of one letter
+    says nothing at those after it: what is kept is kept in another code.
+    """
+    models = mirror / "artificial/models"
+    rec = fernandes2023.load(
+        models / "babyllama_tok105_model5000.bin", tokenizer=models / "babyllama_tok105.vocab",
+        text=mirror / "artificial/text/tinyshakespeare.txt", layer=3,
+    )  # fmt: skip
+    token, segment = rec["token"].values.astype(str), rec["segment"].values
+    start = np.flatnonzero(token == fernandes2023.SPACE)
+    start = np.array([
+        s for s, end in zip(start, [*start[1:], len(token)], strict=True)
+        if end - s >= 5 and segment[s] == segment[s + 4] and "".join(token[s + 1 : s + 5]).isalpha()
+    ])  # fmt: skip
+    word = np.array(["".join(token[s + 1 : s + 5]).lower() for s in start], dtype=object)
+    kind = np.array(["vowel" if name[0] in "aeiou" else "consonant" for name in word], dtype=object)
+    trials = ni.recording(
+        rec.values[start[:, None] + np.arange(1, 5)], modality="activations", units="1", time=np.arange(4),
+        dims=("trial", "time", "unit"), unit=list(rec["unit"].values),
+        coords={"stimulus": ("trial", word), "first": ("trial", kind)},
+    )  # fmt: skip
+    each = linear(trials, "first", method="ridge", penalty=100.0, time="each", cv=4, permutations=19)
+    assert each["fold"].attrs["split"] == "grouped by stimulus"
+    assert (each.p_corrected.values[:3] == 0.05).all()
+    square = time_generalisation(trials, "first", cv=4).balanced_accuracy.mean("fold").values
+    course = np.diag(square)
+    assert course[0] > 0.9
+    assert course[1] > 0.7
+    assert (np.diff(course) < 0).all()
+    assert abs(square[np.triu_indices(4, 1)] - 0.5).max() < 0.1  # rules of a letter, tested at those after it

@@ -1,4 +1,4 @@
-"""What people heard and what language models make of it, on the clock of their scans."""
+"""What people heard and what language models make of it on the clock of their scans; what cortex is simulated of."""
 
 from __future__ import annotations
 
@@ -124,5 +124,80 @@ def nuisance(alice: Path, regions: xr.DataArray) -> Callable[[str], dict[str, xr
             )
             for kind, values in (("sound", sound), ("motion", motion))
         }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noise_map() -> Callable[..., np.ndarray]:
+    """Give a maker of 1/f images of unit variance."""
+
+    def make(rng: np.random.Generator, size: int) -> np.ndarray:
+        frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
+        spectrum = np.fft.fft2(rng.standard_normal((size, size))) / np.maximum(frequency, 1 / size)
+        image = np.fft.ifft2(spectrum).real
+        return np.asarray((image - image.mean()) / image.std())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_core() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Give a maker of feature maps, by a small network trained to name classes (int) and places (float).
+
+    It gives its last map, each channel standardised, and the weights (class, channel, row, col) by which it names.
+    """
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+
+    def make(
+        images: np.ndarray, targets: Any, layers: Callable[[], list[Any]], steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        x, (classes, places) = torch.as_tensor(images[:, None]), (torch.as_tensor(t) for t in targets)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            core = torch.nn.Sequential(*layers())
+            shape = core(x[:2]).shape[1:]
+            heads = torch.nn.Linear(shape.numel(), 10), torch.nn.Linear(shape.numel(), places.shape[1])
+        optimiser = torch.optim.Adam([*core.parameters(), *heads[0].parameters(), *heads[1].parameters()], lr=1e-3)
+        rng = np.random.default_rng(0)
+        for _ in range(steps):
+            rows = torch.as_tensor(rng.integers(0, len(x), 64))
+            code = core(x[rows]).flatten(1)
+            loss = torch.nn.functional.cross_entropy(heads[0](code), classes[rows])
+            loss = loss + torch.nn.functional.mse_loss(heads[1](code), places[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        with torch.no_grad():
+            maps = np.concatenate([core(part).numpy() for part in x.split(256)])
+        spread = maps.std((0, 2, 3), keepdims=True)  # some channels are dead
+        maps = (maps - maps.mean((0, 2, 3), keepdims=True)) / np.where(spread > 0, spread, 1)
+        return maps, heads[0].weight.detach().numpy().reshape(10, *shape)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def with_noise() -> Callable[..., np.ndarray]:
+    """Give a function that standardises, and adds noise which leaves a share of the variance to be predicted."""
+
+    def make(clean: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+        clean = (clean - clean.mean(axis=0)) / clean.std(axis=0)
+        return np.asarray(clean + np.sqrt(1 / share - 1) * rng.standard_normal(clean.shape))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def maps_and_voxels() -> Callable[..., tuple[xr.DataArray, xr.DataArray]]:
+    """Give a maker of recordings of maps (trial, channel, row, col) and of responses, with coordinates of units."""
+
+    def make(maps: np.ndarray, responses: np.ndarray, **coords: Any) -> tuple[xr.DataArray, xr.DataArray]:
+        seen = ni.recording(
+            maps.transpose(0, 2, 3, 1), modality="activations", units="1", dims=("trial", "row", "col", "unit")
+        )
+        voxels = ni.recording(responses, modality="fmri", units="1", dims=("trial", "unit"),
+                              coords={name: ("unit", one) for name, one in coords.items()})  # fmt: skip
+        return seen, voxels
 
     return make

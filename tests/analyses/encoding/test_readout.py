@@ -94,7 +94,7 @@ def test_missing_responses_are_left_out_and_a_ceiling_scales_the_score(scene):
     assert not np.allclose(encoding.readout(maps, wild, "linear", cv=2).score[:, 0], part.score[:, 0])
     bounded = encoding.readout(maps, voxels.assign_coords(noise_ceiling=("unit", [0.9, 0.5, 0.0])), "linear", cv=2)
     r = bounded.correlation.mean("fold").values
-    np.testing.assert_allclose(bounded.score_of_ceiling.values[:2], [r[0] ** 2 / 0.9, min(r[1] ** 2 / 0.5, 1)])
+    np.testing.assert_allclose(bounded.score_of_ceiling.values[:2], np.minimum(r[:2] ** 2 / [0.9, 0.5], 1))
     assert np.isnan(bounded.score_of_ceiling.values[2])
 
 
@@ -159,7 +159,8 @@ def test_attention_encoder_labels_regions_and_refuses_what_it_cannot_know(scene)
 def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     maps, voxels, _ = scene
     voxels = voxels.assign_coords(region=("unit", ["a", "a", "b"]))
-    quick = {"width": 16, "heads": 2, "hidden": 16, "cv": 2, "training": Training(epochs=20, learning_rate=0.01)}
+    longer = Training(epochs=40, batch=32, learning_rate=0.01, patience=40)
+    quick = {"width": 16, "heads": 2, "hidden": 16, "cv": 2, "validation": 0.3, "training": longer}
     noise = maps.copy(data=np.random.default_rng(9).standard_normal(maps.shape))
     good, bad = (encoding.attention_encoder(one, voxels, **quick) for one in (maps, noise))
     both = encoding.layer_ensemble({"good": good, "noise": bad})
@@ -187,6 +188,7 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     [
         ({"kind": "cubic"}, "kind 'cubic' is not one of linear"),
         ({"validation": 0.0}, "leaves none on one side"),
+        ({"validation": 0.01}, "0.01 of 160 training stimuli are 2 to stop training by"),
         ({"cv": []}, "no folds"),
         ({"kind": "factorized", "options": {"zoom": 2}}, "options of 'factorized'"),
         ({"kind": "factorized", "condition": xr.DataArray(0.0)}, "condition= says nothing to 'factorized'"),
@@ -259,6 +261,20 @@ def test_a_constant_unit_has_no_score_of_ceiling_and_a_constant_channel_no_scale
     channel[:, 1] = np.arange(50)
     assert scaling(channel, (0,))[1][0, 0] == 1.0  # rounding of 0.1 is no variance
     np.testing.assert_allclose(scaling(channel, (0,))[1][0, 1], np.arange(50).std(), rtol=1e-6)
+
+
+def test_ridge_is_solved_on_all_training_stimuli_and_says_on_how_many_others_stop(scene):
+    maps, voxels, _ = scene
+    one, other = (encoding.readout(maps, voxels, "linear", cv=2, validation=share) for share in (0.1, 0.5))
+    xr.testing.assert_identical(one.prediction, other.prediction)
+    assert one.validation_stimuli.values.tolist() == [0, 0]
+    twice = voxels.isel(trial=np.repeat(np.arange(200), 2))
+    stopped = encoding.readout(maps, twice, "factorized", cv=2, validation=0.2, training=Training(epochs=3))
+    assert stopped.validation_curve.dims == ("fold", "epoch")
+    np.testing.assert_allclose(stopped.validation_curve.max("epoch"), stopped.validation)
+    assert stopped.validation_stimuli.values.tolist() == [20, 20]  # not their 40 trials
+    with pytest.raises(ni.ModelError, match="device 'cuda:99' cannot be used"):
+        encoding.readout(maps, voxels, "factorized", device="cuda:99")
 
 
 def test_units_without_a_region_are_elsewhere(scene):
