@@ -13,12 +13,16 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import store, surrogate
+from neurointerp.analyses import features
 from neurointerp.analyses.comparison._figures import FIGURES, figures
 from neurointerp.errors import StoreError
 from neurointerp.recordings import version
 
 log = logging.getLogger("neurointerp")
 NO_SPREAD = "no z-score: all draws of the null are the same"
+READ = ("semi_nmf", "pca")
+TOP, CONTEXT = 6, 8
+"""Of the samples that evoke each component: how many, and how many around each, within which there is no other."""
 
 
 def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: Path | None) -> xr.DataTree:
@@ -27,7 +31,8 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
     Returns
     -------
     xarray.DataTree
-        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result.
+        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result, `/features/<method>` what
+        evokes each of its components.
     """
     if cache is None:
         return _computed(name, matched, nulls, seed)
@@ -47,12 +52,25 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
 
 def _key(name: str, matched: xr.DataArray, nulls: int, seed: int) -> str:
     """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
-    about = [name, store.digest(matched), nulls, seed, version(), [[f.name, f.definition] for f in FIGURES]]
+    about = [
+        name,
+        store.digest(matched),
+        nulls,
+        seed,
+        version(),
+        [[f.name, f.definition] for f in FIGURES],
+        READ,
+        TOP,
+        CONTEXT,
+    ]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
 def _computed(name: str, matched: xr.DataArray, nulls: int, seed: int) -> xr.DataTree:
     values, failures, results = figures(matched, seed)
+    for method in READ:
+        if (fit := results.get(f"factorization/{method}")) is not None:
+            results[f"features/{method}"] = features.top_samples(fit, matched, n=TOP, context=CONTEXT, apart=CONTEXT)
     data = np.array(_in_order(values))
     draws = np.full((len(FIGURES), nulls), np.nan)
     status = np.array([failures.get(figure.name, "ok") for figure in FIGURES], dtype=object)

@@ -67,7 +67,8 @@ def compare(
         came from. With `groups`: `group (recording)`, `group_mean (group_name, metric)` and on metric `group_statistic`
         (the difference of the two means, or the F ratio of more groups), `group_p` by permutation of the groups and
         `group_q` over all figures. `/matched/<recording>` holds what was analysed (variable `matched`), and
-        `/<family>/<recording>/<method>` each result.
+        `/<family>/<recording>/<method>` each result; `/features/<recording>/<method>` the samples that evoke each
+        component of semi-NMF and PCA (`features.top_samples`).
 
     Raises
     ------
