@@ -31,8 +31,8 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
     Returns
     -------
     xarray.DataTree
-        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result, `/features/<method>` what
-        evokes each of its components.
+        Root: `data (metric)`, `draws (metric, draw)`, `status (metric)`; `/<family>/<method>` each result,
+        `/features/<method>` what evokes each of its components.
     """
     if cache is None:
         return _computed(name, matched, nulls, seed)
@@ -52,17 +52,8 @@ def analysed(name: str, matched: xr.DataArray, *, nulls: int, seed: int, cache: 
 
 def _key(name: str, matched: xr.DataArray, nulls: int, seed: int) -> str:
     """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
-    about = [
-        name,
-        store.digest(matched),
-        nulls,
-        seed,
-        version(),
-        [[f.name, f.definition] for f in FIGURES],
-        READ,
-        TOP,
-        CONTEXT,
-    ]
+    known = [[f.name, f.definition] for f in FIGURES]
+    about = [name, store.digest(matched), nulls, seed, version(), known, READ, TOP, CONTEXT]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 

@@ -40,7 +40,7 @@ def cards(name: str, result: xr.Dataset, rec: xr.DataArray, top: xr.Dataset | No
     by_name = rec.drop_vars(["x", "y", "z"], errors="ignore")
     for row, component in enumerate(result["component"].values.tolist()):
         card = _card(name, result, rec, top, row, component)
-        if not card.image and rec is not by_name:  # no map of the head: MNE is missing, or too few sensors have a place
+        if not card.image and "x" in rec.coords:  # no map of the head: MNE is missing, or too few sensors have a place
             card = replace(_card(name, result, by_name, top, row, component), note=f"units by name; map {card.note}")
         yield card
 
@@ -64,6 +64,7 @@ def _card(
         alt=f"Component {component} of {name}: the units of largest weight are {', '.join(largest[:5])}; "
         f"{_peak(course, dim, clock, tokens)}.",
         left=margin(largest, SIZE[0]) if _as_bars(bare) else 0.05,
+        top=0.28,
         data={"weights": {"unit": units, "weight": weights}, "coefficients": along | {"coefficient": course.values}},
         texts=[] if tokens is None or top is None else _texts(tokens, top.isel(component=row)),
     )  # fmt: skip
@@ -80,7 +81,10 @@ def _peak(course: xr.DataArray, dim: str, clock: np.ndarray, tokens: np.ndarray 
 
 
 def _as_bars(rec: xr.DataArray) -> bool:
-    placed = {"x", "y", "z"} <= set(rec.coords) or {"i", "j", "k"} <= set(rec.coords)
+    """Tell whether a card shows the units by name, which takes room at the left."""
+    if {"i", "j", "k"} <= set(rec.coords):
+        return False
+    placed = {"x", "y", "z"} <= set(rec.coords) and int(np.isfinite(rec["x"].values.astype(float)).sum()) >= 4
     return not placed or rec.attrs.get("modality") not in ("eeg", "meg", "fmri", "ieeg")
 
 
@@ -94,14 +98,14 @@ def _texts(tokens: np.ndarray, top: xr.Dataset) -> list[Text]:
         inside = [
             (int(at + o), level) for o, level in zip(offset, levels, strict=True) if at >= 0 and np.isfinite(level)
         ]
-        words = [(printed[i], int(np.ceil(SHADES * max(level, 0) / largest)), i == at) for i, level in inside]
+        words = [(*printed[i], int(np.ceil(SHADES * max(level, 0) / largest)), i == at) for i, level in inside]
         if words:
             out.append(Text(float(coefficient), words))
     return out
 
 
-def _printed(tokens: np.ndarray) -> list[str]:
-    """Write tokens as they stand in text: spaces where the tokenizer's marks put them, else between words."""
+def _printed(tokens: np.ndarray) -> list[tuple[str, str]]:
+    """Give what stands before each token in text, and the token: spaces where the tokenizer has them, else all over."""
     texts = [str(token) for token in tokens]
     marked = any(text.startswith(SPACES) for text in texts)
     out = []
@@ -109,5 +113,5 @@ def _printed(tokens: np.ndarray) -> list[str]:
         joined = text.startswith("##") or (marked and not text.startswith(SPACES))
         for mark in ("##", *SPACES):
             text = text.removeprefix(mark)
-        out.append(("" if joined else " ") + text.replace("\n", "\\n").replace("\u010a", "\\n"))
+        out.append(("" if joined else " ", text.replace("\n", "\\n").replace("\u010a", "\\n")))
     return out

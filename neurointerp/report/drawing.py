@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]"
 """What neither XML nor UTF-8 can hold."""
 
 
-def image(draw: Callable[[Figure], object], size: tuple[float, float], *, left: float, right: float = 0.02) -> str:
+def image(draw: Callable[[Figure], object], size: tuple[float, float], *, left: float, right: float, top: float) -> str:
     """Draw on a new figure and give it as the data URI of an SVG.
 
     Parameters
@@ -29,7 +30,9 @@ def image(draw: Callable[[Figure], object], size: tuple[float, float], *, left: 
     size
         Width and height in inches.
     left, right
-        Margins around the axes, as shares of the width.
+        Margins beside the axes, as shares of the width.
+    top
+        Margin above them in inches.
 
     Returns
     -------
@@ -40,13 +43,15 @@ def image(draw: Callable[[Figure], object], size: tuple[float, float], *, left: 
     from matplotlib.figure import Figure
 
     # labels come from data: a dollar sign in one is no formula
-    quiet = {"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "neurointerp", "font.size": 8.0,
+    quiet: Any = {"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "neurointerp", "font.size": 8.0,
              "axes.labelsize": 8.0, "axes.titlesize": 8.0, "xtick.labelsize": 7.0, "ytick.labelsize": 7.0,
              "axes.linewidth": 0.7}  # fmt: skip
-    with matplotlib.rc_context(quiet):
+    with matplotlib.rc_context(quiet), warnings.catch_warnings():
+        # letters stay letters in an SVG: the reader's fonts draw what matplotlib's has not
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure = Figure(figsize=size)
         bottom = 0.42 / size[1]
-        figure.subplots_adjust(wspace=0.3, left=left, right=1 - right, bottom=bottom, top=1 - 0.28 / size[1])
+        figure.subplots_adjust(wspace=0.3, left=left, right=1 - right, bottom=bottom, top=1 - top / size[1])
         draw(figure)
         for axes in figure.axes:
             for picture in axes.images:

@@ -116,7 +116,7 @@ def require_libraries() -> None:
 
 def number(value: Any) -> str:
     """Write a number with three significant digits and a true minus, a dash where there is none; text as it is."""
-    if isinstance(value, str) or not np.isscalar(value):
+    if not isinstance(value, int | float | np.number):
         return str(value)
     if not np.isfinite(value):
         return "\N{EN DASH}"

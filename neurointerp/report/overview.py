@@ -90,7 +90,7 @@ def _panel(summary: xr.Dataset, metric: int, rows: list[int], unit: str) -> dict
     cells = [cell(summary, i, metric) for i in rows]
     draws = summary["null_draws"].values[rows, metric]
     held = [c["value"] for c in cells] + [end for c in cells for end in c["interval"] or ()]
-    low, high, ticks = _axis(np.concatenate([held, draws.ravel()]))
+    low, high, ticks = axis(np.concatenate([held, draws.ravel()]))
     step = 20 if len(rows) <= 12 else 15
 
     def x(value: float) -> float:
@@ -114,7 +114,7 @@ def _panel(summary: xr.Dataset, metric: int, rows: list[int], unit: str) -> dict
     }  # fmt: skip
 
 
-def _axis(values: np.ndarray) -> tuple[float, float, list[float]]:
+def axis(values: np.ndarray) -> tuple[float, float, list[float]]:
     """Give the ends of an axis and three to six round ticks within it."""
     known = values[np.isfinite(values)]
     low, high = float(known.min()), float(known.max())
@@ -158,7 +158,7 @@ def groups(summary: xr.Dataset) -> dict[str, Any] | None:
         return None
     names = [str(name) for name in summary["group_name"].values]
     members = [str(group) for group in summary["group"].values]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for j, metric in enumerate(metrics(summary)):
         tested = {key: float(summary[f"group_{key}"].values[j]) for key in ("statistic", "p", "q")}
         means = [float(value) for value in summary["group_mean"].transpose("group_name", "metric").values[:, j]]
@@ -179,11 +179,11 @@ def sensitivity(comparison: xr.DataTree) -> dict[str, Any] | None:
         return None
     node = comparison["/sensitivity"]
     assert isinstance(node, xr.DataTree)
-    held = node.to_dataset(inherit=False)
+    held = node.to_dataset()  # labels that it shares with the root are there
     numbers = [str(name) for name, one in held.data_vars.items() if one.dtype.kind in "iuf" and one.ndim]
     if not numbers:
         return None
-    frame = held[numbers].to_dataframe().reset_index()
+    frame = held[numbers].reset_coords(drop=True).to_dataframe().reset_index()
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     rows = [list(row) for row in frame.itertuples(index=False)]
     about = re.sub(r"\s+", " ", str(held.attrs.get("description", "")))

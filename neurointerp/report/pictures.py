@@ -13,7 +13,7 @@ from neurointerp import plot
 from neurointerp.errors import NeurointerpError
 from neurointerp.plot.comparison import ranked
 from neurointerp.report.downloads import Columns, Download, table_file
-from neurointerp.report.drawing import image
+from neurointerp.report.drawing import UNPRINTABLE, image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,10 +29,11 @@ LINES = ("eeg", "meg", "ieeg", "calcium", "fmri", "behavior")
 
 @dataclass(frozen=True)
 class Text:
-    """One line of tokens around a sample that evokes a component: (token, how strongly from 0 to 5, is it the one)."""
+    """One line of tokens around a sample that evokes a component: (space before it, token, how strongly
+    from 0 to 5, is it the one)."""
 
     coefficient: float
-    tokens: list[tuple[str, int, bool]]
+    tokens: list[tuple[str, str, int, bool]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def picture(
     left: float,
     data: dict[str, Columns],
     right: float = 0.02,
+    top: float = 0.1,
     digits: int = 6,
     note: str = "",
     texts: list[Text] | None = None,
@@ -72,7 +74,7 @@ def picture(
         What it is, what is seen in it, and what else must be known.
     where
         The recording and the picture in a few words, for the names of files.
-    draw, size, left, right
+    draw, size, left, right, top
         As for `drawing.image`.
     data
         What each table holds -> its columns.
@@ -86,7 +88,7 @@ def picture(
     Picture
     """
     try:
-        drawn = image(draw, size, left=left, right=right)
+        drawn = image(draw, size, left=left, right=right, top=top)
     except NeurointerpError as error:
         drawn, note = "", f"not drawn: {error}"
     files = [table_file(what, f"{where} {what}", columns, digits=digits) for what, columns in data.items()]
@@ -106,7 +108,7 @@ def shortened(result: xr.Dataset | xr.DataArray) -> Any:
 
 def short(name: str, length: int = NAME_LENGTH) -> str:
     """Cut a name from data to a length, an ellipsis in its middle; line breaks become spaces."""
-    name = " ".join(name.split()) or "\N{OPEN BOX}"
+    name = " ".join(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", name).split()) or "\N{OPEN BOX}"
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 

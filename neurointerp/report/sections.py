@@ -87,7 +87,8 @@ def _collinearity(coefficients: xr.DataArray) -> float:
     values = values[:, values.std(axis=0) > 0]
     if values.shape[1] < 2:
         return 0.0
-    return float(np.corrcoef(values.T)[np.triu_indices(values.shape[1], 1)].mean())
+    together = np.asarray(np.corrcoef(values.T))
+    return float(together[np.triu_indices(values.shape[1], 1)].mean())
 
 
 def _node(comparison: xr.DataTree, path: str) -> xr.Dataset | None:
