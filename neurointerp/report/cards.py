@@ -64,7 +64,7 @@ def _card(
         alt=f"Component {component} of {name}: the units of largest weight are {', '.join(largest[:5])}; "
         f"{_peak(course, dim, clock, tokens)}.",
         left=margin(largest, SIZE[0]) if _as_bars(bare) else 0.05,
-        top=0.28,
+        top=0.28, digits=4,
         data={"weights": {"unit": units, "weight": weights}, "coefficients": along | {"coefficient": course.values}},
         texts=[] if tokens is None or top is None else _texts(tokens, top.isel(component=row)),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from neurointerp.report.drawing import UNPRINTABLE, image
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 400
+SHOWN = 250
 """Samples drawn of the activity: more would be finer than the picture."""
 NAME_LENGTH = 22
 WIDE = (4.4, 2.8)

@@ -8,6 +8,7 @@ import io
 import re
 import urllib.parse
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -64,9 +65,14 @@ def test_labels_from_data_are_escaped_and_nothing_is_fetched(text):
     assert "<script" not in body
     assert "alert(1)" in body
     assert html.escape(HOSTILE, quote=False).split("$")[0].replace('"', "&#34;").replace("'", "&#39;") in body
-    assert not re.findall(r"""(?:src|href|action)=["'](?!data:|#)""", text)
-    markup = re.sub(r"data:[^\"]*", "", body[body.index("</style>") :])
-    assert not re.findall(r"""<[^>]*\s(?:style|on\w+)=|url\(""", markup)
+    found = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: found.extend((tag, *pair) for pair in attrs)
+    reader.feed(body)
+    assert len(found) > 1000
+    reached = [one for one in found if one[1] in ("src", "href", "action", "srcset", "poster")]
+    assert [one for one in reached if not one[2].startswith(("data:", "#"))] == []
+    assert [one for one in found if one[1] == "style" or one[1].startswith("on")] == []
 
 
 def test_pictures_are_sound_svg_with_the_labels_of_the_data_in_them(text, tree):
@@ -123,10 +129,10 @@ def test_a_card_has_the_weights_the_course_and_of_language_the_texts(text, tree)
     method = "pca" if "Components (PCA)" in page else "semi_nmf"
     fit = tree[f"factorization/words/{method}"]
     weights = [float(row["weight"]) for row in saved(text, "words-component-1-weights")]
-    np.testing.assert_allclose(weights, fit["features"].values[1], rtol=1e-5)
+    np.testing.assert_allclose(weights, fit["features"].values[1], rtol=1e-3)
     course = saved(text, "words-component-1-coefficients")
     np.testing.assert_allclose(
-        [float(row["coefficient"]) for row in course], fit["coefficients"].values[:, 1], rtol=1e-5
+        [float(row["coefficient"]) for row in course], fit["coefficients"].values[:, 1], rtol=1e-3
     )
     tokens = tree["matched/words/matched"]["token"].values.tolist()
     assert [row["token"] for row in course] == tokens
@@ -206,12 +212,12 @@ def test_axes_have_round_ticks_within_them():
 
 def test_an_svg_made_small_keeps_labels_that_look_like_markup():
     label = "&lt;!-- 1.23456 --&gt;\x07"
-    style = "font-family: 'A', b; fill: red"
+    style = "font-size: 7px; font-family: 'A', b; fill: red"
     svg = f'<?xml?><svg><!-- a --><metadata>x</metadata><text style="{style}" x="1.23456">{label}</text></svg>'
     small = drawing.small(svg)
     assert ET.fromstring(small)[0].text == "<!-- 1.23456 -->\ufffd"
-    assert 'x="1.23"' in small
-    assert f"font-family: {drawing.FONT}; fill: red" in small
+    assert "x='1.23'" in small
+    assert "style='font-size:7px;fill:red'" in small
 
 
 def test_a_saved_table_keeps_hostile_fields_and_a_safe_name():
