@@ -70,7 +70,7 @@ def image(draw: Callable[[Figure], object], size: tuple[float, float], *, left: 
 
 
 def small(svg: str) -> str:
-    """Leave out of an SVG what does not change how it looks: comments, names of groups, digits, spaces, spare colours."""
+    """Leave out of an SVG what does not change how it looks: comments, names, digits, spaces, colours."""
     svg = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", svg[svg.index("<svg") :])
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"(<text style=\"[^\"]*?)font-family: [^;\"]*;? ?", r"\1", svg)  # said once for all, below

@@ -20,7 +20,7 @@
   // One view at a time, named by the hash, so that the back button and links work.
   const title = document.title;
   const show = (focus) => {
-    const target = byId(decodeURIComponent(location.hash.slice(1))) || byId("overview");
+    const target = byId(location.hash.slice(1)) || byId("overview");
     const view = target.closest(".view") || all(".view.current")[0] || byId("overview");
     for (const one of all(".view")) one.classList.toggle("current", one === view);
     const heading = view.querySelector("h1, h2");
