@@ -120,7 +120,8 @@ def number(value: Any) -> str:
         return str(value)
     if not np.isfinite(value):
         return "\N{EN DASH}"
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    shown = f"{value:.0f}" if 1000 <= abs(value) < 100_000 else f"{value:.3g}"
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def _hash(text: str) -> str:

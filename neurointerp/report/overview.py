@@ -13,7 +13,7 @@ from neurointerp.report.pictures import label, short
 
 WIDTH, LABELS, TOP, BOTTOM = 400, 136, 6, 34
 """Of a panel: its width, the room for names, and the space above and below its rows."""
-ROWS = 400
+ROWS = 1000
 """Rows of a long table that are shown; its file holds all."""
 
 
@@ -174,20 +174,29 @@ def groups(summary: xr.Dataset) -> dict[str, Any] | None:
 
 
 def sensitivity(comparison: xr.DataTree) -> dict[str, Any] | None:
-    """Give, as one long table, how figures depend on the size and quality of recordings, where that was measured."""
+    """Give how figures depend on the size and quality of recordings, where that was measured.
+
+    The table has a column per `level` (mean over `replicate`) where the values have levels; the file holds all.
+    """
     if "/sensitivity" not in comparison.groups:
         return None
     node = comparison["/sensitivity"]
     assert isinstance(node, xr.DataTree)
-    held = node.to_dataset()  # labels that it shares with the root are there
+    held = node.to_dataset().reset_coords(drop=True)  # with the labels that it shares with the root
     numbers = [str(name) for name, one in held.data_vars.items() if one.dtype.kind in "iuf" and one.ndim]
     if not numbers:
         return None
-    frame = held[numbers].reset_coords(drop=True).to_dataframe().reset_index()
-    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    rows = [list(row) for row in frame.itertuples(index=False)]
-    about = re.sub(r"\s+", " ", str(held.attrs.get("description", "")))
+    frame = held[numbers].to_dataframe().reset_index()
+    file = table_file("values", "sensitivity", {str(name): frame[name].to_numpy() for name in frame.columns})
+    columns, rows = [str(name) for name in frame.columns], [list(row) for row in frame.itertuples(index=False)]
+    value = held.get("value")
+    if value is not None and "level" in value.dims and value.ndim > 1:
+        mean = value.mean("replicate") if "replicate" in value.dims else value
+        wide = mean.to_series().unstack("level").dropna(how="all")
+        columns = [*map(str, wide.index.names), *(f"at {level:.3g}" for level in wide.columns)]
+        keys = [one if isinstance(one, tuple) else (one,) for one in wide.index]
+        rows = [[*key, *row] for key, row in zip(keys, wide.to_numpy().tolist(), strict=True)]
     return {
-        "columns": list(columns), "rows": rows[:ROWS], "count": len(rows), "about": about,
-        "file": table_file("values", "sensitivity", columns),
+        "columns": columns, "rows": rows[:ROWS], "count": len(rows), "file": file,
+        "about": re.sub(r"\s+", " ", str(held.attrs.get("description", ""))),
     }  # fmt: skip

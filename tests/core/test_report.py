@@ -48,6 +48,11 @@ def text(tree):
     return report.render(tree, command="neurointerp compare 'a b' \"<c>\"")
 
 
+@pytest.fixture(scope="module")
+def one():
+    return comparison.compare({"worm": rec(4)}, samples=60, nulls=2)
+
+
 def saved(text, stem):
     """Give the rows of the file that the page offers under a name."""
     found = re.findall(rf'download="{re.escape(stem)}\.csv\.gz" href="data:application/gzip;base64,([^"]+)"', text)
@@ -169,14 +174,24 @@ def test_components_that_cancel_are_not_shown_alone(tree):
         assert ("cancel each other" in found.note) == (spread < 1)
 
 
-def test_groups_intervals_and_sensitivity_are_shown_where_the_comparison_has_them(text, tree):
+def test_groups_are_shown_where_the_comparison_has_them(text, tree, one):
     assert "Between groups" in text
-    assert "&lt;i&gt;" in text
-    assert 'id="sensitivity"' not in text
+    assert "mean of &lt;i&gt;" in text
+    row = next(r for r in saved(text, "groups") if r["figure"] == "modularity")
+    found = tree.to_dataset(inherit=False).sel(metric="modularity")
+    means = found["group_mean"].values
+    got = [float(row[key]) for key in ("mean <i>", "mean b", "statistic", "p", "q")]
+    want = [*means, found["group_statistic"].item(), found["group_p"].item(), found["group_q"].item()]
+    assert got == pytest.approx(want, rel=1e-5)
+    assert overview.groups(one.to_dataset(inherit=False)) is None
     assert 'class="ends"' not in text
-    more = tree.copy()
-    data = tree["summary"].sel(arm="data").values
+    assert 'id="sensitivity"' not in text
+
+
+def test_intervals_and_sensitivity_are_shown_where_the_comparison_has_them(one):
+    more = one.copy()
     held = more.to_dataset(inherit=False)
+    data = held["summary"].sel(arm="data").values
     both = np.stack([data - 0.125, data + 0.25], axis=-1)
     held = held.assign(interval=(("recording", "metric", "bound"), both)).assign_coords(bound=["low", "high"])
     more.dataset = held
@@ -184,21 +199,26 @@ def test_groups_intervals_and_sensitivity_are_shown_where_the_comparison_has_the
     grid = xr.Dataset({"value": (("metric", "size"), known)}, coords={"metric": held["metric"], "size": [8, 16]})
     more["/sensitivity"] = xr.DataTree(grid)
     shown = report.render(more)
-    assert shown.count('class="ends"') > 40
-    row = next(r for r in saved(shown, "summary") if r["recording"] == "worm" and r["figure"] == "modularity")
+    assert shown.count('class="ends" d=') == np.isfinite(data).sum() + 1  # and one in the legend
+    row = next(r for r in saved(shown, "summary") if r["figure"] == "modularity")
     value = float(held["summary"].sel(recording="worm", metric="modularity", arm="data"))
     assert (float(row["low"]), float(row["high"])) == pytest.approx((value - 0.125, value + 0.25), rel=1e-4)
     assert f"{number(value - 0.125)} to {number(value + 0.25)}" in shown
     rows = saved(shown, "sensitivity")
-    first, second = tree["metric"].values[:2]
+    first, second = one["metric"].values[:2]
     wanted = [(first, "8", 0.0), (first, "16", 1.0), (second, "8", 2.0)]
     assert [(r["metric"], r["size"], float(r["value"])) for r in rows[:3]] == wanted
-    without = held.drop_vars([v for v in held.variables if str(v).startswith("group")])
-    assert overview.groups(without) is None
+    levels = {"recording": ["worm"], "metric": held["metric"], "factor": ["units"], "level": [1.0, 0.5]}
+    values = np.stack([known, known + 2], axis=-1)[None, :, None]
+    more["/sensitivity"] = xr.DataTree(xr.Dataset({"value": ((*levels, "replicate"), values)}, coords=levels))
+    found = overview.sensitivity(more)
+    assert found["columns"] == ["recording", "metric", "factor", "at 1", "at 0.5"]
+    by_metric = {row[1]: row for row in found["rows"]}
+    assert by_metric[first] == ["worm", first, "units", 1.0, 2.0]  # means over two replicates
+    assert by_metric[second] == ["worm", second, "units", 3.0, 4.0]
 
 
-def test_the_report_of_a_stored_comparison_is_the_same(tmp_path):
-    one = comparison.compare({"one": rec(4)}, samples=60, nulls=2)
+def test_the_report_of_a_stored_comparison_is_the_same(one, tmp_path):
     assert report.render(ni.open(ni.save(one, tmp_path / "results.zarr"))) == report.render(one)
 
 
@@ -237,10 +257,9 @@ def test_the_table_holds_every_figure_of_every_recording(tree):
     assert set(table[table.metric == "intrinsic_timescale"].unit) == {"s", "trial"}
 
 
-def test_what_is_no_comparison_is_refused(tmp_path):
+def test_what_is_no_comparison_is_refused(one, tmp_path):
     with pytest.raises(ni.AnalysisError, match="not a comparison"):
         report.render(ni.session({"a": rec(0)}))
     (tmp_path / "file").write_text("")
-    one = comparison.compare({"one": rec(4)}, samples=60, nulls=2)
     with pytest.raises(ni.AnalysisError, match="cannot write the report"):
         report.write(one, tmp_path / "file" / "report.html")
