@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import store, surrogate
-from neurointerp.analyses import factorization
+from neurointerp.analyses import factorization, features
 from neurointerp.analyses.comparison._degraded import LEVELS, REPLICATES, degraded_figures
 from neurointerp.analyses.comparison._figures import FIGURES, STABILITY_RANK, figures
 from neurointerp.analyses.comparison._intervals import intervals
@@ -23,6 +23,9 @@ from neurointerp.recordings import version
 
 log = logging.getLogger("neurointerp")
 NO_SPREAD = "no z-score: all draws of the null are the same"
+READ = ("semi_nmf", "pca")
+TOP, CONTEXT = 6, 8
+"""Of the samples that evoke each component: how many, and how many around each, within which there is no other."""
 
 
 def analysed(
@@ -34,7 +37,8 @@ def analysed(
     -------
     xarray.DataTree
         Root: `data (metric)`, `draws (metric, draw)`, `status (metric)` and, with `resamples`, `interval (metric,
-        bound)` and `interval_freedom`; `/<family>/<method>` each result; with `sensitivity` the node `/sensitivity`.
+        bound)` and `interval_freedom`; `/<family>/<method>` each result, `/features/<method>`
+        what evokes each of its components; with `sensitivity` the node `/sensitivity`.
     """
     options = {"nulls": nulls, "resamples": resamples}
     out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
@@ -71,13 +75,17 @@ def _kept(
 
 def _key(name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int) -> str:
     """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
-    about = [name, store.digest(matched), options, seed, version(), [[f.name, f.definition] for f in FIGURES]]
+    known = [[f.name, f.definition] for f in FIGURES]
+    about = [name, store.digest(matched), options, seed, version(), known, READ, TOP, CONTEXT]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
 
 
 def _computed(name: str, matched: xr.DataArray, nulls: int, resamples: int, seed: int) -> xr.DataTree:
     values, failures, results = figures(matched, seed)
     results["factorization/pca"] = factorization.pca(matched, min(STABILITY_RANK, *matched.shape), seed=seed)
+    for method in READ:
+        if (fit := results.get(f"factorization/{method}")) is not None:
+            results[f"features/{method}"] = features.top_samples(fit, matched, n=TOP, context=CONTEXT, apart=CONTEXT)
     data = np.array(_in_order(values))
     draws = np.full((len(FIGURES), nulls), np.nan)
     status = np.array([failures.get(figure.name, "ok") for figure in FIGURES], dtype=object)

@@ -97,10 +97,10 @@ def _drawn(name: str, rec: xr.DataArray, live: np.ndarray, width: int, seed: int
     out = rec.isel(unit=chosen)
     values = np.asarray(out.values, dtype=np.float64)
     out = out.copy(data=(values - values.mean(axis=0)) / values.std(axis=0))
-    # what labels samples (stimulus, condition) would change how folds are made from one recording to the next
-    out = out.drop_vars(
-        [k for k, coord in out.coords.items() if coord.dims != ("unit",) and k not in ("time", "trial", "segment")]
-    )
+    # what labels samples (stimulus, condition) would change how folds are made from one recording to the next; tokens
+    # do not, and components are read by them
+    kept = ("time", "trial", "segment", "token")
+    out = out.drop_vars([k for k, coord in out.coords.items() if coord.dims != ("unit",) and k not in kept])
     out.attrs = {**rec.attrs, "units": "1"}
     left = {"units": rec.sizes["unit"], "constant_units": rec.sizes["unit"] - len(live)}
     return add_history(out, "comparison.matched", units=width, samples=len(rec), of=left, seed=seed)

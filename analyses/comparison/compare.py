@@ -99,7 +99,8 @@ def compare(
         `mixed_difference (group_name, metric)` of each group from the last by REML with a random intercept of subjects,
         `mixed_interval (group_name, metric, bound)`, `subject_variance` and `residual_variance`. The attr `matching`
         tells what was done to make each recording comparable. `/matched/<recording>` holds what was analysed (variable
-        `matched`), and `/<family>/<recording>/<method>` each result.
+        `matched`), `/<family>/<recording>/<method>` each result, and `/features/<recording>/<method>` the samples that
+        evoke each component of semi-NMF and PCA (`features.top_samples`).
 
     Raises
     ------

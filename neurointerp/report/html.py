@@ -1,28 +1,26 @@
-"""A comparison as one self-contained HTML file: no script, no external request, labels escaped."""
+"""A comparison as one self-contained HTML file: no external request, labels escaped, readable without scripts."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import io
+import hashlib
 import json
 import os
-from collections.abc import Callable
+from importlib.resources import files
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp import plot
 from neurointerp.errors import AnalysisError, NeurointerpError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-DPI = 110
+from neurointerp.report import overview
+from neurointerp.report.downloads import file_stem
+from neurointerp.report.drawing import UNPRINTABLE
+from neurointerp.report.sections import matched, sections
 
 
 def write(comparison: xr.DataTree, path: str | os.PathLike[str], *, command: str = "") -> Path:
@@ -46,6 +44,21 @@ def write(comparison: xr.DataTree, path: str | os.PathLike[str], *, command: str
     ------
     AnalysisError
         When `comparison` is not a comparison, or the file cannot be written.
+
+    Notes
+    -----
+    The page needs no network and no script: with scripts, each recording is a page of its own, tables sort and filter,
+    and data are saved as plain CSV rather than gzipped. Pictures are SVG drawn by `neurointerp.plot`. A policy in its
+    head forbids every request and every script but its own.
+
+    Examples
+    --------
+    >>> import neurointerp as ni, tempfile, pathlib
+    >>> from neurointerp.analyses import comparison
+    >>> tree = comparison.compare({"scalp": ni.load("demo-eeg")}, samples=60, units=6, nulls=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(tree, pathlib.Path(folder) / "report.html").stat().st_size < 500_000
+    True
     """
     page = render(comparison, command=command)
     target = Path(path)
@@ -66,17 +79,32 @@ def render(comparison: xr.DataTree, *, command: str = "") -> str:
 
     if "summary" not in comparison or comparison.attrs.get("analysis") != "comparison.compare":
         raise AnalysisError("not a comparison: give what comparison.compare returned, or its results.zarr")
-    summary = comparison.to_dataset(inherit=False)
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("neurointerp", "report"), autoescape=True)
-    environment.filters["number"] = number
-    height = 1.1 + 1.65 * summary.sizes["recording"]
-    return environment.get_template("report.html").render(
-        attrs=comparison.attrs,
-        metrics=_metrics(summary),
-        recordings=[_recording(comparison, summary, i) for i in range(summary.sizes["recording"])],
-        overview=_png(plot.figure_strips(comparison, _blank((14, height)))),
-        command=command,
+    summary = comparison.to_dataset(inherit=False).load()
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("neurointerp", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {"number": number, "stem": file_stem}
+    style, script = (
+        files("neurointerp.report").joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
+    count = summary.sizes["recording"]
+    page = environment.get_template("report.html").render(
+        attrs=comparison.attrs,
+        metrics=overview.metrics(summary),
+        families=_runs([str(family) for family in summary["family"].values]),
+        summary_file=overview.summary_file(summary),
+        modalities=list(dict.fromkeys(str(m) for m in summary["modality"].values)),
+        kinds=list(dict.fromkeys(str(k) for k in summary["kind"].values)),
+        recordings=[_recording(comparison, summary, i) for i in range(count)],
+        panels=overview.panels(summary),
+        groups=overview.groups(summary),
+        sensitivity=overview.sensitivity(comparison),
+        has_intervals="interval" in summary,
+        command=command,
+        style=style, style_hash=_hash(style), script=script, script_hash=_hash(script),
+    )  # fmt: skip
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page)
 
 
 def require_libraries() -> None:
@@ -86,96 +114,38 @@ def require_libraries() -> None:
         raise NeurointerpError(f"the report needs {' and '.join(missing)}: pip install 'neurointerp[report]'")
 
 
-def number(value: float) -> str:
-    """Write a figure with three significant digits, a dash where there is none."""
-    return "\N{EN DASH}" if not np.isfinite(value) else f"{value:.3g}"
+def number(value: Any) -> str:
+    """Write a number with three significant digits and a true minus, a dash where there is none; text as it is."""
+    if not isinstance(value, int | float | np.number):
+        return str(value)
+    if not np.isfinite(value):
+        return "\N{EN DASH}"
+    shown = f"{value:.0f}" if 1000 <= abs(value) < 100_000 else f"{value:.3g}"
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
-def _metrics(summary: xr.Dataset) -> list[dict[str, Any]]:
-    rows = []
-    for j, name in enumerate(summary["metric"].values):
-        cells = [_cell(summary, i, j) for i in range(summary.sizes["recording"])]
-        about = {key: str(summary[key].values[j]) for key in ("family", "unit_of_metric", "definition")}
-        rows.append({"name": str(name), "cells": cells, **about})
-    return rows
+def _hash(text: str) -> str:
+    """Give what the policy of the page knows a script or a style by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _cell(summary: xr.Dataset, i: int, j: int) -> dict[str, Any]:
-    value, null = (float(v) for v in summary["summary"].values[i, j])
-    clock = str(summary["clock"].values[i]) if summary["unit_of_metric"].values[j] == "clock" else ""
-    z = float(summary["z_score"].values[i, j])
-    return {
-        "available": np.isfinite(value),
-        "value": value, "null": null, "sd": float(summary["null_sd"].values[i, j]), "z": z, "clock": clock,
-        "status": str(summary["status"].values[i, j]), "strength": min(abs(z) / 10, 1.0) if np.isfinite(z) else 0.0,
-    }  # fmt: skip
+def _runs(entries: list[str]) -> list[tuple[str, int]]:
+    """Give each run of equal entries with its length."""
+    return [(entry, len(list(run))) for entry, run in groupby(entries)]
 
 
 def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict[str, Any]:
     name = str(summary["recording"].values[index])
     provenance = comparison.attrs["provenance"][name]
+    about = {key: str(summary[key].values[index]) for key in ("modality", "kind", "system")}
     return {
         "name": name,
-        "modality": str(summary["modality"].values[index]),
-        "kind": str(summary["kind"].values[index]),
-        "system": str(summary["system"].values[index]),
+        **about,
+        "group": str(summary["group"].values[index]) if "group" in summary.coords else "",
+        "cells": [overview.cell(summary, index, j) for j in range(summary.sizes["metric"])],
         "digest": comparison.attrs["recording"][name],
-        "provenance": {key: value for key, value in provenance.items() if key != "history"},
+        "provenance": {key: value for key, value in provenance.items() if key not in ("history", "system")},
         "history": json.dumps(provenance.get("history", []), indent=1, ensure_ascii=False),
-        "pictures": _pictures(comparison, name, str(summary["modality"].values[index])),
-    }
-
-
-def _pictures(comparison: xr.DataTree, name: str, modality: str) -> list[dict[str, str]]:
-    """Draw what there is of one recording; a family that failed has its row in the table instead."""
-
-    def node(path: str) -> xr.Dataset:
-        found = comparison[path]
-        assert isinstance(found, xr.DataTree)
-        return found.to_dataset(inherit=False)
-
-    paths = {
-        "Matched recording": f"/matched/{name}",
-        "Semi-NMF features": f"/factorization/{name}/semi_nmf",
-        "Non-negative CP, time within a window": f"/tensor/{name}/nonnegative_cp",
-        "Non-negative CP, across windows": f"/tensor/{name}/nonnegative_cp",
-        "Correlation, by community": f"/connectivity/{name}/correlation",
-        "Self-prediction, one sample ahead": f"/encoding/{name}/ridge",
-    }
-    draw: tuple[Callable[[xr.Dataset, Axes], Any], ...] = (
-        lambda ds, ax: plot.traces(ds["matched"], ax),
-        plot.features,
-        lambda ds, ax: plot.tensor_factors(ds, ax, dim="time"),
-        lambda ds, ax: plot.tensor_factors(ds, ax, dim="trial"),
-        lambda ds, ax: plot.connectivity_matrix(
-            ds, ax, community=node(f"/connectivity/{name}/communities")["community"]
-        ),
-        plot.scores,
-    )
-    drawn = []
-    for (title, path), onto in zip(paths.items(), draw, strict=True):
-        if path in comparison.groups:
-            figure = _blank((4.2, 2.6))
-            onto(node(path), figure.subplots())
-            drawn.append({"title": title, "image": _png(figure), "alt": f"{title} of {name} ({modality})"})
-    return drawn
-
-
-def _blank(size: tuple[float, float]) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> str:
-    """Give a drawing as a PNG data URI."""
-    for axes in figure.axes:
-        axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_fontsize(8)
-        axes.yaxis.label.set_fontsize(8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        "matching": json.dumps(matched(comparison, name).attrs.get("history", [])[-1:], indent=1, ensure_ascii=False),
+        "sections": sections(comparison, summary, name),
+    }  # fmt: skip

@@ -65,6 +65,21 @@ def test_every_figure_is_that_of_the_methods_own_result(tree):
     )
 
 
+def test_the_samples_that_evoke_components_are_kept_and_tokens_with_them():
+    words = np.array([f"word{i}" for i in range(300)], dtype=object)
+    rec = planted(samples=300, modality="activations", coords={"token": ("time", words)})
+    tree = comparison.compare({"model": rec}, samples=100, nulls=2)
+    matched = tree["matched/model/matched"]
+    start = int(np.searchsorted(rec["time"].values, matched["time"].values[0]))
+    assert matched["token"].values.tolist() == words[start : start + 100].tolist()
+    for method in ("semi_nmf", "pca"):
+        top = tree[f"features/model/{method}"]
+        course = tree[f"factorization/model/{method}/coefficients"].values
+        np.testing.assert_array_equal(top["sample"].values[:, 0], course.argmax(axis=0))
+        first = top["sample"].values[0, 0]
+        assert f"[[{matched['token'].values[first]}]]" in str(top["text"].values[0, 0])
+
+
 def test_a_rerun_gives_the_same_bytes_and_names_alone_decide_the_draws(tree, tmp_path):
     noise = ni.recording(
         np.random.default_rng(1).standard_normal((500, 16)), modality="eeg", units="V", sampling_rate=100.0,
