@@ -26,6 +26,8 @@ COARSE = 0.07
 """Relative error of the shrinkages that the first look at a large problem interpolates between penalties."""
 MARGIN = 3e-3
 """Penalties whose first errors are this close to the least, in parts of the sum of squares, are computed in full."""
+PILOTS = 200
+"""Units of which all penalties are tried before the others of a later draw are started near their last."""
 TIE = 2e-6
 """float32 errors this close, in parts of the responses' sum of squares, are computed again in float64."""
 
@@ -60,12 +62,12 @@ def choose(
         Those of the folds' training sets, where they are known.
     share
         (feature,): features are multiplied by its root. Shares compete by their errors, so that these are computed
-        for a single alpha too.
+        for a single alpha too. In a large problem only on the way downhill from a start, and infinite elsewhere; near
+        ties of alphas are left as they are.
     bar
-        (unit): errors that are surely not below it need not be computed, and are infinite then.
+        (unit), with shares: errors that will hardly be below it are not followed.
     start
-        (unit), alphas near the best ones, where they are known: in a large problem errors are computed there and at
-        the alphas beside, and on where they fall; they are infinite elsewhere.
+        (unit), with shares: alphas that were best for others; the first fold tells where to begin if there are none.
     """
     grid = to_numpy(alphas).astype(np.float64)
     errors = np.zeros((grid.size, y.shape[1]))
@@ -79,17 +81,17 @@ def choose(
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        if coarse and start is None:
-            nodes = nodes if kept else pick_nodes(fit, grid, COARSE)
-        if start is None or not coarse:
+        nodes = pick_nodes(fit, grid, COARSE) if coarse and not kept else nodes
+        if not coarse or share is None or (start is None and not kept):
             errors += fold_errors(fit, operator, target, grid, nodes)
         power += _squares(target)
-        kept.append((fit, operator, target))
-    if coarse and start is not None:
-        errors = _downhill(kept, grid, start)
+        kept.append((fit._replace(right=_by_unit(fit.right)), operator, _by_unit(target).T) if coarse else (fit, 0, 0))
+    if coarse and share is not None:
+        start = lowest(errors, grid) if start is None else start
+        errors = _downhill(kept, grid, start, np.inf if bar is None else bar, power)
     elif coarse:
-        errors = _refined(errors, power, kept, grid, nodes, np.inf if bar is None else bar)
-    if str(x.dtype).endswith("float32"):
+        errors = _refined(errors, power, kept, grid, nodes)
+    if str(x.dtype).endswith("float32") and (share is None or not coarse):
         _settle(errors, power, x, y, folds, [fit for fit, _, _ in kept], grid)
     return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
 
@@ -227,67 +229,98 @@ def _shrinkage(fit: Fit, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _refined(
-    errors: np.ndarray, power: np.ndarray, kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, nodes: np.ndarray,
-    bar: np.ndarray | float,
-) -> np.ndarray:  # fmt: skip
+    errors: np.ndarray, power: np.ndarray, kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, nodes: np.ndarray
+) -> np.ndarray:
     """Compute errors (alpha, unit) in full wherever the least may lie; inf elsewhere.
 
     Where the first look was further off than it was trusted to be, all penalties are computed.
     """
     near = errors <= errors.min(axis=0) + MARGIN * power
     near |= errors <= np.partition(errors, 1, axis=0)[1]  # two at least, which tell how far off the first look was
-    hopeful = errors.min(axis=0) <= bar + MARGIN * power
-    near &= hopeful
     at_nodes = np.zeros((alphas.size, 1), dtype=bool)
     at_nodes[nodes] = True  # where the first look was no interpolation
     exact = np.where(at_nodes, errors, 0.0) + sum(_at(one, alphas, near & ~at_nodes) for one in kept)
     off = np.where(near, exact - errors, 0.0)
     low, high = (np.where(near, off, empty) for empty in (np.inf, -np.inf))
-    again = ~near & ~at_nodes & hopeful & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
+    again = ~near & ~at_nodes & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
     if again.any():
         exact = exact + sum(_at(one, alphas, again) for one in kept)
         near |= again
-    near |= at_nodes & hopeful
+    near |= at_nodes
     return np.where(near, exact, np.inf)
 
 
-def _downhill(kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher."""
-    order = np.argsort(alphas)
-    rank = np.abs(np.log(alphas[order])[:, None] - np.log(start)[None]).argmin(axis=0)
-    errors, place = np.full((alphas.size, start.size), np.inf), np.arange(alphas.size)[:, None]
-    wanted = np.abs(place - rank) <= 1
-    while wanted.any():
+def _downhill(
+    kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, start: np.ndarray, bar: np.ndarray | float,
+    power: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher.
+
+    All errors of some units come first. Starts are moved by as much as the median of these is off; and units that are
+    further above the bar than any of these then went down are left.
+    """
+    order, units = np.argsort(alphas), start.size
+    place, pilot = np.arange(alphas.size)[:, None], np.arange(0, units, max(units // PILOTS, 1))
+    errors = np.full((alphas.size, units), np.inf)
+
+    def compute(wanted: np.ndarray) -> None:
         back = np.empty_like(wanted)
         back[order] = wanted
-        found = sum(_at(one, alphas, back) for one in kept)
-        errors = np.where(wanted, found[order], errors)
-        wanted = (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors)
+        np.copyto(errors, sum(_at(one, alphas, back) for one in kept)[order], where=wanted)
+
+    wanted = np.zeros(errors.shape, dtype=bool)
+    wanted[:, pilot] = True
+    compute(wanted)
+    rank = np.abs(np.log(alphas[order])[:, None] - np.log(start)[None]).argmin(axis=0)
+    best = errors[:, pilot].argmin(axis=0)
+    inside = (best > 0) & (best < alphas.size - 1)
+    if inside.any():
+        rank = np.clip(rank + int(np.median((best - rank[pilot])[inside])), 0, alphas.size - 1)
+    slack = ((errors[rank[pilot], pilot] - errors[best, pilot]) / np.maximum(power[pilot], 1e-300)).max()
+    compute((place == rank) & np.isinf(errors))
+    hopeful = errors[rank, np.arange(units)] <= bar + slack * power
+    while (wanted := (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors) & hopeful).any():
+        compute(wanted)
     out = np.empty_like(errors)
     out[order] = errors
     return out
 
 
+def _by_unit(values: Any) -> Any:
+    """Give (row, unit) values whose columns lie together, so that some of them are quick to pick."""
+    if isinstance(values, np.ndarray):
+        return np.asfortranarray(values)
+    return values.T.contiguous().T
+
+
 def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> Any:
-    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
+    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere; targets come as (unit, sample)."""
     fit, operator, target = fold
-    xp = namespace(operator)
-    out, turned = np.zeros(wanted.shape), operator @ fit.basis
-    fused: dict[int, Any] = {}
-    for index in np.flatnonzero(wanted.sum(axis=1) > target.shape[0]):  # few rows for many units: turn them once
-        fused[int(index)] = fit.turn @ (turned / (fit.values + float(alphas[index]))).T
-    for start in range(0, target.shape[1], BATCH):
-        part = slice(start, start + BATCH)
-        right, aim = fit.right.T[part], xp.asarray(target[:, part].T, copy=True)  # rows are quick to pick
-        for index in np.flatnonzero(wanted[:, part].any(axis=1)):
-            some = np.flatnonzero(wanted[index, part])
-            rows = like(some, right)
-            if int(index) in fused:
-                seen = right[rows] @ fused[int(index)]
-            else:
-                seen = ((right[rows] @ fit.turn) / (fit.values + float(alphas[index]))) @ turned.T
-            out[index, start + some] = _squares((aim[rows] - seen).T)
+    out, turned, right = np.zeros(wanted.shape), operator @ fit.basis, fit.right.T
+    room = _room(right, min(BATCH, target.shape[0]))
+    for index in np.flatnonzero(wanted.any(axis=1)):
+        units = np.flatnonzero(wanted[index])
+        shrunk = (turned / (fit.values + float(alphas[index]))).T
+        fused = units.size > target.shape[1]  # few rows for many units: turn these once
+        shrunk = fit.turn @ shrunk if fused else shrunk
+        for start in range(0, units.size, BATCH):
+            some = units[start : start + BATCH]
+            own = _picked(right, some, room)
+            missed = (own if fused else own @ fit.turn) @ shrunk
+            missed -= target[like(some, target)]
+            out[index, some] = _squares(missed.T)
     return out
+
+
+def _room(values: Any, rows: int) -> Any:
+    """Give an array for picked rows, since new memory costs as much as the copy."""
+    return np.empty((rows, values.shape[1]), dtype=values.dtype) if isinstance(values, np.ndarray) else None
+
+
+def _picked(values: Any, rows: np.ndarray, room: Any) -> Any:
+    if room is None:
+        return values[like(rows, values)]
+    return np.take(values, rows, axis=0, out=room[: rows.size], mode="clip")
 
 
 def _settle(
