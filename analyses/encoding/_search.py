@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurointerp.analyses.encoding._errors import Tested, by_unit, dots, downhill, refined, squares
 from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.least_squares import (
     BATCH,
@@ -24,10 +25,6 @@ from neurointerp.split import Fold
 
 COARSE = 0.07
 """Relative error of the shrinkages that the first look at a large problem interpolates between penalties."""
-MARGIN = 3e-3
-"""Penalties whose first errors are this close to the least, in parts of the sum of squares, are computed in full."""
-PILOTS = 200
-"""Units of which all penalties are tried before the others of a later draw are started near their last."""
 TIE = 2e-6
 """float32 errors this close, in parts of the responses' sum of squares, are computed again in float64."""
 
@@ -74,25 +71,28 @@ def choose(
     if grid.size == 1 and share is None:
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
     power = np.zeros(y.shape[1])
-    kept: list[tuple[Fit, Any, Any]] = []
+    fits: list[Fit] = []
+    kept: list[Tested] = []
     coarse = grid.size > 1 and grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
     nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        nodes = pick_nodes(fit, grid, COARSE) if coarse and not kept else nodes
-        if not coarse or share is None or (start is None and not kept):
+        nodes = pick_nodes(fit, grid, COARSE) if coarse and not fits else nodes
+        if not coarse or share is None or (start is None and not fits):
             errors += fold_errors(fit, operator, target, grid, nodes)
-        power += _squares(target)
-        kept.append((fit._replace(right=_by_unit(fit.right)), operator, _by_unit(target).T) if coarse else (fit, 0, 0))
+        power += squares(target)
+        fits.append(fit)
+        if coarse:
+            kept.append(Tested(fit, operator @ fit.basis, by_unit(fit.right).T, by_unit(target).T))
     if coarse and share is not None:
         start = lowest(errors, grid) if start is None else start
-        errors = _downhill(kept, grid, start, np.inf if bar is None else bar, power)
+        errors = downhill(kept, grid, start, np.inf if bar is None else bar, power)
     elif coarse:
-        errors = _refined(errors, power, kept, grid, nodes)
+        errors = refined(errors, power, kept, grid, nodes)
     if str(x.dtype).endswith("float32") and (share is None or not coarse):
-        _settle(errors, power, x, y, folds, [fit for fit, _, _ in kept], grid)
+        _settle(errors, power, x, y, folds, fits, grid)
     return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
 
 
@@ -126,15 +126,15 @@ def fold_errors(
         seen = xp.reshape(stacked @ right, (len(nodes), samples, -1))
         aim = target[:, part]
         if len(nodes) == alphas.size:
-            out[:, part] = np.stack([_squares(aim - one) for one in seen])
+            out[:, part] = np.stack([squares(aim - one) for one in seen])
             continue
-        linear = np.stack([_dots(one, aim) for one in seen])
+        linear = np.stack([dots(one, aim) for one in seen])
         square = np.empty((len(nodes), *linear.shape))
         for i in range(len(nodes)):
             for j in range(i, len(nodes)):
-                square[i, j] = square[j, i] = _dots(seen[i], seen[j])
+                square[i, j] = square[j, i] = dots(seen[i], seen[j])
         quadratic = np.einsum("ijt,ia,ja->at", square, mixing, mixing, optimize=True)
-        out[:, part] = _squares(aim)[None] - 2 * mixing.T @ linear + quadratic
+        out[:, part] = squares(aim)[None] - 2 * mixing.T @ linear + quadratic
     return out
 
 
@@ -228,101 +228,6 @@ def _shrinkage(fit: Fit, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shrinkage, np.where(norm > 0, norm, 1.0)
 
 
-def _refined(
-    errors: np.ndarray, power: np.ndarray, kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, nodes: np.ndarray
-) -> np.ndarray:
-    """Compute errors (alpha, unit) in full wherever the least may lie; inf elsewhere.
-
-    Where the first look was further off than it was trusted to be, all penalties are computed.
-    """
-    near = errors <= errors.min(axis=0) + MARGIN * power
-    near |= errors <= np.partition(errors, 1, axis=0)[1]  # two at least, which tell how far off the first look was
-    at_nodes = np.zeros((alphas.size, 1), dtype=bool)
-    at_nodes[nodes] = True  # where the first look was no interpolation
-    exact = np.where(at_nodes, errors, 0.0) + sum(_at(one, alphas, near & ~at_nodes) for one in kept)
-    off = np.where(near, exact - errors, 0.0)
-    low, high = (np.where(near, off, empty) for empty in (np.inf, -np.inf))
-    again = ~near & ~at_nodes & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
-    if again.any():
-        exact = exact + sum(_at(one, alphas, again) for one in kept)
-        near |= again
-    near |= at_nodes
-    return np.where(near, exact, np.inf)
-
-
-def _downhill(
-    kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, start: np.ndarray, bar: np.ndarray | float,
-    power: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher.
-
-    All errors of some units come first. Starts are moved by as much as the median of these is off; and units that are
-    further above the bar than any of these then went down are left.
-    """
-    order, units = np.argsort(alphas), start.size
-    place, pilot = np.arange(alphas.size)[:, None], np.arange(0, units, max(units // PILOTS, 1))
-    errors = np.full((alphas.size, units), np.inf)
-
-    def compute(wanted: np.ndarray) -> None:
-        back = np.empty_like(wanted)
-        back[order] = wanted
-        np.copyto(errors, sum(_at(one, alphas, back) for one in kept)[order], where=wanted)
-
-    wanted = np.zeros(errors.shape, dtype=bool)
-    wanted[:, pilot] = True
-    compute(wanted)
-    rank = np.abs(np.log(alphas[order])[:, None] - np.log(start)[None]).argmin(axis=0)
-    best = errors[:, pilot].argmin(axis=0)
-    inside = (best > 0) & (best < alphas.size - 1)
-    if inside.any():
-        rank = np.clip(rank + int(np.median((best - rank[pilot])[inside])), 0, alphas.size - 1)
-    slack = ((errors[rank[pilot], pilot] - errors[best, pilot]) / np.maximum(power[pilot], 1e-300)).max()
-    compute((place == rank) & np.isinf(errors))
-    hopeful = errors[rank, np.arange(units)] <= bar + slack * power
-    while (wanted := (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors) & hopeful).any():
-        compute(wanted)
-    out = np.empty_like(errors)
-    out[order] = errors
-    return out
-
-
-def _by_unit(values: Any) -> Any:
-    """Give (row, unit) values whose columns lie together, so that some of them are quick to pick."""
-    if isinstance(values, np.ndarray):
-        return np.asfortranarray(values)
-    return values.T.contiguous().T
-
-
-def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> Any:
-    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere; targets come as (unit, sample)."""
-    fit, operator, target = fold
-    out, turned, right = np.zeros(wanted.shape), operator @ fit.basis, fit.right.T
-    room = _room(right, min(BATCH, target.shape[0]))
-    for index in np.flatnonzero(wanted.any(axis=1)):
-        units = np.flatnonzero(wanted[index])
-        shrunk = (turned / (fit.values + float(alphas[index]))).T
-        fused = units.size > target.shape[1]  # few rows for many units: turn these once
-        shrunk = fit.turn @ shrunk if fused else shrunk
-        for start in range(0, units.size, BATCH):
-            some = units[start : start + BATCH]
-            own = _picked(right, some, room)
-            missed = (own if fused else own @ fit.turn) @ shrunk
-            missed -= target[like(some, target)]
-            out[index, some] = _squares(missed.T)
-    return out
-
-
-def _room(values: Any, rows: int) -> Any:
-    """Give an array for picked rows, since new memory costs as much as the copy."""
-    return np.empty((rows, values.shape[1]), dtype=values.dtype) if isinstance(values, np.ndarray) else None
-
-
-def _picked(values: Any, rows: np.ndarray, room: Any) -> Any:
-    if room is None:
-        return values[like(rows, values)]
-    return np.take(values, rows, axis=0, out=room[: rows.size], mode="clip")
-
-
 def _settle(
     errors: np.ndarray, power: np.ndarray, x: Any, y: Any, folds: Sequence[Fold], fits: Sequence[Fit],
     alphas: np.ndarray,
@@ -355,7 +260,7 @@ def _settle(
                 aim = right[:, like(which, right)]
                 answer = _solved(fit, (outer, matrix), aim, float(alpha))
                 missed = (sides[1] - level)[:, like(which, right)] - operator @ answer
-                found[index, which] += _squares(missed)
+                found[index, which] += squares(missed)
     errors[:, units] = np.where(near, found, np.inf)
 
 
@@ -373,16 +278,3 @@ def _solved(fit: Fit, system: tuple[Any, Any], right: Any, alpha: float) -> Any:
         applied = factor @ (factor.T @ found) if matrix is None else matrix @ found
         left = right - applied - alpha * found
     return found
-
-
-def _dots(one: Any, other: Any) -> np.ndarray:
-    """Give the inner product of each column pair, in float64."""
-    if isinstance(one, np.ndarray):
-        found: np.ndarray = np.einsum("nt,nt->t", one, other).astype(np.float64)
-        return found
-    summed: np.ndarray = to_numpy(namespace(one).sum(one * other, axis=0)).astype(np.float64)
-    return summed
-
-
-def _squares(values: Any) -> np.ndarray:
-    return _dots(values, values)
