@@ -129,8 +129,7 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     for left_over, all_of_it in ((now, was), (power, parent.power)):
         if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
             return None
-    cross = yl.T @ xl  # in place: it may be as large as all features and units together
-    cross *= -1
+    cross = yl.T @ -xl  # it may be as large as all features and units together: nothing of its size beside it
     cross += parent.cross.T
     return Moments(train, x_mean, y_mean, power, gram, cross.T)
 

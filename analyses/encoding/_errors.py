@@ -15,8 +15,8 @@ MARGIN = 3e-3
 """Penalties whose first errors are this close to the least, in parts of the sum of squares, are computed in full."""
 PILOTS = 200
 """Units of which all penalties are tried before the others are started near their last."""
-SLACK = 0.9
-"""Share of these whose way down tells how far the others may go."""
+SLACK, EXPLAINED = 0.99, 0.01
+"""Share of these whose way down tells how far the others may go, among those of which so much is explained."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Tested:
     right: Any
     target: Any
     operators: dict[int, Any] = field(default_factory=dict)
+
+    def shrunk(self, alpha: float) -> Any:
+        """Give what takes directions to predictions at a penalty, (direction, sample)."""
+        return (self.turned / (self.fit.values + float(alpha))).T
 
 
 def refined(
@@ -71,7 +75,7 @@ def downhill(
     """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher.
 
     All errors of some units come first. Starts are moved by as much as the median of these is off; and units are left
-    that are further above the bar than nine in ten of these then went down, in parts of what is explained.
+    that are further above the bar than nearly all of these then went down, in parts of what is explained.
     """
     order, units = np.argsort(alphas), start.size
     place, pilot = np.arange(alphas.size)[:, None], np.arange(0, units, max(units // PILOTS, 1))
@@ -92,7 +96,8 @@ def downhill(
         rank = np.clip(rank + int(np.median((best - rank[pilot])[inside])), 0, alphas.size - 1)
     compute((place == rank) & np.isinf(errors))
     known = power[pilot] - errors[best, pilot]
-    went = (errors[rank[pilot], pilot] - errors[best, pilot])[known > 0] / known[known > 0]
+    some = known > EXPLAINED * power[pilot]
+    went = (errors[rank[pilot], pilot] - errors[best, pilot])[some] / known[some]
     slack = np.quantile(went, SLACK) if went.size else 0.0
     hopeful = errors[rank, np.arange(units)] <= bar + slack * np.clip(power - bar, 0.0, None)
     while (wanted := (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors) & hopeful).any():
@@ -110,24 +115,34 @@ def by_unit(values: Any) -> Any:
 
 
 def _at(one: Tested, alphas: np.ndarray, wanted: np.ndarray) -> Any:
-    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
-    fit, out = one.fit, np.zeros(wanted.shape)
-    fused = one.target.shape[0] > one.target.shape[1]  # few rows for many units: turn these once
-    room = _room(one.right, min(BATCH, one.target.shape[0]))
-    for index in map(int, np.flatnonzero(wanted.any(axis=1))):
-        units = np.flatnonzero(wanted[index])
-        operator = one.operators.get(index)
-        if operator is None:
-            shrunk = (one.turned / (fit.values + float(alphas[index]))).T
-            operator = fit.turn @ shrunk if fused else shrunk
-        if fused:
-            one.operators[index] = operator
-        for start in range(0, units.size, BATCH):
-            some = units[start : start + BATCH]
-            own = _picked(one.right, some, room)
-            missed = (own if fused else own @ fit.turn) @ operator
-            missed -= one.target[like(some, one.target)]
-            out[index, some] = squares(missed.T)
+    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere.
+
+    A penalty that more units want than there are test samples has its operator turned, once; for the others the units'
+    right-hand sides are turned, once for all penalties.
+    """
+    out, (units, samples) = np.zeros(wanted.shape), one.target.shape
+    room = _room(one.right, min(BATCH, units))
+    many = (wanted.sum(axis=1) > samples) | np.isin(np.arange(alphas.size), list(one.operators))
+
+    def put(index: int, some: np.ndarray, missed: Any) -> None:
+        missed -= one.target[like(some, one.target)]
+        out[index, some] = squares(missed.T)
+
+    for index in map(int, np.flatnonzero(many & wanted.any(axis=1))):
+        if index not in one.operators:
+            one.operators[index] = one.fit.turn @ one.shrunk(alphas[index])
+        chosen = np.flatnonzero(wanted[index])
+        for start in range(0, chosen.size, BATCH):
+            some = chosen[start : start + BATCH]
+            put(index, some, _picked(one.right, some, room) @ one.operators[index])
+    few = wanted & ~many[:, None]
+    chosen = np.flatnonzero(few.any(axis=0))
+    for start in range(0, chosen.size, BATCH):
+        some = chosen[start : start + BATCH]
+        turned = _picked(one.right, some, room) @ one.fit.turn
+        for index in np.flatnonzero(few[:, some].any(axis=1)):
+            which = np.flatnonzero(few[index, some])
+            put(int(index), some[which], turned[like(which, turned)] @ one.shrunk(alphas[index]))
     return out
 
 

@@ -25,6 +25,8 @@ from neurointerp.split import Fold
 
 COARSE = 0.07
 """Relative error of the shrinkages that the first look at a large problem interpolates between penalties."""
+ROUGH = 0.2
+"""The same, of the first fold, where it only tells where to begin."""
 TIE = 2e-6
 """float32 errors this close, in parts of the responses' sum of squares, are computed again in float64."""
 
@@ -79,7 +81,7 @@ def choose(
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        nodes = pick_nodes(fit, grid, COARSE) if coarse and not fits else nodes
+        nodes = pick_nodes(fit, grid, COARSE if share is None else ROUGH) if coarse and not fits else nodes
         if not coarse or share is None or (start is None and not fits):
             errors += fold_errors(fit, operator, target, grid, nodes)
         power += squares(target)
