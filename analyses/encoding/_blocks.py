@@ -120,9 +120,10 @@ class Blocks:
         Rows with lags need some samples before and after them too.
         """
         before, after = max(*span(self.lags), 0), max(*(-lag for lag in span(self.lags)), 0)
+        starts, stops = (np.array([getattr(part, side) for part in self.parts]) for side in ("start", "stop"))
         for start, stop in pairwise(self.edges):
             low, high = max(start - before, 0), min(stop + after, self.x.shape[0])
-            near = [part for part in self.parts if part.stop > low and part.start < high]
+            near = self.parts[np.searchsorted(stops, low, "right") : np.searchsorted(starts, high)]
             local = [slice(max(part.start, low) - low, min(part.stop, high) - low) for part in near]
             own = slice(start - low, stop - low)
             yield slice(start, stop), own, self.x[low:high], partial(_made, local, self.lags, own, self.dtype)
