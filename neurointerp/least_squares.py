@@ -98,8 +98,8 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
             return found
     xt, yt = rows_of(x, train), rows_of(y, train)
     x_mean, y_mean = column_mean(xt), column_mean(yt)
-    yt, xp = yt - y_mean, namespace(yt)
-    power = np.einsum("nt,nt->t", yt, yt) if isinstance(yt, np.ndarray) else xp.sum(yt * yt, axis=0)
+    yt = yt - y_mean
+    power = _squares(yt)
     if xt.shape[1] > xt.shape[0]:
         return Moments(train, x_mean, y_mean, power, None, None)
     xt = xt - x_mean
@@ -120,17 +120,18 @@ def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | Non
     )
     xl, yl, between = xl - xl_mean, yl - yl_mean, n * n_left / n_all
     dx, dy = x_mean - xl_mean, y_mean - yl_mean
+    xl, yl = (  # what the means moved by is one more row
+        xp.concat([rows, (between**0.5 * moved)[None, :]], axis=0) for rows, moved in ((xl, dx), (yl, dy))
+    )
     gram = parent.gram - xl.T @ xl
-    gram -= (between * dx)[:, None] * dx[None, :]
     was, now = _diagonal(xp, parent.gram), _diagonal(xp, gram)
-    power = parent.power - xp.sum(yl * yl, axis=0) - between * dy * dy
+    power = parent.power - _squares(yl)
     for left_over, all_of_it in ((now, was), (power, parent.power)):
         if bool(xp.any((left_over < KEPT * all_of_it) & (all_of_it > 0))):
             return None
-    cross = parent.cross - (yl.T @ xl).T
-    if float(xp.max(xp.abs(dx))) > 0:
-        cross -= (between * dx)[:, None] * dy[None, :]
-    return Moments(train, x_mean, y_mean, power, gram, cross)
+    cross = yl.T @ -xl  # it may be as large as all features and units together: nothing of its size beside it
+    cross += parent.cross.T
+    return Moments(train, x_mean, y_mean, power, gram, cross.T)
 
 
 def decompose(
@@ -267,3 +268,10 @@ def _eigh(matrix: Any) -> tuple[Any, Any]:
 
 def _diagonal(xp: Any, matrix: Any) -> Any:
     return xp.linalg.diagonal(matrix)
+
+
+def _squares(values: Any) -> Any:
+    """Give the sum of squares of each column."""
+    if isinstance(values, np.ndarray):
+        return np.einsum("nt,nt->t", values, values)
+    return namespace(values).sum(values * values, axis=0)

@@ -56,8 +56,12 @@ def search(
     units = y.shape[1]
     best = Banded(np.full(units, np.inf), np.ones(units), np.tile(gammas[0].astype(float), (units, 1)))
     for gamma in gammas:
-        share = like(np.asarray(gamma, dtype=np.float64)[groups], parent.feature_mean)
-        start = None if np.isinf(best.error).any() else _moved(best, np.asarray(gamma, dtype=np.float64))
+        share = (
+            None
+            if len(gammas) == 1 and (gamma == 1).all() and np.size(alphas) > 1
+            else (like(np.asarray(gamma, dtype=np.float64)[groups], parent.feature_mean))
+        )
+        start = None if np.isinf(best.error).any() else best.alpha
         found = choose(x, y, parent, folds, alphas, standardize, sums=known, share=share, bar=best.error, start=start)
         error = found.errors.min(axis=0)
         better = error < best.error
@@ -65,13 +69,6 @@ def search(
         best.alpha[better] = to_numpy(found.alpha).astype(np.float64)[better]
         best.share[better] = gamma
     return best
-
-
-def _moved(best: Banded, gamma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give each unit the alpha at which other shares leave the penalties of the bands it used about as they were."""
-    change = np.log(np.maximum(gamma, FLOOR)) - np.log(np.maximum(best.share, FLOOR))
-    moved: NDArray[np.float64] = best.alpha * np.exp((best.share * change).sum(axis=1))
-    return moved
 
 
 def refit(x: Any, y: Any, sums: Moments, best: Banded, standardize: bool, groups: NDArray[np.int64]) -> tuple[Any, Any]:

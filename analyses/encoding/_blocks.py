@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neurointerp.analyses.encoding._design import expanded, span
 from neurointerp.backend import like, namespace, streamed, torch_device
 from neurointerp.errors import AnalysisError
-from neurointerp.least_squares import BATCH, Moments, rows_of
+from neurointerp.least_squares import Moments, rows_of
 from neurointerp.matrix import stack, stretches
 
 Indices = NDArray[np.int64]
@@ -24,6 +24,8 @@ SMALL = 2**22
 """Bytes up to which chunks that follow each other are read as one block; with more features than that, a square."""
 SUMS = 2**28
 """Bytes of cross-products that are held at a time; decides how many units are read at a time."""
+MOST = 8192
+"""Units that are read at a time at most, whose rows are also held in float64."""
 ROWS = 1024
 """Rows that are multiplied at a time."""
 FAN = 4
@@ -118,9 +120,10 @@ class Blocks:
         Rows with lags need some samples before and after them too.
         """
         before, after = max(*span(self.lags), 0), max(*(-lag for lag in span(self.lags)), 0)
+        starts, stops = (np.array([getattr(part, side) for part in self.parts]) for side in ("start", "stop"))
         for start, stop in pairwise(self.edges):
             low, high = max(start - before, 0), min(stop + after, self.x.shape[0])
-            near = [part for part in self.parts if part.stop > low and part.start < high]
+            near = self.parts[np.searchsorted(stops, low, "right") : np.searchsorted(starts, high)]
             local = [slice(max(part.start, low) - low, min(part.stop, high) - low) for part in near]
             own = slice(start - low, stop - low)
             yield slice(start, stop), own, self.x[low:high], partial(_made, local, self.lags, own, self.dtype)
@@ -128,7 +131,7 @@ class Blocks:
     def batches(self, cells: int) -> list[slice]:
         """Give units that are read together: cross-products of so many cells fit, and chunks are read once."""
         width = int(max(SUMS / (8 * self.shape[1] * cells), 1))
-        width, chunk = min(width, BATCH), self.y.chunks[1][0]
+        width, chunk = min(width, MOST), self.y.chunks[1][0]
         width = width - width % chunk if width > chunk else width
         return [slice(start, min(start + width, self.shape[2])) for start in range(0, self.shape[2], width)]
 

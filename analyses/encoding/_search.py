@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurointerp.analyses.encoding._errors import Tested, by_unit, dots, downhill, refined, squares
 from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.least_squares import (
     BATCH,
@@ -24,8 +25,8 @@ from neurointerp.split import Fold
 
 COARSE = 0.07
 """Relative error of the shrinkages that the first look at a large problem interpolates between penalties."""
-MARGIN = 3e-3
-"""Penalties whose first errors are this close to the least, in parts of the sum of squares, are computed in full."""
+ROUGH = 0.2
+"""The same, of the first fold, where it only tells where to begin."""
 TIE = 2e-6
 """float32 errors this close, in parts of the responses' sum of squares, are computed again in float64."""
 
@@ -60,37 +61,40 @@ def choose(
         Those of the folds' training sets, where they are known.
     share
         (feature,): features are multiplied by its root. Shares compete by their errors, so that these are computed
-        for a single alpha too.
+        for a single alpha too. In a large problem only on the way downhill from a start, and infinite elsewhere; near
+        ties of alphas are left as they are.
     bar
-        (unit): errors that are surely not below it need not be computed, and are infinite then.
+        (unit), with shares: errors that will hardly be below it are not followed.
     start
-        (unit), alphas near the best ones, where they are known: in a large problem errors are computed there and at
-        the alphas beside, and on where they fall; they are infinite elsewhere.
+        (unit), with shares: alphas that were best for others; the first fold tells where to begin if there are none.
     """
     grid = to_numpy(alphas).astype(np.float64)
     errors = np.zeros((grid.size, y.shape[1]))
     if grid.size == 1 and share is None:
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
     power = np.zeros(y.shape[1])
-    kept: list[tuple[Fit, Any, Any]] = []
+    fits: list[Fit] = []
+    kept: list[Tested] = []
     coarse = grid.size > 1 and grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
     nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
     for one, (_, test) in zip(known, folds, strict=True):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
         operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
-        if coarse and start is None:
-            nodes = nodes if kept else pick_nodes(fit, grid, COARSE)
-        if start is None or not coarse:
+        nodes = pick_nodes(fit, grid, COARSE if share is None else ROUGH) if coarse and not fits else nodes
+        if not coarse or share is None or (start is None and not fits):
             errors += fold_errors(fit, operator, target, grid, nodes)
-        power += _squares(target)
-        kept.append((fit, operator, target))
-    if coarse and start is not None:
-        errors = _downhill(kept, grid, start)
+        power += squares(target)
+        fits.append(fit)
+        if coarse:
+            kept.append(Tested(fit, operator @ fit.basis, by_unit(fit.right).T, by_unit(target).T))
+    if coarse and share is not None:
+        start = lowest(errors, grid) if start is None else start
+        errors = downhill(kept, grid, start, np.inf if bar is None else bar, power)
     elif coarse:
-        errors = _refined(errors, power, kept, grid, nodes, np.inf if bar is None else bar)
-    if str(x.dtype).endswith("float32"):
-        _settle(errors, power, x, y, folds, [fit for fit, _, _ in kept], grid)
+        errors = refined(errors, power, kept, grid, nodes)
+    if str(x.dtype).endswith("float32") and (share is None or not coarse):
+        _settle(errors, power, x, y, folds, fits, grid)
     return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
 
 
@@ -124,15 +128,15 @@ def fold_errors(
         seen = xp.reshape(stacked @ right, (len(nodes), samples, -1))
         aim = target[:, part]
         if len(nodes) == alphas.size:
-            out[:, part] = np.stack([_squares(aim - one) for one in seen])
+            out[:, part] = np.stack([squares(aim - one) for one in seen])
             continue
-        linear = np.stack([_dots(one, aim) for one in seen])
+        linear = np.stack([dots(one, aim) for one in seen])
         square = np.empty((len(nodes), *linear.shape))
         for i in range(len(nodes)):
             for j in range(i, len(nodes)):
-                square[i, j] = square[j, i] = _dots(seen[i], seen[j])
+                square[i, j] = square[j, i] = dots(seen[i], seen[j])
         quadratic = np.einsum("ijt,ia,ja->at", square, mixing, mixing, optimize=True)
-        out[:, part] = _squares(aim)[None] - 2 * mixing.T @ linear + quadratic
+        out[:, part] = squares(aim)[None] - 2 * mixing.T @ linear + quadratic
     return out
 
 
@@ -226,70 +230,6 @@ def _shrinkage(fit: Fit, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shrinkage, np.where(norm > 0, norm, 1.0)
 
 
-def _refined(
-    errors: np.ndarray, power: np.ndarray, kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, nodes: np.ndarray,
-    bar: np.ndarray | float,
-) -> np.ndarray:  # fmt: skip
-    """Compute errors (alpha, unit) in full wherever the least may lie; inf elsewhere.
-
-    Where the first look was further off than it was trusted to be, all penalties are computed.
-    """
-    near = errors <= errors.min(axis=0) + MARGIN * power
-    near |= errors <= np.partition(errors, 1, axis=0)[1]  # two at least, which tell how far off the first look was
-    hopeful = errors.min(axis=0) <= bar + MARGIN * power
-    near &= hopeful
-    at_nodes = np.zeros((alphas.size, 1), dtype=bool)
-    at_nodes[nodes] = True  # where the first look was no interpolation
-    exact = np.where(at_nodes, errors, 0.0) + sum(_at(one, alphas, near & ~at_nodes) for one in kept)
-    off = np.where(near, exact - errors, 0.0)
-    low, high = (np.where(near, off, empty) for empty in (np.inf, -np.inf))
-    again = ~near & ~at_nodes & hopeful & (high.max(axis=0) - low.min(axis=0) > MARGIN / 2 * power)
-    if again.any():
-        exact = exact + sum(_at(one, alphas, again) for one in kept)
-        near |= again
-    near |= at_nodes & hopeful
-    return np.where(near, exact, np.inf)
-
-
-def _downhill(kept: Sequence[tuple[Fit, Any, Any]], alphas: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Compute errors (alpha, unit) at a start (unit) and beside it, and on to where both neighbours are higher."""
-    order = np.argsort(alphas)
-    rank = np.abs(np.log(alphas[order])[:, None] - np.log(start)[None]).argmin(axis=0)
-    errors, place = np.full((alphas.size, start.size), np.inf), np.arange(alphas.size)[:, None]
-    wanted = np.abs(place - rank) <= 1
-    while wanted.any():
-        back = np.empty_like(wanted)
-        back[order] = wanted
-        found = sum(_at(one, alphas, back) for one in kept)
-        errors = np.where(wanted, found[order], errors)
-        wanted = (np.abs(place - errors.argmin(axis=0)) <= 1) & np.isinf(errors)
-    out = np.empty_like(errors)
-    out[order] = errors
-    return out
-
-
-def _at(fold: tuple[Fit, Any, Any], alphas: np.ndarray, wanted: np.ndarray) -> Any:
-    """Give the squared errors (alpha, unit) that are wanted, and 0 elsewhere."""
-    fit, operator, target = fold
-    xp = namespace(operator)
-    out, turned = np.zeros(wanted.shape), operator @ fit.basis
-    fused: dict[int, Any] = {}
-    for index in np.flatnonzero(wanted.sum(axis=1) > target.shape[0]):  # few rows for many units: turn them once
-        fused[int(index)] = fit.turn @ (turned / (fit.values + float(alphas[index]))).T
-    for start in range(0, target.shape[1], BATCH):
-        part = slice(start, start + BATCH)
-        right, aim = fit.right.T[part], xp.asarray(target[:, part].T, copy=True)  # rows are quick to pick
-        for index in np.flatnonzero(wanted[:, part].any(axis=1)):
-            some = np.flatnonzero(wanted[index, part])
-            rows = like(some, right)
-            if int(index) in fused:
-                seen = right[rows] @ fused[int(index)]
-            else:
-                seen = ((right[rows] @ fit.turn) / (fit.values + float(alphas[index]))) @ turned.T
-            out[index, start + some] = _squares((aim[rows] - seen).T)
-    return out
-
-
 def _settle(
     errors: np.ndarray, power: np.ndarray, x: Any, y: Any, folds: Sequence[Fold], fits: Sequence[Fit],
     alphas: np.ndarray,
@@ -322,7 +262,7 @@ def _settle(
                 aim = right[:, like(which, right)]
                 answer = _solved(fit, (outer, matrix), aim, float(alpha))
                 missed = (sides[1] - level)[:, like(which, right)] - operator @ answer
-                found[index, which] += _squares(missed)
+                found[index, which] += squares(missed)
     errors[:, units] = np.where(near, found, np.inf)
 
 
@@ -340,16 +280,3 @@ def _solved(fit: Fit, system: tuple[Any, Any], right: Any, alpha: float) -> Any:
         applied = factor @ (factor.T @ found) if matrix is None else matrix @ found
         left = right - applied - alpha * found
     return found
-
-
-def _dots(one: Any, other: Any) -> np.ndarray:
-    """Give the inner product of each column pair, in float64."""
-    if isinstance(one, np.ndarray):
-        found: np.ndarray = np.einsum("nt,nt->t", one, other).astype(np.float64)
-        return found
-    summed: np.ndarray = to_numpy(namespace(one).sum(one * other, axis=0)).astype(np.float64)
-    return summed
-
-
-def _squares(values: Any) -> np.ndarray:
-    return _dots(values, values)

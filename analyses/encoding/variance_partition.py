@@ -22,7 +22,7 @@ def variance_partition(
     features: Mapping[str, xr.DataArray] | xr.DataArray, responses: xr.DataArray, *, bands: str | None = None,
     alphas: float | Sequence[float] | None = None, draws: int = 10, cv: int | Iterable[tuple[Any, Any]] = 5,
     lags: Sequence[int] | xr.DataArray | None = None, standardize: bool = True, gap: int | None = None,
-    high_pass: float | None = None, seed: int = 0,
+    high_pass: float | None = None, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Divide the held-out r2 of all feature spaces into what is unique to each and common to each set of them.
 
@@ -32,7 +32,7 @@ def variance_partition(
 
     Parameters
     ----------
-    features, responses, bands, alphas, draws, cv, lags, standardize, gap, high_pass
+    features, responses, bands, alphas, draws, cv, lags, standardize, gap, high_pass, device
         As for `banded_ridge`, which is fitted to each of the :math:`2^n - 1` subsets of at most five bands, on the
         same folds.
     seed
@@ -77,7 +77,7 @@ def variance_partition(
     subsets = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
     options: dict[str, Any] = {
         "alphas": alphas, "draws": draws, "cv": cv, "lags": lags, "standardize": standardize, "gap": gap,
-        "high_pass": high_pass, "seed": seed,
+        "high_pass": high_pass, "device": device, "seed": seed,
     }  # fmt: skip
     fits = {one: banded_ridge({name: parts[name] for name in one}, responses, **options) for one in subsets}
     scores = {frozenset(one): fit["score"] for one, fit in fits.items()}

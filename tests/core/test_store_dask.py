@@ -85,3 +85,25 @@ def test_what_is_lazy_is_written_in_bounded_memory(tmp_path, monkeypatch):
         tracemalloc.stop()
     assert peak < values.nbytes
     xr.testing.assert_identical(ni.open(tmp_path / "c.zarr"), lazy)
+
+
+def test_a_recording_of_chunks_is_what_it_is_in_memory():
+    values = np.random.default_rng(0).standard_normal((500, 7))
+    about = {"modality": "eeg", "units": "V", "sampling_rate": 10.0}
+    whole = ni.recording(values, **about)
+    chunked = ni.recording(dask.array.from_array(values, chunks=(90, 3)), **about)
+    assert chunked.name is None  # not that of the task, which xarray takes
+    assert ni.digest(chunked) == ni.digest(whole)
+
+
+@pytest.mark.parametrize("chunks", [(7, 64), (300, 64), (1000, 10), (1000, 64)])
+def test_a_digest_reads_a_few_chunks_at_a_time(chunks, monkeypatch):
+    monkeypatch.setattr(ni.store.content, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(ni.store.content, "CHUNKED_BYTES", 2**14)
+    values = np.random.default_rng(0).standard_normal((1000, 64))
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=10.0)
+    lazy = rec.chunk(time=chunks[0], unit=chunks[1])
+    sizes = [block.nbytes for block in ni.store.content._blocks(lazy.variable)]
+    assert sum(sizes) == values.nbytes
+    assert max(sizes) <= 2**16
+    assert ni.digest(lazy) == ni.digest(rec)

@@ -153,8 +153,8 @@ def test_no_more_than_a_few_chunks_are_held_at_a_time(monkeypatch):
     monkeypatch.setattr(_blocks, "SMALL", 2**18)  # 4 MiB else
 
     draw, held, rows = da.random.default_rng(0), [], []
-    features = _rec(draw.standard_normal((20_000, 64), chunks=(250, 64)))
-    responses = _rec(features.data[:, :16] + draw.standard_normal((20_000, 16), chunks=(250, 16)))
+    features = _rec(draw.standard_normal((10_000, 64), chunks=(250, 64)))
+    responses = _rec(features.data[:, :16] + draw.standard_normal((10_000, 16), chunks=(250, 16)))
 
     def after(key, value, graph, state, worker):
         arrays = [one for one in state["cache"].values() if isinstance(one, np.ndarray)]
@@ -162,9 +162,9 @@ def test_no_more_than_a_few_chunks_are_held_at_a_time(monkeypatch):
         rows.append(max([len(one) for one in arrays], default=0))
 
     with Callback(posttask=after):
-        encoding.ridge(features, responses, alphas=[1.0, 100.0], cv=3)
+        encoding.ridge(features, responses, alphas=[1.0, 100.0], cv=2)
     assert 250 * 64 * 8 <= max(held) < features.nbytes / 4
-    assert 250 <= max(rows) < 20_000 / 4
+    assert 250 <= max(rows) < 10_000 / 4
 
 
 REFUSED = {
