@@ -224,10 +224,11 @@ def intrinsic_timescale(matched: xr.DataArray) -> float:
     after = int(below[0])
     before = after - 1
     fraction = (curve[before] - np.exp(-1)) / (curve[before] - curve[after])
-    return float((before + fraction) * _step(matched))
+    return float((before + fraction) * step(matched))
 
 
-def _step(matched: xr.DataArray) -> float:
+def step(matched: xr.DataArray) -> float:
+    """Give the median step of the clock within segments."""
     time = matched["time"].values
     steps = [np.diff(time[s]) for s in matrix.stretches(matched)]
     return float(np.median(np.concatenate(steps)))

@@ -128,6 +128,9 @@ def test_without_what_it_needs_there_is_no_verdict():
     complete = planted([[0.0], [1.0]], 0.1, [[0.0], [0.0]])
     with pytest.raises(ni.AnalysisError, match="sensitivity=True"):
         comparison.differences(xr.DataTree(complete.to_dataset()))
+    other = planted([[0.5], [1.0]], 0.1, [[0.0], [0.0]])
+    with pytest.raises(ni.AnalysisError, match="same recordings, seed and matching"):
+        comparison.differences(complete.assign(sensitivity=other["sensitivity"]))
     unknown = planted([[0.0], [np.nan]], 0.1, [[0.0], [0.0]])
     assert comparison.differences(unknown)["verdict"].sel(recording="r0", recording2="r1").item() == "undecided"
 
