@@ -173,3 +173,24 @@ def calcium(seed, keep=60, **options):
     """Record cells of one kind of culture; of 60 cells some are kept."""
     rec = synthetic.calcium_ensembles(seed=seed, **options)["recordings/calcium_ensembles/recording"]
     return rec.isel(unit=np.sort(np.random.default_rng(seed).choice(60, keep, replace=False)))
+
+
+@pytest.mark.slow
+def test_two_recordings_of_one_system_are_told_from_two_systems():
+    """Cultures of six groups of cells: recorded at 20 Hz with little noise, and at 10 Hz, of half the cells, with much.
+
+    Another kind of culture, of one large group, is recorded as well as the first: recording explains neither its
+    difference from that one nor from the poor one.
+    """
+    well = {"sampling_rate": 20.0, "n_samples": 2400, "noise": 0.05}
+    recs = {
+        "good": calcium(0, **well),
+        "poor": calcium(1, keep=30, sampling_rate=10.0, n_samples=1200, noise=0.3),
+        "other": calcium(2, **well, n_ensembles=1, ensemble_size=50, overlap=0.0),
+    }
+    tree = comparison.compare(recs, units=30, samples=1000, nulls=2, rate="slowest", sensitivity=True)
+    assert tree["sensitivity/value"].sizes["factor"] == 5
+    verdict = comparison.differences(tree)["verdict"]
+    assert verdict.sel(recording="good", recording2="poor").item() == "within what recording explains"
+    assert verdict.sel(recording="good", recording2="other").item() == "beyond what recording explains"
+    assert verdict.sel(recording="poor", recording2="other").item() == "beyond what recording explains"
