@@ -22,24 +22,24 @@ def culture(seed, cells, **options):
 
 
 recordings = {
-    "six groups": culture(0, 60, sampling_rate=20.0, n_samples=2000, noise=0.05),
-    "six, recorded poorly": culture(1, 30, sampling_rate=10.0, n_samples=1000, noise=0.3),
+    "six groups": culture(0, 60, sampling_rate=20.0, n_samples=2400, noise=0.05),
+    "six, recorded poorly": culture(1, 30, sampling_rate=10.0, n_samples=1200, noise=0.3),
     "one group": culture(
-        2, 60, sampling_rate=20.0, n_samples=2000, noise=0.05, n_ensembles=1, ensemble_size=50, overlap=0.0
+        2, 60, sampling_rate=20.0, n_samples=2400, noise=0.05, n_ensembles=1, ensemble_size=50, overlap=0.0
     ),
 }
 
 # %%
 # Sizes are matched always, rates where it is asked. Every figure has an interval over cells and blocks of time. Noise
 # is not matched: it raises the effective dimension of the poor recording above that of the good one.
-tree = comparison.compare(recordings, units=16, samples=300, nulls=2, resamples=10, rate="slowest")
+tree = comparison.compare(recordings, units=24, samples=800, nulls=2, resamples=10, rate="slowest")
 figure = plt.figure(figsize=(10, 6), layout="constrained")
 plot.figure_strips(tree, figure)
 
 # %%
 # So each recording is made worse on purpose. With less signal, the good recording of six groups comes to look like the
 # poor one, and the single group does not.
-degraded = comparison.sensitivity(recordings, units=16, samples=300, rate="slowest", replicates=2)
+degraded = comparison.sensitivity(recordings, units=24, samples=800, rate="slowest", levels=[0.5], replicates=1)
 figure = plt.figure(figsize=(10, 3), layout="constrained")
 plot.sensitivity_curves(degraded, figure, metric="effective_dimension")
 

@@ -111,6 +111,7 @@ def test_small_designs_are_dealt_in_every_way():
         ("aabb", "stuv", "every subject has one recording"),
         ("aabb", "ssst", "'s' alone has recordings in several groups"),
         ("aaab", "sstu", "two subjects or more each"),
+        ("ababcc", "ssttuv", "two subjects that take part or more each.*'c': 0"),
     ],
 )
 def test_designs_without_a_test_are_refused(groups, subjects, message):
