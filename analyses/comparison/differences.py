@@ -61,12 +61,22 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
 
     Examples
     --------
-    >>> import neurointerp as ni
-    >>> from neurointerp.analyses import comparison
-    >>> recs = {"worm": ni.load("demo-calcium"), "scalp": ni.load("demo-eeg")}
-    >>> tree = comparison.compare(recs, units=8, samples=120, nulls=2, resamples=10, sensitivity=True)
-    >>> comparison.differences(tree)["verdict"].dims
-    ('recording', 'recording2')
+    A comparison of one figure, written by hand: losing a quarter of the signal of one gives the figure of the other.
+
+    >>> import numpy as np, xarray as xr
+    >>> labels = {"recording": np.array(["good", "poor"], dtype=object), "metric": ["effective_dimension"]}
+    >>> root = xr.Dataset(
+    ...     {"summary": (("recording", "metric", "arm"), [[[2.0]], [[3.0]]]),
+    ...      "interval": (("recording", "metric", "bound"), [[[1.8, 2.2]], [[2.7, 3.3]]], {"level": 0.95}),
+    ...      "interval_freedom": ("recording", [9.0, 9.0])},
+    ...     {**labels, "arm": ["data"], "bound": ["low", "high"], "clock": ("recording", ["s", "s"]),
+    ...      "unit_of_metric": ("metric", ["1"])}, {"recording": {}})
+    >>> value = np.array([[2.0, 4.0], [3.0, 5.0]]).reshape(2, 1, 1, 2, 1)
+    >>> degraded = xr.Dataset({"value": (("recording", "metric", "factor", "level", "replicate"), value)},
+    ...                       {**labels, "factor": ["signal"], "level": [1.0, 0.5]})
+    >>> found = differences(xr.DataTree.from_dict({"/": root, "/sensitivity": degraded}))
+    >>> found["verdict"].values[0, 1], found["level_explained"].values[0, 1].item()
+    ('within what recording explains', 0.75)
     """
     if "interval" not in comparison or "sensitivity" not in comparison.children:
         raise AnalysisError(f"{NAME}: intervals and sensitivity are needed: compare(..., sensitivity=True)")
@@ -123,8 +133,9 @@ def _usable(root: xr.Dataset) -> NDArray[np.bool_]:
     there = np.isfinite(root["interval"].values).all(axis=-1)
     clock = root["clock"].values
     same = clock[:, None] == clock[None]
-    out: NDArray[np.bool_] = there[:, None] & there[None]
-    return out & (same[..., None] | (root["unit_of_metric"].values != "clock"))
+    comparable = same[..., None] | (root["unit_of_metric"].values != "clock")
+    out: NDArray[np.bool_] = there[:, None] & there[None] & comparable
+    return out
 
 
 def _widening(figures: int, freedom: float) -> float:
