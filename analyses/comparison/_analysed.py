@@ -36,7 +36,7 @@ def analysed(
         Root: `data (metric)`, `draws (metric, draw)`, `status (metric)` and, with `resamples`, `interval (metric,
         bound)` and `interval_freedom`; `/<family>/<method>` each result; with `sensitivity` the node `/sensitivity`.
     """
-    options = {"nulls": nulls, "resamples": resamples}
+    options: dict[str, Any] = {"nulls": nulls, "resamples": resamples}
     out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
     if not sensitivity:
         return out

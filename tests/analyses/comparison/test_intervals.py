@@ -28,7 +28,7 @@ def recorded(values, **changes):
     return ni.recording(values, **({"modality": "calcium", "units": "1", "sampling_rate": 10.0} | changes))
 
 
-def coverage(repeats, resamples=20, **options):
+def coverage(repeats, resamples=10, **options):
     """Give the share of intervals that hold each figure's mean over all recordings of the system, (metric)."""
     found, bounds = [], []
     for seed in range(repeats):
