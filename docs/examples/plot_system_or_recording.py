@@ -9,6 +9,7 @@ another kind, with a single large group. Which differences are between cultures?
 
 # %%
 import numpy as np
+import xarray as xr
 from matplotlib import pyplot as plt
 
 from neurointerp import plot, synthetic
@@ -45,6 +46,6 @@ plot.sensitivity_curves(degraded, figure, metric="effective_dimension")
 
 # %%
 # The verdicts ask for one setting that explains all figures at once.
-verdicts = comparison.differences(tree.assign(sensitivity=degraded))
+verdicts = comparison.differences(tree.assign(sensitivity=xr.DataTree(degraded)))
 figure, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")
 plot.difference_matrix(verdicts, ax)
