@@ -70,13 +70,13 @@ def run(family, method, rec, seed=0):
 def compared(call, method, rec, seed):
     """Compare a recording; what differences are told from is made once of each recording."""
     if method == "sensitivity":
-        return call({"one": rec}, levels=[0.5], replicates=1, seed=seed)
+        return call({"one": rec}, units=4, samples=60, levels=[0.9], replicates=1, seed=seed)
     if method == "compare":
         return call({"one": rec}, nulls=2, resamples=0, seed=seed)
     key = ni.digest(rec)
     if key not in COMPARED:
         family = importlib.import_module("neurointerp.analyses.comparison")
-        tree = family.compare({"one": rec}, nulls=2, resamples=10, seed=seed)
+        tree = family.compare({"one": rec}, units=4, samples=60, nulls=2, resamples=10, seed=seed)
         degraded = compared(family.sensitivity, "sensitivity", rec, seed)
         COMPARED[key] = tree.assign(sensitivity=xr.DataTree(degraded))
     return call(COMPARED[key], seed=seed)

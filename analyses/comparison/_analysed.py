@@ -40,7 +40,7 @@ def analysed(
         bound)` and `interval_freedom`; `/<family>/<method>` each result, `/features/<method>`
         what evokes each of its components; with `sensitivity` the node `/sensitivity`.
     """
-    options = {"nulls": nulls, "resamples": resamples}
+    options: dict[str, Any] = {"nulls": nulls, "resamples": resamples}
     out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
     if not sensitivity:
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import xarray as xr
@@ -121,10 +122,15 @@ Computed = tuple[dict[str, float], dict[str, xr.Dataset]]
 def _factorization(matched: xr.DataArray, seed: int) -> Computed:
     fitted = {rank: _semi_nmf(matched, rank, seed=seed) for rank in _possible(matched)}
     found = {f"semi_nmf_explained_rank{k}": float(fit["explained_variance"]) for k, fit in fitted.items()}
+    fit, first = fitted[STABILITY_RANK], seed
+
+    @wraps(_semi_nmf)
+    def restarted(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
+        return fit if seed == first else _semi_nmf(recording, rank, seed=seed)  # the first start is there already
+
     stable = factorization.stability(
-        matched, STABILITY_RANK, method=_semi_nmf, restarts=RESTARTS, bootstraps=0, seed=seed
+        matched, STABILITY_RANK, method=restarted, restarts=RESTARTS, bootstraps=0, seed=seed
     )
-    fit = fitted[STABILITY_RANK]
     found |= {
         "effective_dimension": effective_dimension(matched.values),
         "semi_nmf_stability": float(stable["stability"]),
@@ -224,10 +230,11 @@ def intrinsic_timescale(matched: xr.DataArray) -> float:
     after = int(below[0])
     before = after - 1
     fraction = (curve[before] - np.exp(-1)) / (curve[before] - curve[after])
-    return float((before + fraction) * _step(matched))
+    return float((before + fraction) * step(matched))
 
 
-def _step(matched: xr.DataArray) -> float:
+def step(matched: xr.DataArray) -> float:
+    """Give the median step of the clock within segments."""
     time = matched["time"].values
     steps = [np.diff(time[s]) for s in matrix.stretches(matched)]
     return float(np.median(np.concatenate(steps)))

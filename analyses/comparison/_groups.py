@@ -88,7 +88,9 @@ def _require_nested(subject: np.ndarray, label: np.ndarray, within: bool) -> Non
         raise AnalysisError(
             f"compare: {alone!r} alone has recordings in several groups; give two such subjects or more, or none"
         )
-    _require_two(Counter(g for s, g in pairs if not within or held[s] > 1), "subjects")
+    taking_part = Counter(dict.fromkeys(label, 0))
+    taking_part.update(g for s, g in pairs if not within or held[s] > 1)
+    _require_two(taking_part, "subjects that take part" if within else "subjects")
 
 
 def _with_tests(summary: xr.Dataset, rows: list[Row], label: np.ndarray, kinds: list[str]) -> xr.Dataset:

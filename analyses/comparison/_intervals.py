@@ -14,13 +14,15 @@ import xarray as xr
 from scipy.special import expit
 
 from neurointerp import matrix
-from neurointerp.analyses.comparison._figures import FIGURES, WINDOW, Figure, figures
+from neurointerp.analyses.comparison._figures import FIGURES, WINDOW, Figure, figures, step
 
 LEVEL = 0.95
 KEPT = 0.85
 BLOCKS, FEWEST_BLOCKS = 20, 5
 TIMESCALES = 3.0
 """Length of a block, at least, in intrinsic timescales of the recording."""
+NEARLY = 0.75
+"""Of a block's length, what a segment needs to be a block."""
 FEWEST_UNITS = 4
 MOST_UNDEFINED = 0.1
 """Share of draws in which a figure may be undefined and still have an interval."""
@@ -64,20 +66,19 @@ def time_blocks(matched: xr.DataArray, timescale: float) -> list[np.ndarray]:
     """
     length = int(np.ceil(len(matched) / BLOCKS))
     if "time" in matched.dims:
-        step = np.median(np.diff(matched["time"].values[matrix.stretches(matched)[0]]))
-        slow = TIMESCALES * timescale / float(step) if np.isfinite(timescale) else np.inf
+        slow = TIMESCALES * timescale / step(matched) if np.isfinite(timescale) else np.inf
         length = int(np.ceil(max(length, min(slow, len(matched))) / WINDOW)) * WINDOW
     length = max(min(length, len(matched) // FEWEST_BLOCKS), 1)
     blocks: list[np.ndarray] = []
     open_rows: list[np.ndarray] = []
     for stretch in matrix.stretches(matched):
         rows = np.arange(stretch.start, stretch.stop)
-        whole = len(rows) >= length
-        if open_rows and (whole or sum(map(len, open_rows)) >= length):
+        whole = len(rows) >= NEARLY * length
+        if open_rows and (whole or sum(map(len, open_rows)) >= NEARLY * length):
             blocks.append(np.concatenate(open_rows))
             open_rows = []
         if whole:
-            blocks += np.array_split(rows, len(rows) // length)
+            blocks += np.array_split(rows, max(len(rows) // length, 1))
         else:
             open_rows.append(rows)
     return blocks + ([np.concatenate(open_rows)] if open_rows else [])
@@ -126,8 +127,9 @@ def _bounded(value: float, half: float, figure: Figure) -> tuple[float, float]:
     if not np.isfinite(high):
         factor = np.exp(min(half / below, 700.0))
         return low + below / factor, low + below * factor
-    odds, step = np.log(below / above), half * (1 / below + 1 / above)
-    return tuple(float(low + (high - low) * expit(odds + side * step)) for side in (-1, 1))
+    odds, reach = np.log(below / above), half * (1 / below + 1 / above)
+    down, up = (low + (high - low) * expit(odds + side * reach) for side in (-1, 1))
+    return float(down), float(up)
 
 
 def _variance(draws: np.ndarray) -> float:

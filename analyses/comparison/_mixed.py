@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 LARGEST_LOG_RATIO = 18.0
 
 
@@ -59,4 +60,4 @@ def _fitted(
     freedom = len(values) - design.shape[1]
     squares = float(rest @ weighted(rest[:, None])[:, 0])
     size = np.log1p(counts * ratio).sum() + np.linalg.slogdet(gram)[1]
-    return float(freedom * np.log(max(squares, 1e-300)) + size), effects, gram, squares / freedom
+    return float(freedom * np.log(max(squares, 1e-300)) + size), effects, gram, float(squares / freedom)

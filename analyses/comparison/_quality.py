@@ -61,7 +61,7 @@ def shared_variance(values: np.ndarray, rng_seed: int) -> float:
         order = rng.permutation(units)
         for one, other in ((order[: units // 2], order[units // 2 :]), (order[units // 2 :], order[: units // 2])):
             rest = sum(_missed(values, one, other, block == k) for k in range(BLOCKS))
-            shares.append(1 - rest.sum() / (values[:, other] ** 2).sum())
+            shares.append(1 - rest / float((values[:, other] ** 2).sum()))
     return max(float(np.mean(shares)), 0.0)
 
 
@@ -71,14 +71,12 @@ def noisy(rec: xr.DataArray, variance: float, rng: np.random.Generator) -> xr.Da
     return rec.copy(data=(values - values.mean(axis=0)) / values.std(axis=0))
 
 
-def _missed(values: np.ndarray, one: np.ndarray, other: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Give the squares of the other units that the one half leaves unexplained in a test block."""
+def _missed(values: np.ndarray, one: np.ndarray, other: np.ndarray, test: np.ndarray) -> float:
+    """Give the sum of squares of the other units that the one half leaves unexplained in a test block."""
     x, y = values[~test][:, one], values[~test][:, other]
     gram = x.T @ x + 0.01 * len(x) * np.eye(len(one))
-    out: np.ndarray = ((values[test][:, other] - values[test][:, one] @ np.linalg.solve(gram, x.T @ y)) ** 2).sum(
-        axis=0
-    )
-    return out
+    rest = values[test][:, other] - values[test][:, one] @ np.linalg.solve(gram, x.T @ y)
+    return float((rest**2).sum())
 
 
 def _reliability(name: str, rec: xr.DataArray, original: xr.DataArray, quality: Quality, seed: int) -> float:

@@ -79,7 +79,7 @@ def _added_up(rec: xr.DataArray, rate: float) -> xr.DataArray:
         rows.append(stretch.start + factor * np.arange(bins))
         segment.append(np.full(bins, number))
     coords: dict[str, Any] = {
-        key: one.variable for key, one in rec.coords.items() if one.dims == ("unit",) and key != "unit"
+        str(key): one.variable for key, one in rec.coords.items() if one.dims == ("unit",) and key != "unit"
     }
     if "segment" in rec.coords:
         coords["segment"] = ("time", np.concatenate(segment))

@@ -32,7 +32,7 @@ def compare(
     units: int | None = None,
     samples: int | None = None,
     nulls: int = 20,
-    resamples: int = 20,
+    resamples: int = 10,
     rate: float | Literal["slowest"] | None = None,
     quality: Literal["repeats", "units"] | None = None,
     reliability: float | None = None,
@@ -138,11 +138,11 @@ def compare(
         cut, nulls=nulls, resamples=resamples, sensitivity=sensitivity, seed=seed,
         cache=None if cache is None else Path(cache),
     )  # fmt: skip
-    root = _summary(
-        named, *(np.stack([one[key].values for one in each.values()]) for key in ("data", "draws", "status"))
-    )
+    roots = [one.to_dataset(inherit=False) for one in each.values()]
+    data, draws, status = (np.stack([one[key].values for one in roots]) for key in ("data", "draws", "status"))
+    root = _summary(named, data, draws, status)
     if resamples:
-        root = _with_intervals(root, each, resamples)
+        root = _with_intervals(root, roots, resamples)
     if groups is not None:
         root = group_tests(root, groups, subjects, seed)
     options = {"nulls": nulls, "resamples": resamples, "rate": rate, "quality": quality, "reliability": reliability}
@@ -152,7 +152,7 @@ def compare(
         results = [part for part in one.leaves if part.path not in ("/", "/sensitivity")]
         nodes |= {_result_node(part.path, name): part.to_dataset(inherit=False) for part in results}
     if sensitivity:
-        parts = {name: one["sensitivity"].to_dataset(inherit=False) for name, one in each.items()}
+        parts = {name: one.children["sensitivity"].to_dataset(inherit=False) for name, one in each.items()}
         nodes["/sensitivity"] = joined(parts, LEVELS)
     return xr.DataTree.from_dict(nodes)
 
@@ -209,8 +209,8 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
     )  # fmt: skip
 
 
-def _with_intervals(summary: xr.Dataset, each: Mapping[str, xr.DataTree], resamples: int) -> xr.Dataset:
-    bounds, freedom = (np.stack([one[key].values for one in each.values()]) for key in ("interval", "interval_freedom"))
+def _with_intervals(summary: xr.Dataset, roots: Sequence[xr.Dataset], resamples: int) -> xr.Dataset:
+    bounds, freedom = (np.stack([one[key].values for one in roots]) for key in ("interval", "interval_freedom"))
     about = {"level": LEVEL, "method": "delete-d jackknife over units and blocks of time", "kept": KEPT,
              "resamples": resamples}  # fmt: skip
     return summary.assign(

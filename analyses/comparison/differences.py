@@ -27,8 +27,9 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     for any figure, the difference is further from 0 than its bound, widened for the number of figures (Bonferroni).
     If they do, each of the two is made worse as in `comparison.sensitivity`, one factor at a time from its best to
     its worst level: the change that the factor brings (mean over replicates, linear between levels) is added to every
-    figure. Where some setting brings *all* figures within their bounds of the other recording's, the difference is
-    one that recording explains: it may still be one between systems, but these recordings cannot tell.
+    figure (one that is undefined there takes no part). Where some setting brings *all* figures within their bounds of
+    the other recording's, the difference is one that recording explains: it may still be one between systems, but these
+    recordings cannot tell.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     Raises
     ------
     AnalysisError
-        When the comparison has no intervals or no sensitivity.
+        When the comparison has no intervals or no sensitivity, or that is of other recordings or another matching.
 
     References
     ----------
@@ -60,12 +61,22 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
 
     Examples
     --------
-    >>> import neurointerp as ni
-    >>> from neurointerp.analyses import comparison
-    >>> recs = {"worm": ni.load("demo-calcium"), "scalp": ni.load("demo-eeg")}
-    >>> tree = comparison.compare(recs, units=8, samples=120, nulls=2, resamples=10, sensitivity=True)
-    >>> comparison.differences(tree)["verdict"].dims
-    ('recording', 'recording2')
+    A comparison of one figure, written by hand: losing a quarter of the signal of one gives the figure of the other.
+
+    >>> import numpy as np, xarray as xr
+    >>> labels = {"recording": np.array(["good", "poor"], dtype=object), "metric": ["effective_dimension"]}
+    >>> root = xr.Dataset(
+    ...     {"summary": (("recording", "metric", "arm"), [[[2.0]], [[3.0]]]),
+    ...      "interval": (("recording", "metric", "bound"), [[[1.8, 2.2]], [[2.7, 3.3]]], {"level": 0.95}),
+    ...      "interval_freedom": ("recording", [9.0, 9.0])},
+    ...     {**labels, "arm": ["data"], "bound": ["low", "high"], "clock": ("recording", ["s", "s"]),
+    ...      "unit_of_metric": ("metric", ["1"])}, {"recording": {}})
+    >>> value = np.array([[2.0, 4.0], [3.0, 5.0]]).reshape(2, 1, 1, 2, 1)
+    >>> degraded = xr.Dataset({"value": (("recording", "metric", "factor", "level", "replicate"), value)},
+    ...                       {**labels, "factor": ["signal"], "level": [1.0, 0.5]})
+    >>> found = differences(xr.DataTree.from_dict({"/": root, "/sensitivity": degraded}))
+    >>> found["verdict"].values[0, 1], found["level_explained"].values[0, 1].item()
+    ('within what recording explains', 0.75)
     """
     if "interval" not in comparison or "sensitivity" not in comparison.children:
         raise AnalysisError(f"{NAME}: intervals and sensitivity are needed: compare(..., sensitivity=True)")
@@ -75,6 +86,11 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     usable = _usable(root)
     share = comparison["sensitivity"]["value"].mean("replicate").transpose("recording", "metric", "factor", "level")
     level = share["level"].values
+    if not np.allclose(share.sel(factor="signal", level=1.0).values, value, equal_nan=True):
+        raise AnalysisError(
+            f"{NAME}: at level 1 the sensitivity has other figures than the comparison; make both with the same "
+            "recordings, seed and matching"
+        )
     names, factors = root["recording"].values, share["factor"].values
     n = len(names)
     difference = value[:, None] - value[None]
@@ -117,8 +133,9 @@ def _usable(root: xr.Dataset) -> NDArray[np.bool_]:
     there = np.isfinite(root["interval"].values).all(axis=-1)
     clock = root["clock"].values
     same = clock[:, None] == clock[None]
-    out: NDArray[np.bool_] = there[:, None] & there[None]
-    return out & (same[..., None] | (root["unit_of_metric"].values != "clock"))
+    comparable = same[..., None] | (root["unit_of_metric"].values != "clock")
+    out: NDArray[np.bool_] = there[:, None] & there[None] & comparable
+    return out
 
 
 def _widening(figures: int, freedom: float) -> float:
@@ -129,11 +146,12 @@ def _widening(figures: int, freedom: float) -> float:
 
 
 def _excess(one: Floats, of_one: Floats, other: Floats, of_other: Floats) -> float:
-    """Give the largest difference over figures as a multiple of the bound on its side; NaN where one is unknown."""
+    """Give the largest difference over figures as a multiple of the bound on its side; NaN without any."""
     gap = one - other
     lower = np.hypot(one - of_one[:, 0], of_other[:, 1] - other)
     upper = np.hypot(of_one[:, 1] - one, other - of_other[:, 0])
-    return float((np.abs(gap) / np.maximum(np.where(gap > 0, lower, upper), 1e-300)).max())
+    ratio = np.abs(gap) / np.maximum(np.where(gap > 0, lower, upper), 1e-300)
+    return float(np.max(ratio[np.isfinite(gap)], initial=-np.inf)) if np.isfinite(gap).any() else float("nan")
 
 
 def _moved(share: Floats, level: Floats) -> Floats:

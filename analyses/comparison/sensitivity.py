@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -25,6 +26,9 @@ def sensitivity(
     *,
     units: int | None = None,
     samples: int | None = None,
+    rate: float | Literal["slowest"] | None = None,
+    quality: Literal["repeats", "units"] | None = None,
+    reliability: float | None = None,
     levels: Sequence[float] = LEVELS,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -46,8 +50,8 @@ def sensitivity(
     ----------
     recordings
         Name -> recording, as for `compare`: own data, or simulations whose truth is known.
-    units, samples
-        The matched numbers, as for `compare`.
+    units, samples, rate, quality, reliability
+        What recordings are matched to before they are made worse, as for `compare`.
     levels
         Shares kept, above 0 and at most 1; 1, the recording as it is, is always among them.
     replicates
@@ -76,7 +80,10 @@ def sensitivity(
     True
     """
     steps = checked_levels(levels, replicates)
-    cut = matched(recordings, units=units, samples=samples, seed=seed)
+    matching = {"rate": rate, "quality": quality, "reliability": reliability}
+    cut = matched(
+        recordings, units=units, samples=samples, seed=seed, rate=rate, quality=quality, reliability=reliability
+    )
     parts = []
     for name, rec in cut.items():
         log.info("degrading %s", name)
@@ -85,7 +92,13 @@ def sensitivity(
     out = joined(dict(zip(cut, parts, strict=True)), steps)
     return out.assign_attrs(
         analysis=NAME,
-        parameters={"units": first.sizes["unit"], "samples": len(first), "levels": steps, "replicates": replicates},
+        parameters={
+            "units": first.sizes["unit"],
+            "samples": len(first),
+            **matching,
+            "levels": steps,
+            "replicates": replicates,
+        },
         recording={name: store.digest(rec) for name, rec in recordings.items()},
         version=version(),
         seed=seed,

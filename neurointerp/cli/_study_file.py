@@ -34,7 +34,7 @@ class Study(BaseModel):
     units: int = Field(ge=1)
     samples: int = Field(ge=1)
     nulls: int = Field(default=20, ge=2)
-    resamples: int = Field(default=20, ge=0)
+    resamples: int = Field(default=10, ge=0)
     rate: float | Literal["slowest"] | None = None
     quality: Literal["repeats", "units"] | None = None
     reliability: float | None = Field(default=None, gt=0, le=1)

@@ -61,7 +61,7 @@ def compare(
     max_units: Annotated[int | None, typer.Option(help="Match to at most this many units.")] = None,
     max_samples: Annotated[int | None, typer.Option(help="Match to at most this many samples.")] = None,
     nulls: Annotated[int, typer.Option(help="Circular-shift surrogates per recording.")] = 20,
-    resamples: Annotated[int, typer.Option(help="Draws behind each interval; 0 for none.")] = 20,
+    resamples: Annotated[int, typer.Option(help="Draws behind each interval; 0 for none.")] = 10,
     match_rate: Annotated[
         str | None, typer.Option(help="Bring clocks in seconds to this rate (Hz), or to the slowest.")
     ] = None,
@@ -92,7 +92,7 @@ def compare(
             refuse_beside(
                 {"--modality": modality, "--units": units, "--rate": rate, "--bin-width": bin_width,
                  "--max-units": max_units, "--max-samples": max_samples, "--nulls": nulls if nulls != 20 else None,
-                 "--resamples": resamples if resamples != 20 else None, "--match-rate": match_rate,
+                 "--resamples": resamples if resamples != 10 else None, "--match-rate": match_rate,
                  "--match-quality": match_quality, "--reliability": reliability, "--sensitivity": sensitivity or None,
                  "--group": group, "--subject": subject,
                  "--seed": seed or None}

@@ -175,7 +175,7 @@ def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metr
     AnalysisError
         When there is no such metric.
     """
-    value = result["value"]
+    value = (result.to_dataset() if isinstance(result, xr.DataTree) else result)["value"]
     if metric not in value["metric"].values:
         raise AnalysisError(f"sensitivity_curves: no metric {metric!r}; there are {', '.join(value['metric'].values)}")
     value = value.sel(metric=metric).transpose("recording", "factor", "level", "replicate")

@@ -10,7 +10,7 @@ import neurointerp as ni
 from neurointerp.analyses.comparison._groups import group_tests
 from neurointerp.analyses.comparison._mixed import random_intercept
 
-METRICS = 40
+METRICS = 30
 
 
 def nested(groups, subjects, *, effect=0.0, between=1.0, within=0.5, seed=0, metrics=METRICS):
@@ -33,7 +33,7 @@ BETWEEN = (list("aaaaaaaaaabbbbbbbbbb"), [f"s{i // 2}" for i in range(20)])
 WITHIN = (list("aabb" * 6), [f"s{i // 4}" for i in range(24)])
 
 
-def p_values(design, repeats=5, **options):
+def p_values(design, repeats=4, **options):
     found = [group_tests(*nested(*design, seed=seed, **options), seed)["group_p"].values for seed in range(repeats)]
     return np.concatenate(found)
 
@@ -47,7 +47,7 @@ def test_p_is_uniform_without_an_effect_though_recordings_of_a_subject_are_alike
 
 
 def test_without_subjects_the_same_data_give_false_alarms():
-    summary, groups, _ = nested(*BETWEEN, between=2.0, metrics=200)
+    summary, groups, _ = nested(*BETWEEN, between=2.0, metrics=60)
     assert (group_tests(summary, groups, None, 0)["group_p"] <= 0.05).mean() > 0.15
 
 
@@ -111,6 +111,7 @@ def test_small_designs_are_dealt_in_every_way():
         ("aabb", "stuv", "every subject has one recording"),
         ("aabb", "ssst", "'s' alone has recordings in several groups"),
         ("aaab", "sstu", "two subjects or more each"),
+        ("ababcc", "ssttuv", "two subjects that take part or more each.*'c': 0"),
     ],
 )
 def test_designs_without_a_test_are_refused(groups, subjects, message):

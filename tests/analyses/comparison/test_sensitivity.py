@@ -128,6 +128,9 @@ def test_without_what_it_needs_there_is_no_verdict():
     complete = planted([[0.0], [1.0]], 0.1, [[0.0], [0.0]])
     with pytest.raises(ni.AnalysisError, match="sensitivity=True"):
         comparison.differences(xr.DataTree(complete.to_dataset()))
+    other = planted([[0.5], [1.0]], 0.1, [[0.0], [0.0]])
+    with pytest.raises(ni.AnalysisError, match="same recordings, seed and matching"):
+        comparison.differences(complete.assign(sensitivity=other["sensitivity"]))
     unknown = planted([[0.0], [np.nan]], 0.1, [[0.0], [0.0]])
     assert comparison.differences(unknown)["verdict"].sel(recording="r0", recording2="r1").item() == "undecided"
 
@@ -138,19 +141,25 @@ def test_levels_out_of_range_are_refused(options):
         comparison.sensitivity({"a": system(0)}, **options)
 
 
+@pytest.fixture(scope="module")
+def halved():
+    """Degrade twelve recordings of one system."""
+    recs = {f"r{seed}": system(seed) for seed in range(12)}
+    return comparison.sensitivity(recs, levels=[0.5], replicates=1)["value"].sel(level=0.5).squeeze("replicate")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("factor", "other"),
     [("units", {"units": 16}), ("samples", {"samples": 200}), ("signal", {"noise": np.sqrt(3.0)})],
 )
-def test_what_degrading_says_is_what_a_poorer_recording_gives(factor, other):
-    """Half the units, samples or signal of 12 recordings, beside 12 recorded so: means agree to three standard errors.
+def test_what_degrading_says_is_what_a_poorer_recording_gives(halved, factor, other):
+    """Half the units, samples or signal of 12 recordings, beside 12 recorded so: means agree to 3.5 standard errors.
 
     Noise of variance 1 about a signal of variance 1 leaves half; as much noise again and half of the rest is a share
     of a quarter, which is noise of variance 3.
     """
-    degraded = comparison.sensitivity({f"r{s}": system(s) for s in range(12)}, levels=[0.5], replicates=2)
-    told = degraded["value"].sel(factor=factor, level=0.5).mean("replicate").values
+    told = halved.sel(factor=factor).transpose("recording", "metric").values
     fresh = []
     for seed in range(100, 112):
         values = figures(_scaled(system(seed, **other)), 0)[0]
@@ -170,3 +179,24 @@ def calcium(seed, keep=60, **options):
     """Record cells of one kind of culture; of 60 cells some are kept."""
     rec = synthetic.calcium_ensembles(seed=seed, **options)["recordings/calcium_ensembles/recording"]
     return rec.isel(unit=np.sort(np.random.default_rng(seed).choice(60, keep, replace=False)))
+
+
+@pytest.mark.slow
+def test_two_recordings_of_one_system_are_told_from_two_systems():
+    """Cultures of six groups of cells: recorded at 20 Hz with little noise, and at 10 Hz, of half the cells, with much.
+
+    Another kind of culture, of one large group, is recorded as well as the first: recording explains neither its
+    difference from that one nor from the poor one.
+    """
+    well = {"sampling_rate": 20.0, "n_samples": 2400, "noise": 0.05}
+    recs = {
+        "good": calcium(0, **well),
+        "poor": calcium(1, keep=30, sampling_rate=10.0, n_samples=1200, noise=0.3),
+        "other": calcium(2, **well, n_ensembles=1, ensemble_size=50, overlap=0.0),
+    }
+    tree = comparison.compare(recs, units=30, samples=1000, nulls=2, rate="slowest", sensitivity=True)
+    assert tree["sensitivity/value"].sizes["factor"] == 5
+    verdict = comparison.differences(tree)["verdict"]
+    assert verdict.sel(recording="good", recording2="poor").item() == "within what recording explains"
+    assert verdict.sel(recording="good", recording2="other").item() == "beyond what recording explains"
+    assert verdict.sel(recording="poor", recording2="other").item() == "beyond what recording explains"
