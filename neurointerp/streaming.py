@@ -125,7 +125,7 @@ class Rows:
     @cached_property
     def about(self) -> About:
         """What one pass tells of all rows; infinite values are refused."""
-        infinite, *found = self.total(_about, combine=_joined)
+        infinite, *found = self.on(None).total(_about, combine=_joined)
         if infinite:
             raise RecordingError(f"not a recording: {infinite} infinite values: a missing value is NaN")
         return About(*found)
@@ -198,7 +198,7 @@ class Rows:
 
 def rows_of(recording: xr.DataArray) -> Rows:
     """Give the rows of a chunked recording, every dim but `unit` stacked; float32 stays, any other type is float64."""
-    array = recording.data.reshape(-1, recording.shape[-1], merge_chunks=False)
+    array = recording.data.reshape(-1, recording.shape[-1])
     dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
     return Rows(array.astype(dtype), int(array.shape[1]), dtype)
 

@@ -87,7 +87,7 @@ def matched(chunked):
 
 
 SPECTRAL = {
-    name: partial(lambda name, chunked: getattr(connectivity, name)(continuous(chunked), window=32, step=20), name)
+    name: partial(lambda name, chunked: getattr(connectivity, name)(continuous(chunked), window=20, step=15), name)
     for name in ("coherence", "imaginary_coherence", "psi", "plv", "ciplv", "pli", "wpli", "wpli2_debiased", "spectral")
 }
 STREAMED = {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp import backend
 from neurointerp.analyses.tensor._alternate import (
     INNER,
     Problem,
@@ -24,6 +25,7 @@ from neurointerp.analyses.tensor._alternate import (
     one_by_one,
     sum_of_squares,
 )
+from neurointerp.device import computed_on
 from neurointerp.streaming import added, computed, tree
 
 Floats = NDArray[np.float64]
@@ -111,6 +113,8 @@ class ChunkedProblem(Problem):
     """What `Problem` is, of `Blocks`; their last dim is the largest. A missing value is NaN there, and `seen` None."""
 
     whole: bool = True
+    device: str | None = None
+    precision: str | None = None
 
     @cached_property
     def power(self) -> float:
@@ -129,7 +133,8 @@ class ChunkedProblem(Problem):
         *outer, last = factors
         axes = list(range(len(outer)))
         small = np.zeros((last.shape[1], *self.X.shape[:-1]), self.X.dtype)
-        kernel = partial(_contraction, model_of=begun)
+        onto = {"device": self.device, "precision": self.precision}
+        kernel = partial(_contraction, model_of=begun, **onto)
         for place, part in self.X.summed(kernel, lambda place: last[place[-1]], axes):
             small[(slice(None), *place)] = part
         gram = last.T @ last
@@ -140,7 +145,7 @@ class ChunkedProblem(Problem):
         norms = [norms_of(factor) for factor in outer]
         outer = [factor / norm for factor, norm in zip(outer, norms, strict=True)]
         image, gram = np.empty_like(last), gram_of(outer)
-        kernel, parts = partial(_image, model_of=begun), outer
+        kernel, parts = partial(_image, model_of=begun, **onto), outer
 
         def given(place: Place) -> list[Any]:
             return [factor[part] for factor, part in zip(parts, place[:-1], strict=True)]
@@ -214,15 +219,34 @@ def _completed(block: Any, place: Place, factors: Sequence[Any] | None) -> Any:
     return np.where(missing, _model_at(factors, place, block.shape), block) if missing.any() else block
 
 
-def _contraction(block: Any, place: Place, last: Any, *, model_of: Sequence[Any] | None) -> Any:
+def _contraction(
+    block: Any, place: Place, last: Any, *, model_of: Sequence[Any] | None, device: str | None, precision: str | None
+) -> Any:
     """Give (component, *outer sizes) of the block contracted with its rows of the last factor."""
     flat = np.ascontiguousarray(_completed(block, place, model_of)).reshape(-1, block.shape[-1])
-    return contracted(flat, np.ascontiguousarray(last)).reshape(-1, *block.shape[:-1])
+    if device is None:
+        found = contracted(flat, np.ascontiguousarray(last))
+    else:
+        found = computed_on(device, precision, _contracted, flat, last).astype(block.dtype, copy=False)
+    return found.reshape(-1, *block.shape[:-1])
 
 
-def _image(block: Any, place: Place, outer: list[Any], *, model_of: Sequence[Any] | None) -> Any:
+def _contracted(flat: Any, last: Any) -> np.ndarray:
+    return backend.to_numpy(contracted(flat, backend.like(last, flat)))
+
+
+def _image(
+    block: Any, place: Place, outer: list[Any], *, model_of: Sequence[Any] | None, device: str | None,
+    precision: str | None,
+) -> Any:  # fmt: skip
     flat = _completed(block, place, model_of).reshape(-1, block.shape[-1])
-    return (khatri_rao_rows(outer) @ flat).T
+    if device is None:
+        return (khatri_rao_rows(outer) @ flat).T
+    return computed_on(device, precision, _imaged, flat, outer).astype(block.dtype, copy=False)
+
+
+def _imaged(flat: Any, outer: list[Any]) -> np.ndarray:
+    return backend.to_numpy((khatri_rao_rows([backend.like(factor, flat) for factor in outer]) @ flat).T)
 
 
 def _rest(block: Any, place: Place, given: Any, *, factors: Sequence[Any]) -> tuple[float]:

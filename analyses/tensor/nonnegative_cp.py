@@ -20,6 +20,8 @@ def nonnegative_cp(
     tolerance: float = 1e-6,
     init: str = "random",
     restarts: int = 1,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Split a non-negative recording into components with one non-negative factor per dim.
@@ -46,6 +48,13 @@ def nonnegative_cp(
         singular vector of each unfolding, which does not depend on `seed` unless `rank` exceeds a dim.
     restarts
         Number of starts; the one that ends with the smallest error is kept.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), the copy of one beside the products of
+        another; None (default): numpy. For a recording, and
+        `init="random"`.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Seed of the first start; the next ones follow. Different starts can end in different minima.
 
@@ -103,4 +112,4 @@ def nonnegative_cp(
     >>> res.factor_time.dims, bool(res.relative_error < 0.01)
     (('time', 'component'), True)
     """
-    return decompose(recording, rank, KIND, Search(max_iter, tolerance, init, restarts, seed))
+    return decompose(recording, rank, KIND, Search(max_iter, tolerance, init, restarts, device, precision, seed))

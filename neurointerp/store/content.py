@@ -14,13 +14,16 @@ from neurointerp.schema import plain
 from neurointerp.store import layout
 from neurointerp.store.chunks import BLOCK_BYTES
 
+CHUNKS = 4
+"""Of a dask array that are read at a time."""
+
 
 def digest(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
     """Give the sha256 of an object's content: names, dims, dtypes, labels, values and attrs.
 
     Equal content has an equal digest, however it is chunked, lazy or in memory, saved or not. Values that are not in
-    memory are read in blocks of some 64 MiB along the first dims, so an array chunked along its last dim alone is
-    read several times.
+    memory are read in blocks of some 64 MiB along the first dims (of a dask array at most four chunks), so an array
+    chunked along its last dim alone is read several times.
 
     Parameters
     ----------
@@ -96,6 +99,8 @@ def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
         return
     stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
     step = max(BLOCK_BYTES // row, 1)
+    if variable.chunks:  # whole chunks, a few at a time: what computes one computes all of it
+        step = stored * max(min(step // stored, CHUNKS), 1)
     step -= step % stored if step > stored else 0
     for start in range(0, shape[0], step):
         yield variable[start : start + step].values
