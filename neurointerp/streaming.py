@@ -293,7 +293,13 @@ def _about(values: Any, first: int, own: slice) -> tuple[Any, ...]:
 
 def _joined(*parts: tuple[Any, ...]) -> tuple[Any, ...]:
     infinite, missing, total, low, high = zip(*parts, strict=True)
-    return sum(infinite), sum(missing), sum(total), functools.reduce(np.minimum, low), functools.reduce(np.maximum, high)
+    return (
+        sum(infinite),
+        sum(missing),
+        sum(total),
+        functools.reduce(np.minimum, low),
+        functools.reduce(np.maximum, high),
+    )
 
 
 def _bytes(size: int) -> str:

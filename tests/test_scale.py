@@ -34,8 +34,10 @@ class Large:
         self.time = np.stack([np.exp(-(((np.arange(TIME) - at) / 9) ** 2)) for at in (40, 80)])
         self.unit = rng.gamma(0.4, size=(2, UNITS))
         products, total = np.zeros((UNITS, UNITS)), np.zeros(UNITS)
-        labels = ni.recording(np.zeros((0, TIME, UNITS), np.float32), modality="calcium", units="1", sampling_rate=128.0,
-                              dims=("trial", "time", "unit"))  # fmt: skip
+        nothing = np.zeros((0, TIME, UNITS), np.float32)
+        labels = ni.recording(
+            nothing, modality="calcium", units="1", sampling_rate=128.0, dims=("trial", "time", "unit")
+        )
         self.path = str(folder / "large.zarr")
         noise = rng.random((BLOCK, TIME, UNITS), dtype=np.float32)
         with ni.store.writer(self.path, labels) as writer:
@@ -57,7 +59,7 @@ def large(tmp_path_factory):
 
 
 def analysed(large, name):
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     return subprocess.run(
         [sys.executable, str(CHILD), name, large.path], capture_output=True, text=True, check=False,
         env={**os.environ, **threads, "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"},

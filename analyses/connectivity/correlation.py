@@ -60,16 +60,16 @@ def correlation(
         values it is within 1e-6 of the answer in float64, also where means are 100 standard deviations from 0.
     method
         `pearson` (default), or `spearman`: the same of the ranks of each unit's values (among the samples of the
-        pair), ties sharing their mean rank.
+        pair), ties sharing their mean rank. `spearman` of a chunked (dask) recording needs all values in memory at once, and
+        is refused where there is no room; `pearson` reads block by block.
     centre
         `recording` (default): one mean of each unit; `segment`: a mean of its own in each segment of each trial, so
         that what differs from run to run is no correlation.
     min_samples
         A pair with fewer samples in common has no correlation; at least 2.
     device
-        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), the copy of one beside the products of
-        another; None (default): numpy. Not for `spearman`, nor
-        where values are missing: those are the processor's.
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. Not for `spearman`, nor where values are missing: that is the processor's.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
         about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
@@ -277,7 +277,8 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     ----------
     recording
         Any recording; missing values are left out pair by pair. Samples of all trials and segments are pooled, each
-        subject is taken alone. Samples count as independent: those of a slow recording are not, and need a null.
+        subject is taken alone. Samples count as independent: those of a slow recording are not, and need a null. All
+        values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     n_neighbors
         Neighbours in the estimate; more are smoother and more biased.
     seed

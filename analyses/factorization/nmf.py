@@ -53,6 +53,7 @@ def nmf(
     init
         Start of `G`: `"random"`, uniform on (0, 1); `"kmeans"`, membership after 15 Lloyd steps; `"svd"`, the
         larger half (positive or negative) of each left singular vector. `F` starts from its least squares, clipped.
+        `"kmeans"` and `"svd"` need all values of a chunked recording in memory at once; `"random"` does not.
     max_iter
         Most iterations.
     tolerance, patience
@@ -61,7 +62,7 @@ def nmf(
     restarts
         Number of starts; the best fit is returned.
     device
-        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), the copy of one beside the products of
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
         another; None (default): numpy.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,

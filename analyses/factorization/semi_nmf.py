@@ -63,6 +63,7 @@ def semi_nmf(
         Start of `G`: `"random"`, uniform on (0, 1); `"kmeans"`, membership after 15 Lloyd steps; `"svd"`, the
         larger half (positive or negative) of each left singular vector: the other half is lost. `"svd"` does
         not depend on `seed` unless `rank` exceeds the number of units.
+        `"kmeans"` and `"svd"` need all values of a chunked recording in memory at once; `"random"` does not.
     max_iter
         Most iterations.
     tolerance, patience
@@ -71,7 +72,7 @@ def semi_nmf(
     restarts
         Number of starts; the best fit is returned.
     device
-        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), the copy of one beside the products of
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
         another; None (default): numpy.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,

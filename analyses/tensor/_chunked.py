@@ -1,4 +1,4 @@
-"""CP of a chunked (dask) tensor: products with it are sums over its blocks, computed where the scheduler computes them."""
+"""CP of a chunked (dask) tensor: products with it are sums over blocks, computed where the scheduler computes them."""
 
 from __future__ import annotations
 
@@ -267,4 +267,3 @@ def _core(
     for mode in np.argsort(core.shape)[::-1]:
         core = np.moveaxis(np.tensordot(inverses[mode][:, place[mode]], core, axes=(1, mode)), 0, mode)
     return (core,)
-

@@ -46,12 +46,12 @@ def cp(
     init
         `"random"`, from a normal distribution; or `"svd"`, the leading singular vectors of each unfolding, which do
         not depend on `seed` unless `rank` exceeds a dim.
+        It needs all values of a chunked (dask) recording in memory; `"random"` reads block by block.
     restarts
         Number of starts; the one that ends with the smallest error is kept.
     device
-        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), the copy of one beside the products of
-        another; None (default): numpy. For a recording, and
-        `init="random"`.
+        Where torch works on the blocks of a recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. With `init="random"` alone.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
         about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
