@@ -20,7 +20,6 @@ from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
 
 
-
 def compare(
     recordings: Mapping[str, xr.DataArray] | Sequence[xr.DataArray],
     *,

@@ -1,7 +1,8 @@
-"""Sums over the blocks of a chunked recording of products of samples some time apart; each block sees its neighbours."""
+"""Sums over the blocks of a chunked recording, of products of samples some time apart; blocks see their neighbours."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -29,9 +30,7 @@ def lagged_sums(z: Rows, parts: Sequence[slice], max_lag: int) -> tuple[Floats, 
 
 def gram_of_past(z: Rows, parts: Sequence[slice], order: int) -> tuple[Floats, int]:
     """Give what `_past.lagged_gram` gives, from blocks with `order` samples of past ahead of them."""
-    products, total, count = z.total(
-        partial(_past_gram, starts_stops=bounds(parts), order=order), before=order
-    )
+    products, total, count = z.total(partial(_past_gram, starts_stops=bounds(parts), order=order), before=order)
     products -= np.outer(total, total / count)
     return products.reshape((order + 1, z.width) * 2), int(count)
 
@@ -61,9 +60,7 @@ def _past_gram(
     return stacked.T @ stacked, stacked.sum(axis=0), len(at)
 
 
-def _lagged(
-    values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int
-) -> tuple[Any, ...]:
+def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int) -> tuple[Any, ...]:
     """Sum over own samples that lead, and those up to `max_lag` later in the same stretch that follow."""
     starts, stops = starts_stops
     units = values.shape[1]
@@ -84,16 +81,14 @@ def _lagged(
     return products, counts, *sums
 
 
-def _folds(
-    values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int
-) -> tuple[Floats, ...]:
+def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int) -> tuple[Floats, ...]:
     units, count = values.shape[1], len(stops)
     wide = order * units
     gram, past, cross = np.zeros((count, wide, wide)), np.zeros((count, wide)), np.zeros((count, wide, units))
     now, samples, square = np.zeros((count, units)), np.zeros(count), np.zeros((count, units))
     low, high = np.searchsorted(present, [first + own.start, first + own.stop])
     edges = np.unique(np.clip(np.concatenate([[low], stops, [high]]), low, high))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         fold, at = int(np.searchsorted(stops, start, side="right")), present[start:stop] - first
         before = np.concatenate([values[at - lag] for lag in range(1, order + 1)], axis=1)
         here = values[at]

@@ -60,8 +60,8 @@ def correlation(
         values it is within 1e-6 of the answer in float64, also where means are 100 standard deviations from 0.
     method
         `pearson` (default), or `spearman`: the same of the ranks of each unit's values (among the samples of the
-        pair), ties sharing their mean rank. `spearman` of a chunked (dask) recording needs all values in memory at once, and
-        is refused where there is no room; `pearson` reads block by block.
+        pair), ties sharing their mean rank. `spearman` of a chunked (dask) recording needs all values in memory at
+        once, and is refused where there is no room; `pearson` reads block by block.
     centre
         `recording` (default): one mean of each unit; `segment`: a mean of its own in each segment of each trial, so
         that what differs from run to run is no correlation.

@@ -75,8 +75,10 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
             f"{analysis}: dims are {tuple(array.dims)}, three or more are needed; cut a continuous recording into "
             "trials with neurointerp.align.windows(recording, length)"
         )
-    blocks = Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64)) if array.chunks else None
-    if blocks is not None and lazy:
+    blocks = None
+    if lazy and array.chunks:
+        blocks = Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64))
+    if blocks is not None:
         seen, _, infinite, negative, low, high = blocks.about
     else:
         X = np.asarray(in_memory_values(array, analysis))
@@ -94,7 +96,7 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
     if not largest > 0:
         raise AnalysisError(f"{analysis}: all {array.size} values are zero; there is nothing to factor")
     scale = 2.0 ** math.frexp(largest)[1]
-    if blocks is not None and lazy:
+    if blocks is not None:
         return Tensor(array, source_of(given), replace(blocks, scale=scale), scale)
     return Tensor(array, source_of(given), X / X.dtype.type(scale), scale)
 
