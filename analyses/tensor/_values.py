@@ -14,7 +14,7 @@ import xarray as xr
 from neurointerp import align
 from neurointerp.analyses.tensor._chunked import Blocks
 from neurointerp.errors import AnalysisError
-from neurointerp.schema import check, is_in_memory
+from neurointerp.schema import check
 from neurointerp.streaming import require_room
 
 Given: TypeAlias = xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray] | Sequence[xr.DataArray]
@@ -102,8 +102,8 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
 
 
 def in_memory_values(array: xr.DataArray, analysis: str) -> np.ndarray:
-    """Give the values as float32 or float64; lazy ones where there is room for them."""
-    if not is_in_memory(array):
+    """Give the values as float32 or float64; chunked ones where there is room for them."""
+    if array.chunks:
         require_room(array.size * (4 if array.dtype == np.float32 else 8), analysis)
     values = np.asarray(array.values)
     return values if values.dtype == np.float32 else values.astype(np.float64)
