@@ -17,7 +17,7 @@ BLOCK_BYTES = 2**26
 """Of a recording in memory that are copied at a time."""
 _streams = threading.local()
 _using = threading.Lock()
-_switched = {"users": 0, "before": "none"}
+_switched: dict[str, Any] = {"users": 0, "before": "none"}
 
 
 def require_device(device: Any, precision: Any, analysis: str) -> None:
@@ -100,7 +100,8 @@ def _stream(device: str) -> Iterator[None]:
         return
     known = _streams.__dict__.setdefault("of", {})
     if device not in known:
-        known[device] = torch.cuda.Stream(device)
+        stream: Any = torch.cuda.Stream
+        known[device] = stream(device)
     with torch.cuda.stream(known[device]):
         yield
         known[device].synchronize()

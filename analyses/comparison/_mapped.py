@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -22,8 +23,8 @@ def all_analysed(
     Each is kept in `cache` by whoever computes it, as soon as it is done: what was stopped goes on from there, where
     the folder is one that all workers see.
     """
-    options = {"nulls": nulls, "seed": seed, "cache": None if cache is None else cache.absolute()}
-    calls = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
+    options: dict[str, Any] = {"nulls": nulls, "seed": seed, "cache": None if cache is None else cache.absolute()}
+    calls: dict[str, dict[str, Any]] = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
     found: dict[str, xr.DataTree] = {}
     if cluster.client() is None:
         for name, call in calls.items():

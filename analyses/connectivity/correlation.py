@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -129,7 +131,7 @@ def correlation(
     )  # fmt: skip
 
 
-def _correlate(values: np.ndarray | Rows, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
+def _correlate(values: Any, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
     """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
     if not has_missing(values):
         pearson(ranks(values) if method == "spearman" else values, out)

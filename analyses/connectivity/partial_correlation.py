@@ -137,7 +137,7 @@ def _on_units(
 
 
 def _partial_pairwise(
-    values: np.ndarray | Rows, method: str, alpha: float | None
+    values: Any, method: str, alpha: float | None
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Give partial correlations from a covariance whose pairs have samples of their own, and what varies."""
     found = pairwise(values)

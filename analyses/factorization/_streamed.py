@@ -198,11 +198,11 @@ def _wide(image: Any) -> Floats:
 
 
 def _triangular(values: Any, first: int, own: slice) -> tuple[Floats]:
-    return (np.linalg.qr(values, mode="r"),)
+    return (np.asarray(np.linalg.qr(values, mode="r")),)
 
 
 def _joined(*parts: tuple[Floats]) -> tuple[Floats]:
-    return (np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r"),)
+    return (np.asarray(np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r")),)
 
 
 def _images(values: Any, first: int, own: slice, lead: Floats) -> tuple[None, tuple[Floats]]:

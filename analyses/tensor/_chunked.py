@@ -61,12 +61,13 @@ class Blocks:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     def astype(self, dtype: Any) -> Blocks:
         return replace(self, array=self.array.astype(dtype))
 
-    def transpose(self, order: Sequence[int]) -> Blocks:
+    def transpose(self, order: Any) -> Blocks:
         return replace(self, array=self.array.transpose(*map(int, order)))
 
     @cached_property
@@ -84,7 +85,7 @@ class Blocks:
 
     def tasks(self, kernel: Callable[..., Any], given: Callable[[Place], Any]) -> list[tuple[Place, Any]]:
         """Give where each block lies and the task `kernel(block, place, given(place))`."""
-        from dask import delayed
+        from dask.delayed import delayed
 
         edges = [np.cumsum([0, *sizes]).tolist() for sizes in self.array.chunks]
         places = itertools.product(*[[slice(a, b) for a, b in itertools.pairwise(edge)] for edge in edges])
@@ -133,7 +134,7 @@ class ChunkedProblem(Problem):
         *outer, last = factors
         axes = list(range(len(outer)))
         small = np.zeros((last.shape[1], *self.X.shape[:-1]), self.X.dtype)
-        onto = {"device": self.device, "precision": self.precision}
+        onto: dict[str, Any] = {"device": self.device, "precision": self.precision}
         kernel = partial(_contraction, model_of=begun, **onto)
         for place, part in self.X.summed(kernel, lambda place: last[place[-1]], axes):
             small[(slice(None), *place)] = part
@@ -180,8 +181,8 @@ def _plus(*parts: Any) -> Any:
 
 
 def _run(kernel: Callable[..., Any], scale: float, place: Place, given: Any, block: Any) -> Any:
-    dtype = np.float32 if block.dtype == np.float32 else np.float64
-    return kernel(np.ascontiguousarray(block, dtype) / dtype(scale), place, given)
+    dtype = np.dtype(np.float32 if block.dtype == np.float32 else np.float64)
+    return kernel(np.ascontiguousarray(block, dtype) / dtype.type(scale), place, given)
 
 
 def _about(block: Any, place: Place, given: Any, *, shape: tuple[int, ...]) -> tuple[Any, ...]:
