@@ -140,7 +140,7 @@ def main() -> None:
                 rows = rec.encoding.get("chunks", rec.variable.encoding.get("chunks"))[0]
                 begun = time.perf_counter()
                 with dask.config.set(scheduler="threads", num_workers=threads):
-                    rows_of(rec.chunk({"time": rows})).about
+                    assert not rows_of(rec.chunk({"time": rows})).about.missing.any()
                 took = time.perf_counter() - begun
                 requests, sent = network.counted()
                 bandwidth = sent / network.of_all

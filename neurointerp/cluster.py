@@ -51,7 +51,9 @@ def finished(function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]
         for name, options in calls.items():
             yield name, function(**options)
         return
-    from distributed import as_completed
+    import distributed
+
+    as_completed: Any = distributed.as_completed
 
     futures = {
         there.submit(function, **options, key=f"{function.__name__}-{name}-{uuid.uuid4()}"): name

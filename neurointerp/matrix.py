@@ -76,7 +76,7 @@ def stack(recording: xr.DataArray, analysis: str = "this analysis") -> Stacked:
     RecordingError
         When `recording` breaks the contract.
     AnalysisError
-        When the values are lazy and do not fit into memory.
+        When the recording is chunked and its values do not fit into memory.
     """
     found = labels(recording)
     return Stacked(**vars(found), values=_matrix(in_memory(recording, analysis)))
@@ -90,10 +90,14 @@ def streamed(recording: xr.DataArray) -> Stacked:
 
 
 def in_memory(recording: xr.DataArray, analysis: str) -> xr.DataArray:
-    """Give a recording itself where it is in memory, else with its values read, or refused where they do not fit."""
+    """Give a recording itself where it is in memory, else with its values read.
+
+    Those of one that is chunked (dask), which says that it is large, are refused where they do not fit.
+    """
     if is_in_memory(recording):
         return recording
-    require_room(recording.size * (4 if recording.dtype == np.float32 else 8), analysis)
+    if recording.chunks:
+        require_room(recording.size * (4 if recording.dtype == np.float32 else 8), analysis)
     read = recording.copy(data=recording.values)
     check(read)
     return read

@@ -296,7 +296,7 @@ def _by_repeat(recording: xr.DataArray) -> np.ndarray:
     matrix.require_complete(recording, "noise_ceiling")
     if "subject" in recording.dims:
         raise AnalysisError("noise_ceiling: subjects are not repeats; pick one (.isel(subject=0)) at a time")
-    stimulus, values = split.groups(recording, "stimulus"), matrix.stack(recording).values
+    stimulus, values = split.groups(recording, "stimulus"), np.asarray(matrix.stack(recording).values)
     if "repeat" in recording.coords:
         repeat = split.groups(recording, "repeat")
     elif "trial" in recording.dims:

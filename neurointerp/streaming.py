@@ -125,7 +125,7 @@ class Rows:
     @cached_property
     def about(self) -> About:
         """What one pass tells of all rows; infinite values are refused."""
-        infinite, *found = self.total(_about, combine=_joined)
+        infinite, *found = self.on(None).total(_about, combine=_joined)
         if infinite:
             raise RecordingError(f"not a recording: {infinite} infinite values: a missing value is NaN")
         return About(*found)
@@ -153,7 +153,7 @@ class Rows:
 
     def both(self, kernel: Kernel, given: Sequence[Any]) -> tuple[list[Any], Any]:
         """Give what is kept of every block, and the sum of the rest, of a kernel that makes (kept, tuple)."""
-        from dask import delayed
+        from dask.delayed import delayed
 
         tasks = self._tasks(kernel, 0, 0, given)
         kept, rest = ([delayed(operator.itemgetter(place))(task) for task in tasks] for place in (0, 1))
@@ -172,7 +172,7 @@ class Rows:
         return np.concatenate(self.each(_own))
 
     def _tasks(self, kernel: Kernel, before: int, after: int, given: Sequence[Any] | None) -> list[Any]:
-        from dask import delayed
+        from dask.delayed import delayed
 
         array = self.array.rechunk({1: -1})
         parts = [part for part, size in zip(array.to_delayed()[:, 0], array.chunks[0], strict=True) if size]
@@ -198,7 +198,7 @@ class Rows:
 
 def rows_of(recording: xr.DataArray) -> Rows:
     """Give the rows of a chunked recording, every dim but `unit` stacked; float32 stays, any other type is float64."""
-    array = recording.data.reshape(-1, recording.shape[-1], merge_chunks=False)
+    array = recording.data.reshape(-1, recording.shape[-1])
     dtype = np.dtype(np.float32 if array.dtype == np.float32 else np.float64)
     return Rows(array.astype(dtype), int(array.shape[1]), dtype)
 
@@ -242,17 +242,18 @@ def _run(work: _Work, first: int, own: slice, given: tuple[Any, ...], *pieces: A
 
 def computed(tasks: list[Any]) -> list[Any]:
     """Compute tasks with the scheduler in use."""
-    import dask
+    from dask import base
 
+    compute: Any = base.compute
     with warnings.catch_warnings():
         # what travels with the blocks (coefficients of their rows) is no larger than what comes back
         warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
-        return list(dask.compute(*tasks))
+        return list(compute(*tasks))
 
 
 def tree(tasks: list[Any], combine: Kernel) -> Any:
     """Give the task that puts the results of others together, a few at a time."""
-    from dask import delayed
+    from dask.delayed import delayed
 
     while len(tasks) > 1:
         tasks = [
@@ -293,7 +294,13 @@ def _about(values: Any, first: int, own: slice) -> tuple[Any, ...]:
 
 def _joined(*parts: tuple[Any, ...]) -> tuple[Any, ...]:
     infinite, missing, total, low, high = zip(*parts, strict=True)
-    return sum(infinite), sum(missing), sum(total), functools.reduce(np.minimum, low), functools.reduce(np.maximum, high)
+    return (
+        sum(infinite),
+        sum(missing),
+        sum(total),
+        functools.reduce(np.minimum, low),
+        functools.reduce(np.maximum, high),
+    )
 
 
 def _bytes(size: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -22,11 +23,11 @@ def all_analysed(
     Each is kept in `cache` by whoever computes it, as soon as it is done: what was stopped goes on from there, where
     the folder is one that all workers see.
     """
-    options = {
+    options: dict[str, Any] = {
         "nulls": nulls, "resamples": resamples, "sensitivity": sensitivity, "seed": seed,
         "cache": None if cache is None else cache.absolute(),
     }  # fmt: skip
-    calls = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
+    calls: dict[str, dict[str, Any]] = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
     found: dict[str, xr.DataTree] = {}
     if cluster.client() is None:
         for name, call in calls.items():

@@ -35,8 +35,8 @@ def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, 
     what is done where a variance is too small or large. Of `Rows` the products are of centred blocks.
     """
     if isinstance(values, Rows):
-        r, varies, norms = _streamed.pearson_and_lengths(values)
-        return _into(out, r), varies, norms
+        r, varies, lengths = _streamed.pearson_and_lengths(values)
+        return _into(out, r), varies, lengths
     xp = namespace(values)
     samples = values.shape[0]
     in_numpy = isinstance(values, np.ndarray)

@@ -19,7 +19,7 @@ ALPHAS = tuple(np.logspace(-4, 3, 15))
 
 
 def order_of(
-    subjects: Sequence[np.ndarray], parts: Sequence[slice], order: int | None, together: bool, analysis: str
+    subjects: Sequence[np.ndarray | Rows], parts: Sequence[slice], order: int | None, together: bool, analysis: str
 ) -> int:
     """Give the order, checked, or chosen by BIC: one for all subjects, each (sample, unit) in the same stretches.
 
@@ -139,7 +139,7 @@ def conditioned(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray
     return reduced, np.tile(full, (units, 1)), order * units
 
 
-def _scores(z: np.ndarray, parts: Sequence[slice], most: int, together: bool, analysis: str) -> list[float]:
+def _scores(z: np.ndarray | Rows, parts: Sequence[slice], most: int, together: bool, analysis: str) -> list[float]:
     """Give the BIC of the orders from 1 to `most`, all on the samples that have `most` samples of past."""
     gram, count = lagged_gram(z, parts, most)
     units = z.shape[1]

@@ -1,4 +1,4 @@
-"""Sums over the blocks of a chunked recording from which the static measures follow; numpy, or torch on a device."""
+"""Sums over the blocks of a chunked recording from which the static measures follow; products on a device if given."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pearson_and_lengths(rows: Rows) -> tuple[np.ndarray, NDArray[np.bool_], Any]
     r = np.clip(products * root[:, None] * root, -1.0, 1.0).astype(rows.dtype)
     np.fill_diagonal(r, np.where(about.varies, 1.0, np.nan))
     weight = len(rows) / np.where(about.varies, power, np.inf)
-    return r, about.varies, lambda: np.concatenate(z.each(partial(_lengths, weight=weight)))
+    return r, about.varies, lambda: np.concatenate(z.on(None).each(partial(_lengths, weight=weight)))
 
 
 def lengths(rows: Rows) -> np.ndarray:
@@ -65,7 +65,7 @@ def lengths(rows: Rows) -> np.ndarray:
 def pair_sums(rows: Rows) -> tuple[Floats, ...]:
     """Give, of rows with missing values, the products that `_moments.pairwise` is made of, as it names them."""
     about = rows.about
-    found: tuple[Floats, ...] = rows.scaled(mean_of(rows), about.span).total(_pair_sums)
+    found: tuple[Floats, ...] = rows.on(None).scaled(mean_of(rows), about.span).total(_pair_sums)
     return found
 
 

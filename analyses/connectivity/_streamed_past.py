@@ -1,7 +1,8 @@
-"""Sums over the blocks of a chunked recording of products of samples some time apart; each block sees its neighbours."""
+"""Sums over the blocks of a chunked recording, of products of samples some time apart; blocks see their neighbours."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -87,7 +88,7 @@ def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, o
     now, samples, square = np.zeros((count, units)), np.zeros(count), np.zeros((count, units))
     low, high = np.searchsorted(present, [first + own.start, first + own.stop])
     edges = np.unique(np.clip(np.concatenate([[low], stops, [high]]), low, high))
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         fold, at = int(np.searchsorted(stops, start, side="right")), present[start:stop] - first
         before = np.concatenate([values[at - lag] for lag in range(1, order + 1)], axis=1)
         here = values[at]

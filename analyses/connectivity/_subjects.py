@@ -110,8 +110,9 @@ def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
     if not count or len(stacked.values) // count < 2:
         raise AnalysisError(f"{analysis}: {len(stacked.values)} samples of {count} subjects; each needs at least 2")
     lazy = isinstance(stacked.values, Rows)
+    given: list[Any] = each_subject(recording) if lazy else np.split(stacked.values, count)
     each, present = [], []
-    for s, values in enumerate(each_subject(recording) if lazy else np.split(stacked.values, count)):
+    for s, values in enumerate(given):
         missing = values.about.missing if lazy else np.isnan(values).sum(axis=0)
         there = missing < len(values)
         single = np.where(there, missing, 0)

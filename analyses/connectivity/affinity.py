@@ -41,6 +41,7 @@ def affinity(
     recording
         (time, unit), (subject, time, unit) or (trial, time, unit), on a common clock (`align.stack_subjects`). A unit
         that a subject lacks is NaN there as a whole; single missing values are refused.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     kernel
         `geomean`, `min` or `product`.
     smooth
@@ -127,6 +128,7 @@ def dynamic_connectome(
     recording
         (time, unit), (subject, time, unit) or (trial, time, unit) on a common clock; a unit that a subject lacks is
         NaN there.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     rank
         Number of components, the background among them; `tensor.rank` compares several.
     kernel, smooth, bin_size, min_subjects

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -31,6 +33,7 @@ from neurointerp.analyses.connectivity._shrinkage import (
     shrunk_pairwise,
     shrunk_product,
 )
+from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
@@ -43,8 +46,9 @@ METHODS = ("pearson", "spearman")
 
 
 def correlation(
-    recording: xr.DataArray, *, method: str = "pearson", centre: str = "recording", min_samples: int = 2, seed: int = 0
-) -> xr.Dataset:
+    recording: xr.DataArray, *, method: str = "pearson", centre: str = "recording", min_samples: int = 2,
+    device: str | None = None, precision: str | None = None, seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
     r"""Correlate every pair of units over all samples that both have.
 
     :math:`r_{ij} = \sum_t z_i(t)\, z_j(t)` with each unit centred and scaled to unit length over the samples that
@@ -58,12 +62,19 @@ def correlation(
         values it is within 1e-6 of the answer in float64, also where means are 100 standard deviations from 0.
     method
         `pearson` (default), or `spearman`: the same of the ranks of each unit's values (among the samples of the
-        pair), ties sharing their mean rank.
+        pair), ties sharing their mean rank. `spearman` of a chunked (dask) recording needs all values in memory at
+        once, and is refused where there is no room; `pearson` reads block by block.
     centre
         `recording` (default): one mean of each unit; `segment`: a mean of its own in each segment of each trial, so
         that what differs from run to run is no correlation.
     min_samples
         A pair with fewer samples in common has no correlation; at least 2.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. Not for `spearman`, nor where values are missing: that is the processor's.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -101,8 +112,10 @@ def correlation(
     """
     one_of(method, METHODS, _CORRELATION, "method")
     require_shared(min_samples, _CORRELATION)
-    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method == "pearson")
     analysed = pending(recording)
+    recording = in_blocks(recording, device, precision, _CORRELATION)
+    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method == "pearson")
+    subjects = [one.on(device, precision) if isinstance(one, Rows) else one for one in subjects]
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
     counts = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
@@ -112,12 +125,13 @@ def correlation(
         variables,
         analysis=_CORRELATION,
         recording=analysed,
-        parameters={"method": method, "centre": centre, "min_samples": min_samples},
+        parameters={"method": method, "centre": centre, "min_samples": min_samples, "device": device,
+                    "precision": precision},
         seed=seed,
-    )
+    )  # fmt: skip
 
 
-def _correlate(values: np.ndarray | Rows, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
+def _correlate(values: Any, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
     """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
     if not has_missing(values):
         pearson(ranks(values) if method == "spearman" else values, out)
@@ -265,7 +279,8 @@ def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: i
     ----------
     recording
         Any recording; missing values are left out pair by pair. Samples of all trials and segments are pooled, each
-        subject is taken alone. Samples count as independent: those of a slow recording are not, and need a null.
+        subject is taken alone. Samples count as independent: those of a slow recording are not, and need a null. All
+        values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     n_neighbors
         Neighbours in the estimate; more are smoother and more biased.
     seed

@@ -51,6 +51,7 @@ def dynamic(
     ----------
     recording
         A recording with a `time` dim and without missing values; a subject may lack whole units (NaN).
+        One that is chunked (dask) is read block by block, but for `phase`, which needs all values in memory at once.
     method
         `sliding`, `tapered` or `phase`.
     window

@@ -73,6 +73,7 @@ def null(
     ----------
     recording
         What the measure takes.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     measure
         Name of a function of `neurointerp.analyses.connectivity` that takes a recording; default `correlation`.
     surrogate

@@ -16,6 +16,7 @@ from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scal
 from neurointerp.backend import namespace
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
+from neurointerp.streaming import Rows
 
 _ANALYSIS = "connectivity.partial_correlation"
 METHODS = (*SHRINKAGES, "graphical_lasso")
@@ -46,6 +47,8 @@ def partial_correlation(
         Any recording; the samples of all trials and segments are pooled, each subject is taken alone. Where values
         are missing, :math:`C` is estimated pair by pair as in `covariance`, and refused where it then has no inverse.
         float32 stays float32 (`graphical_lasso` computes in float64).
+        One that is chunked (dask) is read block by block, but for the graphical lasso without `alpha`, which needs all
+        values in memory at once.
     method
         How :math:`C` is estimated: `ledoit_wolf` (default), `oas`, `empirical` (needs more samples than units),
         or `graphical_lasso`, which makes :math:`P` sparse.
@@ -134,7 +137,7 @@ def _on_units(
 
 
 def _partial_pairwise(
-    values: np.ndarray | Rows, method: str, alpha: float | None
+    values: Any, method: str, alpha: float | None
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """Give partial correlations from a covariance whose pairs have samples of their own, and what varies."""
     found = pairwise(values)

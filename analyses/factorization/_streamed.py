@@ -62,7 +62,8 @@ class Blocks(Samples):
         parts = [G[rows] for rows in self.rows.slices]
         beside = [None] * len(parts) if kept is None else [kept[rows] for rows in self.rows.slices]
         found, (image, inner, error) = self.rows.both(kernel, list(zip(parts, beside, strict=True)))
-        fresh, ahead, *more = (np.concatenate(list(one)) for one in zip(*found, strict=True))
+        dtype = self.rows.dtype
+        fresh, ahead, *more = (np.concatenate(list(one)).astype(dtype, copy=False) for one in zip(*found, strict=True))
         loss = max(0.0, (self.power + error) / self.power)
         return Pass(fresh, ahead, image.astype(self.rows.dtype), inner, loss, more)
 
@@ -197,11 +198,11 @@ def _wide(image: Any) -> Floats:
 
 
 def _triangular(values: Any, first: int, own: slice) -> tuple[Floats]:
-    return (np.linalg.qr(values, mode="r"),)
+    return (np.asarray(np.linalg.qr(values, mode="r")),)
 
 
 def _joined(*parts: tuple[Floats]) -> tuple[Floats]:
-    return (np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r"),)
+    return (np.asarray(np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r")),)
 
 
 def _images(values: Any, first: int, own: slice, lead: Floats) -> tuple[None, tuple[Floats]]:

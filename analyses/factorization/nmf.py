@@ -16,6 +16,7 @@ from neurointerp.analyses.factorization._coarse import begun
 from neurointerp.analyses.factorization._labelled import variables
 from neurointerp.analyses.factorization._samples import Samples, gram, of_recording
 from neurointerp.analyses.factorization._starts import require_start, start
+from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.nmf"
@@ -32,6 +33,8 @@ def nmf(
     tolerance: float = 1e-7,
     patience: int = 20,
     restarts: int = 1,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Split a non-negative recording into non-negative patterns over units and how much of each is present.
@@ -50,6 +53,7 @@ def nmf(
     init
         Start of `G`: `"random"`, uniform on (0, 1); `"kmeans"`, membership after 15 Lloyd steps; `"svd"`, the
         larger half (positive or negative) of each left singular vector. `F` starts from its least squares, clipped.
+        `"kmeans"` and `"svd"` need all values of a chunked recording in memory at once; `"random"` does not.
     max_iter
         Most iterations.
     tolerance, patience
@@ -57,6 +61,12 @@ def nmf(
         sum of squares of the recording.
     restarts
         Number of starts; the best fit is returned.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Seed of the starts.
 
@@ -100,7 +110,7 @@ def nmf(
     ([[1, 1, 0, 0], [0, 0, 1, 1]], 1.0)
     """
     labels = matrix.labels(recording)
-    samples = of_recording(recording, NAME)
+    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
     require_non_negative(samples, NAME)
     rank = require_count(rank, "rank", NAME, high=min(samples.shape), why="the smaller of samples and units")
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
@@ -109,7 +119,7 @@ def nmf(
         fit = factor(samples, rank, init, search, seed)
     parameters = {
         "rank": rank, "init": init, "max_iter": max_iter, "tolerance": tolerance, "patience": patience,
-        "restarts": restarts,
+        "restarts": restarts, "device": device, "precision": precision,
     }  # fmt: skip
     found = variables(fit, labels, samples, recording.attrs["units"])
     return result.result(found, analysis=NAME, recording=recording, parameters=parameters, seed=seed)

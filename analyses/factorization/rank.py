@@ -45,6 +45,7 @@ def rank(
     ----------
     recording
         What `method` takes; lazy values are read.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     ranks
         Numbers of components, ascending.
     method

@@ -17,6 +17,7 @@ from neurointerp.analyses.factorization._coarse import begun
 from neurointerp.analyses.factorization._labelled import variables
 from neurointerp.analyses.factorization._samples import Samples, gram, of_recording
 from neurointerp.analyses.factorization._starts import require_start, start
+from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.semi_nmf"
@@ -36,6 +37,8 @@ def semi_nmf(
     tolerance: float = 1e-7,
     patience: int = 100,
     restarts: int = 1,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Split a signed recording into signed patterns over units and how much of each is present.
@@ -60,6 +63,7 @@ def semi_nmf(
         Start of `G`: `"random"`, uniform on (0, 1); `"kmeans"`, membership after 15 Lloyd steps; `"svd"`, the
         larger half (positive or negative) of each left singular vector: the other half is lost. `"svd"` does
         not depend on `seed` unless `rank` exceeds the number of units.
+        `"kmeans"` and `"svd"` need all values of a chunked recording in memory at once; `"random"` does not.
     max_iter
         Most iterations.
     tolerance, patience
@@ -67,6 +71,12 @@ def semi_nmf(
         part of the sum of squares of the recording.
     restarts
         Number of starts; the best fit is returned.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Seed of the start.
 
@@ -121,7 +131,7 @@ def semi_nmf(
            [0, 0, 1, 1]])
     """
     labels = matrix.labels(recording)
-    samples = of_recording(recording, NAME)
+    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
     rank = require_count(rank, "rank", NAME, high=samples.shape[0], why="the number of samples")
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
     kept = kept_units(keep_fraction, samples.shape[1])
@@ -131,6 +141,7 @@ def semi_nmf(
     parameters = {
         "rank": rank, "keep_fraction": keep_fraction, "init": init, "max_iter": max_iter,
         "tolerance": tolerance, "patience": patience, "restarts": restarts,
+        "device": device, "precision": precision,
     }  # fmt: skip
     found = variables(fit, labels, samples, recording.attrs["units"])
     return result.result(found, analysis=NAME, recording=recording, parameters=parameters, seed=seed)

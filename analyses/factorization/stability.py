@@ -38,6 +38,7 @@ def stability(
     ----------
     recording
         What `method` takes. For the bootstrap lazy values are read.
+        One that is chunked (dask) is read as `method` reads it; `bootstraps` need all values in memory at once.
     rank
         Number of components of each run.
     method

@@ -123,7 +123,7 @@ def _averaged_blocks(recording: xr.DataArray, analysis: str, *, by: str, complet
     if complete:
         matrix.require_complete(recording, analysis)
     turned = recording.transpose(recording[by].dims[0], ...)
-    array = turned.data.reshape(len(labels), -1, merge_chunks=False)
+    array = turned.data.reshape(len(labels), -1)
     distinct, first, group = np.unique(labels, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.argsort(order)[group]

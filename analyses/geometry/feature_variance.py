@@ -40,6 +40,7 @@ def feature_variance(
     ----------
     recording
         (trial, unit) or (time, unit) with the `features` as sample coordinates of few distinct values each.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     features
         Names of sample coordinates, one or more.
     folds

@@ -42,6 +42,8 @@ def rdm(
         (trial, unit), (trial, time, unit) or (time, unit) with the coordinate `by`; samples of one stimulus are
         averaged. Of epochs, time and unit together make the pattern. Units that a pattern misses (NaN) are left out of
         its `correlation` and `euclidean` distances; the other two refuse missing values.
+        One that is chunked (dask) is read block by block, but for `mahalanobis` and `crossnobis`, which need all values
+        in memory at once.
     metric
         As above.
     noise

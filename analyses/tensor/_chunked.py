@@ -1,4 +1,4 @@
-"""CP of a chunked (dask) tensor: products with it are sums over its blocks, computed where the scheduler computes them."""
+"""CP of a chunked (dask) tensor: products with it are sums over blocks, computed where the scheduler computes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp import backend
 from neurointerp.analyses.tensor._alternate import Problem, contracted, khatri_rao_rows, model, sum_of_squares, swept
+from neurointerp.device import computed_on
 from neurointerp.streaming import added, computed, tree
 
 Floats = NDArray[np.float64]
@@ -49,12 +51,13 @@ class Blocks:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     def astype(self, dtype: Any) -> Blocks:
         return replace(self, array=self.array.astype(dtype))
 
-    def transpose(self, order: Sequence[int]) -> Blocks:
+    def transpose(self, order: Any) -> Blocks:
         return replace(self, array=self.array.transpose(*map(int, order)))
 
     @cached_property
@@ -72,7 +75,7 @@ class Blocks:
 
     def tasks(self, kernel: Callable[..., Any], given: Callable[[Place], Any]) -> list[tuple[Place, Any]]:
         """Give where each block lies and the task `kernel(block, place, given(place))`."""
-        from dask import delayed
+        from dask.delayed import delayed
 
         edges = [np.cumsum([0, *sizes]).tolist() for sizes in self.array.chunks]
         places = itertools.product(*[[slice(a, b) for a, b in itertools.pairwise(edge)] for edge in edges])
@@ -101,6 +104,8 @@ class ChunkedProblem(Problem):
     """What `Problem` is, of `Blocks`; their last dim is the largest. A missing value is NaN there, and `seen` None."""
 
     whole: bool = True
+    device: str | None = None
+    precision: str | None = None
 
     @cached_property
     def power(self) -> float:
@@ -115,7 +120,7 @@ class ChunkedProblem(Problem):
 
     def contraction(self, last: Any, begun: list[Any] | None = None) -> Any:
         small = np.zeros((last.shape[1], *self.X.shape[:-1]), self.X.dtype)
-        kernel = partial(_contraction, model_of=begun)
+        kernel = partial(_contraction, model_of=begun, device=self.device, precision=self.precision)
         for place, part in self.X.summed(kernel, lambda place: last[place[-1]], range(small.ndim - 1)):
             small[(slice(None), *place)] = part
         return small
@@ -126,7 +131,8 @@ class ChunkedProblem(Problem):
         def given(place: Place) -> list[Any]:
             return [factor[part] for factor, part in zip(outer, place[:-1], strict=True)]
 
-        for (rows,), part in self.X.summed(partial(_image, model_of=begun), given, [len(outer)]):
+        kernel = partial(_image, model_of=begun, device=self.device, precision=self.precision)
+        for (rows,), part in self.X.summed(kernel, given, [len(outer)]):
             found[rows] = part
         return found
 
@@ -160,8 +166,8 @@ def _plus(*parts: Any) -> Any:
 
 
 def _run(kernel: Callable[..., Any], scale: float, place: Place, given: Any, block: Any) -> Any:
-    dtype = np.float32 if block.dtype == np.float32 else np.float64
-    return kernel(np.ascontiguousarray(block, dtype) / dtype(scale), place, given)
+    dtype = np.dtype(np.float32 if block.dtype == np.float32 else np.float64)
+    return kernel(np.ascontiguousarray(block, dtype) / dtype.type(scale), place, given)
 
 
 def _about(block: Any, place: Place, given: Any, *, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -199,15 +205,34 @@ def _completed(block: Any, place: Place, factors: Sequence[Any] | None) -> Any:
     return np.where(missing, _model_at(factors, place, block.shape), block) if missing.any() else block
 
 
-def _contraction(block: Any, place: Place, last: Any, *, model_of: Sequence[Any] | None) -> Any:
+def _contraction(
+    block: Any, place: Place, last: Any, *, model_of: Sequence[Any] | None, device: str | None, precision: str | None
+) -> Any:
     """Give (component, *outer sizes) of the block contracted with its rows of the last factor."""
     flat = np.ascontiguousarray(_completed(block, place, model_of)).reshape(-1, block.shape[-1])
-    return contracted(flat, np.ascontiguousarray(last)).reshape(-1, *block.shape[:-1])
+    if device is None:
+        found = contracted(flat, np.ascontiguousarray(last))
+    else:
+        found = computed_on(device, precision, _contracted, flat, last).astype(block.dtype, copy=False)
+    return found.reshape(-1, *block.shape[:-1])
 
 
-def _image(block: Any, place: Place, outer: list[Any], *, model_of: Sequence[Any] | None) -> Any:
+def _contracted(flat: Any, last: Any) -> np.ndarray:
+    return backend.to_numpy(contracted(flat, backend.like(last, flat)))
+
+
+def _image(
+    block: Any, place: Place, outer: list[Any], *, model_of: Sequence[Any] | None, device: str | None,
+    precision: str | None,
+) -> Any:  # fmt: skip
     flat = _completed(block, place, model_of).reshape(-1, block.shape[-1])
-    return (khatri_rao_rows(outer) @ flat).T
+    if device is None:
+        return (khatri_rao_rows(outer) @ flat).T
+    return computed_on(device, precision, _imaged, flat, outer).astype(block.dtype, copy=False)
+
+
+def _imaged(flat: Any, outer: list[Any]) -> np.ndarray:
+    return backend.to_numpy((khatri_rao_rows([backend.like(factor, flat) for factor in outer]) @ flat).T)
 
 
 def _rest(block: Any, place: Place, given: Any, *, factors: Sequence[Any]) -> tuple[float]:

@@ -15,6 +15,8 @@ from neurointerp.analyses.tensor._chunked import Blocks, ChunkedProblem
 from neurointerp.analyses.tensor._compressed import compress, started
 from neurointerp.analyses.tensor._labelled import congruence_of, course_of, factor_of, restarts_of, weight_of
 from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
+from neurointerp.device import in_blocks
+from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
 SERIAL = 2e8
@@ -42,11 +44,20 @@ class Search:
     tolerance: float
     init: str
     restarts: int
+    device: str | None
+    precision: str | None
     seed: int
 
 
 def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset:
     """Fit from several starts and give the best, with labels."""
+    if search.device is not None and (search.init != "random" or not isinstance(given, xr.DataArray)):
+        raise AnalysisError(
+            f"{kind.analysis}: device {search.device!r} is for one recording and init='random'; found "
+            f"{type(given).__name__} and init={search.init!r}"
+        )
+    if isinstance(given, xr.DataArray):
+        given = in_blocks(given, search.device, search.precision, kind.analysis)
     tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
     rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
     for name in ("max_iter", "restarts"):
@@ -74,7 +85,9 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
 def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:
     with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
         problem = (
-            ChunkedProblem(X, None, kind.rule, whole=seen) if isinstance(X, Blocks) else Problem(X, seen, kind.rule)
+            ChunkedProblem(X, None, kind.rule, bool(seen), search.device, search.precision)
+            if isinstance(X, Blocks)
+            else Problem(X, seen, kind.rule)
         )
         like = np.broadcast_to(X.dtype.type(0), X.shape) if isinstance(X, Blocks) else X  # of its shape and type
         starts = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.tensor._values import Given, named, source_of
 from neurointerp.errors import AnalysisError
-from neurointerp.schema import check, is_in_memory
+from neurointerp.schema import check
 from neurointerp.streaming import require_room
 
 
@@ -49,7 +49,7 @@ class Slices:
 
 def slices_of(given: Given, ragged: str, analysis: str) -> Slices:
     """Read a recording of three dims, or the recordings of several subjects, as slices."""
-    if isinstance(given, xr.DataArray) and not is_in_memory(given):
+    if isinstance(given, xr.DataArray) and given.chunks:
         require_room(8 * given.size, analysis)
     over, recs, outer = _apart(given, analysis)
     dims = [str(dim) for dim in recs[0].dims]

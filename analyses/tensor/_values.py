@@ -14,7 +14,7 @@ import xarray as xr
 from neurointerp import align
 from neurointerp.analyses.tensor._chunked import Blocks
 from neurointerp.errors import AnalysisError
-from neurointerp.schema import check, is_in_memory
+from neurointerp.schema import check
 from neurointerp.streaming import require_room
 
 Given: TypeAlias = xr.DataArray | xr.Dataset | Mapping[str, xr.DataArray] | Sequence[xr.DataArray]
@@ -75,10 +75,10 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
             f"{analysis}: dims are {tuple(array.dims)}, three or more are needed; cut a continuous recording into "
             "trials with neurointerp.align.windows(recording, length)"
         )
-    blocks = (
-        Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64)) if array.chunks else None
-    )
-    if blocks is not None and lazy:
+    blocks = None
+    if lazy and array.chunks:
+        blocks = Blocks(array.data if array.dtype == np.float32 else array.data.astype(np.float64))
+    if blocks is not None:
         seen, _, infinite, negative, low, high = blocks.about
     else:
         X = np.asarray(in_memory_values(array, analysis))
@@ -96,14 +96,14 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
     if not largest > 0:
         raise AnalysisError(f"{analysis}: all {array.size} values are zero; there is nothing to factor")
     scale = 2.0 ** math.frexp(largest)[1]
-    if blocks is not None and lazy:
+    if blocks is not None:
         return Tensor(array, source_of(given), replace(blocks, scale=scale), scale)
     return Tensor(array, source_of(given), X / X.dtype.type(scale), scale)
 
 
 def in_memory_values(array: xr.DataArray, analysis: str) -> np.ndarray:
-    """Give the values as float32 or float64; lazy ones where there is room for them."""
-    if not is_in_memory(array):
+    """Give the values as float32 or float64; chunked ones where there is room for them."""
+    if array.chunks:
         require_room(array.size * (4 if array.dtype == np.float32 else 8), analysis)
     values = np.asarray(array.values)
     return values if values.dtype == np.float32 else values.astype(np.float64)

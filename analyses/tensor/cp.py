@@ -20,6 +20,8 @@ def cp(
     tolerance: float = 1e-6,
     init: str = "random",
     restarts: int = 1,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Split a recording into components with one signed factor per dim.
@@ -44,8 +46,15 @@ def cp(
     init
         `"random"`, from a normal distribution; or `"svd"`, the leading singular vectors of each unfolding, which do
         not depend on `seed` unless `rank` exceeds a dim.
+        It needs all values of a chunked (dask) recording in memory; `"random"` reads block by block.
     restarts
         Number of starts; the one that ends with the smallest error is kept.
+    device
+        Where torch works on the blocks of a recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. With `init="random"` alone.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Seed of the first start; the next ones follow. Different starts can end in different minima.
 
@@ -114,4 +123,4 @@ def cp(
     >>> res.factor_time.dims, bool(res.relative_error < 0.01), res.weight.attrs["units"]
     (('time', 'component'), True, 'V')
     """
-    return decompose(recording, rank, KIND, Search(max_iter, tolerance, init, restarts, seed))
+    return decompose(recording, rank, KIND, Search(max_iter, tolerance, init, restarts, device, precision, seed))

@@ -44,6 +44,7 @@ def parafac2(
         A dict or list of the recordings of several subjects, (time, unit) each, unequal in `dim` alone. Or one
         recording of three dims, such as (trial, time, unit), whose shorter trials end in samples that are missing in
         all units (`align.fold`): those are left out. Single missing values are refused.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     rank
         Number of components, at most the samples of the shortest slice.
     dim

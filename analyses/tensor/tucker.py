@@ -42,6 +42,7 @@ def tucker(
     ----------
     recording
         As for `tensor.cp`. Missing values (NaN) are left out of the error: what stands there has no influence.
+        All values of a chunked (dask) recording are needed in memory at once: refused where there is no room.
     rank
         Number of directions of every dim, or of each: `{"trial": 2, "time": 5, "unit": 8}`. At most the size of the dim
         and the product of the other ranks.

@@ -98,8 +98,9 @@ def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
             yield from _blocks(variable[index])
         return
     stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
-    most = max(BLOCK_BYTES // row, 1)
-    step = max(CHUNKED_BYTES // row, min(stored, most)) if variable.chunks else most  # dask holds chunks and block
+    step = max(BLOCK_BYTES // row, 1)
+    if variable.chunks:  # whole chunks: what computes a part of one computes all of it
+        step = stored * max(CHUNKED_BYTES // row // stored, 1)
     step -= step % stored if step > stored else 0
     for start in range(0, shape[0], step):
         yield variable[start : start + step].values
