@@ -26,20 +26,13 @@ def _energies(images):
 @pytest.fixture(scope="module")
 def scenes(mirror):
     """Give image features and the mean responses of 212 neurons to 118 scenes, joined by the scene."""
-    folder = mirror / "image_brain" / "allen_visp_511510667"
-    images, values = (
-        np.concatenate([np.load(folder / f"Allen_{part}_{kind}.npy") for part in ("train", "test")])
-        for kind in ("input", "output")
-    )
-    labels = np.array([f"scene{i:03d}" for i in range(len(images))], dtype=object)
-    order = np.random.default_rng(0).permutation(len(images))
+    tree = ni.load_session("devries2020", mirror=mirror)
+    seen, responses = tree["recordings/scenes/recording"], tree["recordings/calcium/recording"]
+    order = np.random.default_rng(0).permutation(seen.sizes["trial"])
     features = ni.recording(
-        _energies(images.reshape(-1, 31, 31))[order], modality="stimulus", units="1", dims=("trial", "unit"),
-        coords={"stimulus": ("trial", labels[order])},
+        _energies(seen.values[..., 0])[order], modality="stimulus", units="1", dims=("trial", "unit"),
+        coords={"stimulus": ("trial", seen["stimulus"].values[order])},
     )  # fmt: skip
-    responses = ni.recording(
-        values, modality="calcium", units="percent", dims=("trial", "unit"), coords={"stimulus": ("trial", labels)}
-    )
     return ni.align.join(features, responses)
 
 

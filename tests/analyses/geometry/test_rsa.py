@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.io import loadmat
 
 import neurointerp as ni
 from neurointerp.analyses import geometry
@@ -162,18 +161,10 @@ def test_permutations_find_what_is_shared_and_nothing_where_nothing_is(rng):
 @pytest.fixture(scope="module")
 def objects(mirror):
     """Give the dissimilarities of 92 objects: two sessions of four people in IT, and eight models."""
-    folder = mirror / "image_brain" / "kriegeskorte92"
-    labels = np.array([f"object{i:02d}" for i in range(92)], dtype=object)
-
-    def matrix(values):
-        values = np.asarray(values, dtype=np.float64)
-        return xr.DataArray((values + values.T) / 2, dims=("stimulus", "stimulus2"),
-                            coords={"stimulus": labels, "stimulus2": labels})  # fmt: skip
-
-    brains = loadmat(folder / "92_brainRDMs.mat")["RDMs"][0]
-    models = loadmat(folder / "92_modelRDMs.mat")["Models"][0]
-    people = {f"person{i}": matrix((person[0]["RDM"] + person[1]["RDM"]) / 2) for i, person in enumerate(brains)}
-    return people, {str(model["name"][0]): matrix(model["RDM"]) for model in models}
+    tree = ni.load_session("kriegeskorte2008", mirror=mirror)
+    it, model = (tree[f"structure/{name}/structure"] for name in ("it", "model"))
+    people = {f"person{i}": one.drop_vars("subject") for i, one in enumerate(it.mean("session"))}
+    return people, {str(one["model"].item()): one.drop_vars("model") for one in model}
 
 
 def test_human_it_holds_the_92_objects_like_monkey_it_and_unlike_v1(objects):
