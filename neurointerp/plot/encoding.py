@@ -171,18 +171,21 @@ def receptive_field(
     if "feature_lag" not in result["weights"].coords or unit not in result["unit"].values:
         raise AnalysisError(f"receptive_field: weights with lags and a unit {unit!r} are needed")
     weights = result["weights"].sel(unit=unit)
-    lags = np.unique(weights["feature_lag"].values)
-    values = np.asarray(weights.values).reshape(len(lags), -1)
-    order = np.argsort(weights["feature_lag"].values.reshape(len(lags), -1)[:, 0])
-    values = values[order]
+    lags, place = np.unique(weights["feature_lag"].values, return_inverse=True)
+    values = np.asarray(weights.values)[np.argsort(place, kind="stable")].reshape(len(lags), -1)
     if values.shape[1] == 1:
         ax.plot(lags * step, values[:, 0], color=COLOURS[0])
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_ylabel("weight")
     else:
         bound = float(np.abs(values).max()) or 1.0
-        edges = (lags[0] * step, lags[-1] * step, -0.5, values.shape[1] - 0.5)
+        half = step / 2
+        edges = (lags[0] * step - half, lags[-1] * step + half, -0.5, values.shape[1] - 0.5)
         ax.imshow(values.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", extent=edges)
-        ax.set_ylabel("feature")
+        names = [str(name) for name in weights["feature_unit"].values[place == 0]]
+        if len(names) <= 20:
+            ax.set_yticks(range(len(names)), names)
+        else:
+            ax.set_ylabel("feature")
     ax.set_xlabel(label)
     return ax
