@@ -94,8 +94,8 @@ share = split.band_score.mean("fold").isel(unit=0)
 print(share.to_series().round(3))
 
 # %%
-# The field is drawn as the mean of each band before a spike, in standard deviations (weights share what neighbouring lags
-# of a slow band have in common, and are small there for that reason alone).
+# The field is drawn as the mean of each band before a spike, in standard deviations: weights share what neighbouring
+# lags of a slow band have in common, and are small there for that reason alone.
 
 before = ni.align.lag(modulations, range(20)).isel(time=slice(19, None)).sel(unit=field["feature"].values)
 fired = counts.values[19:]
