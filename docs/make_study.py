@@ -1,4 +1,4 @@
-"""Run the study of `docs/study.md` again and write its tables (`docs/studies/*.csv`) and pictures (`docs/_static`).
+"""Run the study of `docs/study.md` again and write its tables (`docs/studies`) and pictures (`docs/_static`).
 
     python docs/make_study.py [--mirror DIR] [--cache DIR]      or      make study MIRROR=DIR
     python docs/make_study.py --time                            what a 13th recording costs, printed
@@ -32,6 +32,7 @@ STUDIES, STATIC = HERE / "studies", HERE / "_static"
 SEEDS = range(1, 8)
 SHOWN = ("effective_dimension", "semi_nmf_explained_rank4", "tensor_fit_rank4", "connectivity_density", "modularity")
 CONTROLLED = ("effective_dimension", "connectivity_density", "self_prediction")
+TREATMENTS = ("differenced", "common signal removed")
 KEYS = ["recording", "metric"]
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     recs = {name: load(one["source"], given.mirror).rename(name) for name, one in study["recordings"].items()}
     seeds = other_draws(recs, study, tree, given.cache)
     controls = controlled(recs, study, tree, given.cache)
+    write_table(tree, seeds, controls)
     draw_figures(tree, seeds)
     draw_controls(tree, controls)
 
@@ -98,7 +100,7 @@ def controlled(recs, study, tree, cache) -> pd.DataFrame:
     """Give the figures of the recordings as they are, of their differences, and without what all units share."""
     options = {key: study[key] for key in ("units", "samples", "nulls", "seed")}
     tables = [report.table(tree).assign(control="as recorded")]
-    for name, treat in (("differenced", differenced), ("common signal removed", without_common)):
+    for name, treat in zip(TREATMENTS, (differenced, without_common), strict=True):
         treated = {key: treat(rec) for key, rec in recs.items()}
         tables.append(report.table(comparison.compare(treated, **options, cache=cache)).assign(control=name))
     found = pd.concat(tables)
@@ -130,6 +132,28 @@ def without_common(rec: xr.DataArray) -> xr.DataArray:
     return rec.copy(data=scaled)
 
 
+def write_table(tree, seeds, controls) -> None:
+    """Write the table of the page from the tables beside it."""
+    main = report.table(tree).set_index(KEYS)
+    drawn, treated = seeds.set_index(KEYS), controls.set_index(["control", *KEYS])
+    lines = ["| recording | modality | effective dimension | null | over draws | of differences | null | without the "
+             "common signal | null | pairs above 0.3 |", "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name in tree["recording"].values:
+        own, spread = main.loc[(name, "effective_dimension")], drawn.loc[(name, "effective_dimension")]
+        parts = [treated.loc[(control, name, "effective_dimension")] for control in TREATMENTS]
+        cells = [name, f"{own.modality}, {own.kind}", f"{own.data:.1f}", beside(own),
+                 f"{spread['min']:.1f} to {spread['max']:.1f}"]  # fmt: skip
+        for part in parts:
+            cells += [f"{part.data:.1f}", beside(part)]
+        lines.append("| " + " | ".join([*cells, f"{main.loc[(name, 'connectivity_density')].data:.2f}"]) + " |")
+    (STUDIES / "table.md").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def beside(row) -> str:
+    """Give the mean and standard deviation of a null."""
+    return f"{row.null_mean:.1f} (sd {row.null_sd:.1f})"
+
+
 def write(table: pd.DataFrame, name: str) -> None:
     """Write a table as the command does."""
     table.to_csv(STUDIES / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
@@ -157,7 +181,7 @@ def draw_controls(tree, controls) -> None:
     figure = Figure(figsize=(10, 4.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2, sharey=True)
-    offsets = {"as recorded": -0.25, "differenced": 0.0, "common signal removed": 0.25}
+    offsets = dict(zip(("as recorded", *TREATMENTS), (-0.25, 0.0, 0.25), strict=True))
     for ax, metric in zip(axes, CONTROLLED[:2], strict=True):
         for colour, (control, offset) in zip(COLOURS, offsets.items(), strict=False):
             rows = controls[(controls.metric == metric) & (controls.control == control)]

@@ -71,19 +71,29 @@ def minilm_words(heard: xr.DataArray) -> xr.DataArray:
 
 
 @pytest.fixture(scope="session")
-def on_scans(heard: xr.DataArray, listeners: dict[str, xr.DataTree]) -> Callable[..., xr.DataArray]:
-    """Give a function from token features to delayed features on the scans' clock, words shifted by so many."""
+def from_words(heard: xr.DataArray, listeners: dict[str, xr.DataTree]) -> Callable[..., xr.DataArray]:
+    """Give a function from (word, feature) to delayed features on the scans' clock, words shifted by so many."""
     scans = listeners["s18"]["recordings/fmri/recording"]
 
-    def make(tokens: xr.DataArray | None, shift: int = 0) -> xr.DataArray:
-        values = np.ones((heard.sizes["trial"], 1))
-        names: Any = ["rate"]
-        if tokens is not None:
-            own = ni.align.join(tokens, heard, pool="mean")[0]
-            values, names = np.roll(own.values, shift, axis=0), list(own.unit.values)
-        words = ni.recording(values, modality="stimulus", units="1", time=heard.values[:, 0], unit=names)
+    def make(values: np.ndarray, shift: int = 0, names: Any = None) -> xr.DataArray:
+        words = ni.recording(
+            np.roll(values, shift, axis=0), modality="stimulus", units="1", time=heard.values[:, 0], unit=names
+        )
         slow = ni.align.lanczos(words, scans)
         return ni.align.lag(slow, DELAYS).isel(time=slice(max(DELAYS), None))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def on_scans(heard: xr.DataArray, from_words: Callable[..., xr.DataArray]) -> Callable[..., xr.DataArray]:
+    """Give a function from token features to delayed features on the scans' clock, words shifted by so many."""
+
+    def make(tokens: xr.DataArray | None, shift: int = 0) -> xr.DataArray:
+        if tokens is None:
+            return from_words(np.ones((heard.sizes["trial"], 1)), names=["rate"])
+        own = ni.align.join(tokens, heard, pool="mean")[0]
+        return from_words(own.values, shift, list(own.unit.values))
 
     return make
 
