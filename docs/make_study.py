@@ -172,6 +172,8 @@ def draw_figures(tree, seeds) -> None:
         for line, colour in zip(panel.lines, colours, strict=True):
             line.set(color=colour, markersize=5)
         panel.hlines(range(len(rows)), rows["min"], rows["max"], color=colours, linewidth=1.2)
+        panel.set_ylim(len(rows) - 0.5, -0.5)
+    figure.axes[0].set_yticks(range(len(rows)), list(rows.index), fontsize=7)  # the simulated ones say so by name
     save(figure, "study_figures.png")
 
 
@@ -193,7 +195,7 @@ def draw_controls(tree, controls) -> None:
         ax.set_title(metric.replace("_", " "), fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(names)), names, fontsize=7)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
     axes[1].legend(fontsize=7, frameon=False)
     save(figure, "study_controls.png")
 
