@@ -125,3 +125,17 @@ def test_a_glass_brain_is_refused_where_its_outline_would_be_wrong(frame):
         plot.brain_map(np.full(4, np.nan), placed("mni"), Figure().add_subplot())
     with pytest.raises(AnalysisError, match="units need places"):
         plot.brain_map(np.ones(4), placed("mni").drop_vars("x"), Figure().add_subplot())
+
+
+def test_the_field_of_bands_that_stand_one_behind_the_other_is_drawn_feature_by_lag(pair):
+    bands = {"one": pair[0].isel(unit=[0, 1]), "two": pair[0].isel(unit=[2])}
+    found = encoding.banded_ridge(bands, pair[1], lags=(0, 1, 2), draws=3)
+    unit = str(found["unit"].values[0])
+    ax = plot.receptive_field(found, unit, Figure().add_subplot())
+    shown = ax.images[0].get_array()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    weights = found.weights.sel(unit=unit)
+    for row, name in enumerate(names):
+        own = weights[(found.feature_unit == name).values]
+        np.testing.assert_allclose(shown[row], own.values[np.argsort(own.feature_lag.values)])
+    assert len(names) == 3
