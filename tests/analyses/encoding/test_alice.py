@@ -12,6 +12,11 @@ CUTOFF, GAP, FOLDS = 64.0, 5, 4
 SHIFTS = (300, 700, 1100)
 """Words by which features are moved against the words they belong to."""
 MANY_SHIFTS = tuple(range(100, 2050, 50))
+LAYERS = {
+    "BabyLlama 0": 0.01, "BabyLlama 1": 0.0, "BabyLlama 2": 0.03, "BabyLlama 3": 0.05, "BabyLlama 4": 0.05,
+    "MiniLM 0": 0.04, "MiniLM 1": 0.05, "MiniLM 2": 0.04, "MiniLM 3": 0.04, "MiniLM 4": 0.06, "MiniLM 5": 0.01,
+}  # fmt: skip
+"""Held-out correlation of twenty components of each layer, mean of blocks, listeners and regions, as measured."""
 
 
 def _model_r(features, regions):
@@ -81,29 +86,34 @@ def layers(babyllama, minilm_words, heard):
 
 @pytest.mark.slow
 def test_layers_beside_their_own_word_shifts_and_the_rate_of_words(layers, from_words, on_scans, regions):
-    """Print and bound what the table of docs/encoding.md says."""
-    observed = {name: float(_model_r(from_words(values), regions).mean()) for name, values in layers.items()}
+    """What the table of docs/encoding.md says: seven layers of eleven by themselves, none of them of the maximum.
+
+    Each layer is set against 39 shifts of its own words; the maximum statistic puts layers on one scale by the mean and
+    spread of their nulls. No layer reaches what the bare rate of words does (r = 0.087).
+    """
+    real = np.array([float(_model_r(from_words(values), regions).mean()) for values in layers.values()])
     null = np.array([[float(_model_r(from_words(values, shift), regions).mean()) for values in layers.values()]
                      for shift in MANY_SHIFTS])  # fmt: skip
-    real = np.array(list(observed.values()))
     both = np.vstack([real, null])
     scaled = (both - both.mean(axis=0)) / both.std(axis=0)
-    own = statistics.permutation_p(real, null)
-    most = statistics.max_statistic_p(scaled[0], scaled[1:])
-    rate = float(_model_r(on_scans(None), regions).mean())
-    print(f"rate {rate:.4f}")
-    for name, r, draws, p, p_max in zip(observed, real, null.T, own, most, strict=True):
-        print(f"| {name} | {r:.3f} | {draws.mean():.3f} | {draws.max():.3f} | {p:.3f} | {p_max:.3f} |")
+    alone = statistics.permutation_p(real, null)
+    of_maximum = statistics.max_statistic_p(scaled[0], scaled[1:])
+    np.testing.assert_allclose(real, [LAYERS[name] for name in layers], atol=0.01)
+    assert int((alone <= 0.05 + 1e-9).sum()) == 7
+    assert 0.05 < of_maximum.min() < 0.1
+    assert abs(null.mean()) < 0.01
+    assert real.max() < float(_model_r(on_scans(None), regions).mean()) < 0.1
 
 
 @pytest.mark.slow
 def test_beside_word_rate_sound_and_motion_no_layer_adds_anything(
     layers, from_words, on_scans, regions, nuisance, listeners
 ):
-    """Of the r2 of all bands the share of a layer, whatever its words are."""
+    """Of the r2 of all bands (0.03 to 0.04) the share of every layer is below 0, and no more than with words moved."""
+    rate = on_scans(None)
     for name, values in layers.items():
-        shares = [
-            _beside_nuisance(from_words(values, shift), on_scans(None), nuisance, regions, listeners)
-            for shift in (0, *SHIFTS)
-        ]
-        print(name, [f"{whole:.4f} {share:.4f}" for whole, share in shares])
+        whole, share = _beside_nuisance(from_words(values), rate, nuisance, regions, listeners)
+        moved = _beside_nuisance(from_words(values, SHIFTS[0]), rate, nuisance, regions, listeners)[1]
+        assert whole > 0.02, name
+        assert share < 0, name
+        assert share < moved + 0.01, name
