@@ -130,7 +130,7 @@ def without_common(rec: xr.DataArray) -> xr.DataArray:
     spread = values.std(axis=0)
     scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     scaled[:, spread > 0] -= scaled[:, spread > 0].mean(axis=1, keepdims=True)
-    return rec.copy(data=scaled)
+    return rec.copy(data=scaled).assign_attrs(units="1")
 
 
 def write_table(tree, seeds, controls) -> None:

@@ -8,8 +8,8 @@ A score per unit is a list of numbers until it is seen where the units are: in a
 # %%
 # In a brain
 # ----------
-# The responses here are simulated: 300 samples, in which every voxel follows one feature as strongly as it answered in a
-# real contrast of pressing a button with the left and the right hand (NeuroVault 10426, which nilearn carries), and
+# The responses here are simulated: 300 samples, in which every voxel follows one feature as strongly as it answered in
+# a real contrast of pressing a button with the left and the right hand (NeuroVault 10426, which nilearn carries), and
 # noise. The map of held-out scores should be that of the contrast. The header of the image does not say in which space
 # it is; NeuroVault does (MNI), so it is stated here: without it the outline of a standard brain would be refused.
 
