@@ -216,7 +216,7 @@ plt.show()
 # %%
 # Most layers are above most of their shifts, and none reaches the bare rate of words; among the nuisances they add
 # nothing, and of these two listeners nearly all that is explained is the motion of their heads. If these regions follow
-# the chapter, it is *when* words are said. More words, voxels or people might show more: six averaged regions and twelve
-# minutes do not.
+# the chapter, it is *when* words are said. More words, voxels or people might show more: six averaged regions and
+# twelve minutes do not.
 #
 # .. [1] Brennan JR, et al. (2016) Brain Lang 157-158:81.
