@@ -8,6 +8,7 @@ the controls, are the same comparison with other seeds and of treated recordings
 """
 
 import argparse
+import inspect
 import resource
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ STUDIES, STATIC = HERE / "studies", HERE / "_static"
 SEEDS = range(1, 8)
 SHOWN = ("effective_dimension", "semi_nmf_explained_rank4", "tensor_fit_rank4", "connectivity_density", "modularity")
 CONTROLLED = ("effective_dimension", "connectivity_density", "self_prediction")
+# other draws and controls need no intervals of their own, where a comparison gives them
+PLAIN = {"resamples": 0} if "resamples" in inspect.signature(comparison.compare).parameters else {}
 TREATMENTS = ("differenced", "common signal removed")
 KEYS = ["recording", "metric"]
 
@@ -90,7 +93,7 @@ def groups(tree) -> None:
 def other_draws(recs, study, tree, cache) -> pd.DataFrame:
     """Give the least and greatest of each figure over eight draws of window, units and random starts."""
     tables = [report.table(tree)]
-    sizes = {key: study[key] for key in ("units", "samples")}
+    sizes = {key: study[key] for key in ("units", "samples")} | PLAIN
     tables += [report.table(comparison.compare(recs, **sizes, nulls=2, seed=seed, cache=cache)) for seed in SEEDS]
     drawn = pd.concat(tables).groupby(KEYS, sort=False)["data"].agg(["min", "max", "mean", "std"]).reset_index()
     write(drawn, "modalities_seeds")
@@ -99,7 +102,7 @@ def other_draws(recs, study, tree, cache) -> pd.DataFrame:
 
 def controlled(recs, study, tree, cache) -> pd.DataFrame:
     """Give the figures of the recordings as they are, of their differences, and without what all units share."""
-    options = {key: study[key] for key in ("units", "samples", "nulls", "seed")}
+    options = {key: study[key] for key in ("units", "samples", "nulls", "seed")} | PLAIN
     tables = [report.table(tree).assign(control="as recorded")]
     for name, treat in zip(TREATMENTS, (differenced, without_common), strict=True):
         treated = {key: treat(rec) for key, rec in recs.items()}
@@ -163,6 +166,7 @@ def write(table: pd.DataFrame, name: str) -> None:
 def draw_figures(tree, seeds) -> None:
     """Draw five figures of every recording, coloured by modality, with their nulls and the spread over draws."""
     summary = tree.to_dataset(inherit=False).sel(metric=list(SHOWN))
+    summary = summary.drop_vars("interval", errors="ignore")  # the spread over draws is drawn instead
     figure = Figure(figsize=(12, 4.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     plot.figure_strips(xr.DataTree(summary), figure)
