@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -213,7 +214,7 @@ def brain_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, views:
     hence the refusal. `slices` and `positions` draw those.
     """
     try:
-        from nilearn import plotting
+        plotting: Any = import_module("nilearn.plotting")
     except ImportError as error:
         raise AnalysisError("plot: a glass brain needs nilearn: pip install 'neurointerp[fmri]'") from error
     if any(axis not in recording.coords for axis in "xyz"):
@@ -244,8 +245,7 @@ def brain_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, views:
 
 def _volume(values: NDArray[Any], recording: xr.DataArray, shown: NDArray[np.bool_]) -> Any:
     """Give the units that are shown as an image on their grid, in mm."""
-    import nibabel
-
+    nibabel: Any = import_module("nibabel")
     about = recording["i"].attrs
     volume = np.zeros(tuple(about["shape"]), dtype=np.float32)
     index = tuple(np.asarray(recording[axis].values, dtype=np.int64)[shown] for axis in "ijk")
