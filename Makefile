@@ -11,7 +11,7 @@ MIRROR ?=
 BENCH ?=
 REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
 
-.PHONY: compare test verify lint docs bench wheel clean
+.PHONY: compare test verify lint docs study bench wheel clean
 
 compare: $(BIN)/.installed
 	$(BIN)/neurointerp compare $(if $(MIRROR),$(REAL) --mirror $(MIRROR)) --out $(OUT)
@@ -30,6 +30,9 @@ lint: $(BIN)/.dev
 
 docs: $(BIN)/.dev
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+study: $(BIN)/.dev
+	$(BIN)/python docs/make_study.py $(if $(MIRROR),--mirror $(MIRROR))
 
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/run.py $(BENCH)

@@ -28,7 +28,7 @@ extensions = [
     "from_code",
     "mathml",
 ]
-exclude_patterns = ["_build", "examples", "api/generated/_*", "gallery/**/*.ipynb"]
+exclude_patterns = ["_build", "examples", "api/generated/_*", "studies/*", "gallery/**/*.ipynb"]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 

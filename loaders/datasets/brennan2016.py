@@ -19,6 +19,8 @@ TR = 2.0
 """Repetition time (s) of the paper; the files state none."""
 FIRST_VOLUME = 20.0
 """When the first volume of the files was taken, on the clock of the TextGrid (s): see `load_session`."""
+DISCARDED = 10
+"""Volumes that the authors discarded from the series; the motion files still have them."""
 SILENCE = ("sp", "sil", "")
 ABOUT = {
     "system": "Homo sapiens",
@@ -65,13 +67,19 @@ def load(
             },
             attrs={**ABOUT, "source": found.name, "subject": found.name.partition("-")[0]},
         )  # fmt: skip
-    return add_history(rec, "loaders.datasets.brennan2016.load", tr=TR, volumes_discarded_by_authors=10)
+    return add_history(rec, "loaders.datasets.brennan2016.load", tr=TR, volumes_discarded_by_authors=DISCARDED)
 
 
 def load_session(
-    path: files.PathLike, *, textgrid: files.PathLike | None = None, first_volume: float = FIRST_VOLUME
+    path: files.PathLike,
+    *,
+    textgrid: files.PathLike | None = None,
+    first_volume: float = FIRST_VOLUME,
+    rate: files.PathLike | None = None,
+    sound: files.PathLike | None = None,
+    motion: files.PathLike | None = None,
 ) -> xr.DataTree:
-    """Read one listener with the words heard.
+    """Read one listener with the words heard and what may disturb the series.
 
     Parameters
     ----------
@@ -81,17 +89,23 @@ def load_session(
         The Praat TextGrid of the stimulus (`DownTheRabbitHoleFinal_exp120_pad_1.TextGrid`).
     first_volume
         Time of the file's first volume on the TextGrid's clock (s).
+    rate, sound
+        `s##-rate.txt` and `s##-sndpwr.txt`: the authors' predictors of word rate and sound power, one number a volume.
+    motion
+        `s##-rp_*.txt`: six movements of the head a volume, from SPM8; the ten volumes discarded are dropped here too.
 
     Returns
     -------
     xarray.DataTree
         Recording `fmri`; with a TextGrid, events: `onset` (s on the recording's clock) and `duration` of each
         word, `trial_type` `"word"`, `word`, and `textgrid_onset` (s, as in the file). Silences are left out.
+        On the clock of `fmri`, where their files are given: `word_rate` and `sound_power` (modality stimulus, units
+        `"1"`), `translation` (behavior: x, y, z in m) and `rotation` (behavior: pitch, roll, yaw in rad).
 
     Raises
     ------
     LoaderError
-        As for `load`, and when the TextGrid holds no words.
+        As for `load`, when the TextGrid holds no words, and when a series does not fit the volumes.
 
     Notes
     -----
@@ -104,7 +118,37 @@ def load_session(
     rec = load(path)
     events = None if textgrid is None else _words(files.existing(textgrid), first_volume)
     attrs = {**ABOUT, "source": rec.attrs["source"], "first_volume_on_textgrid_clock": first_volume}
-    return session({"fmri": rec}, events=events, attrs=attrs)
+    found = {"fmri": rec}
+    for name, path_of in (("word_rate", rate), ("sound_power", sound)):
+        if path_of is not None:
+            found[name] = _beside(rec, _series(path_of, rec, 1), name, "stimulus", "1", [name])
+    if motion is not None:
+        moved = _series(motion, rec, 6, discarded=DISCARDED)
+        found["translation"] = _beside(rec, 1e-3 * moved[:, :3], "translation", "behavior", "m", ["x", "y", "z"])
+        found["rotation"] = _beside(rec, moved[:, 3:], "rotation", "behavior", "rad", ["pitch", "roll", "yaw"])
+    return session(found, events=events, attrs=attrs)
+
+
+def _series(path: files.PathLike, rec: xr.DataArray, columns: int, *, discarded: int = 0) -> np.ndarray:
+    """Read a table of one row a volume, without the first volumes that were discarded."""
+    found = files.existing(path)
+    with files.reading(found, "a table of numbers"):
+        values = np.loadtxt(found, ndmin=2)
+    needed = (rec.sizes["time"] + discarded, columns)
+    if values.shape != needed:
+        raise LoaderError(f"{found}: a table of shape {values.shape}; {needed} is needed beside {rec.attrs['source']}")
+    kept: np.ndarray = values[discarded:]
+    return kept
+
+
+def _beside(
+    rec: xr.DataArray, values: np.ndarray, name: str, modality: str, units: str, unit: list[str]
+) -> xr.DataArray:
+    made = recording(
+        values, modality=modality, units=units, time=rec["time"].values, sampling_rate=1 / TR, unit=unit, name=name,
+        attrs={**ABOUT, "subject": rec.attrs["subject"]},
+    )  # fmt: skip
+    return add_history(made, "loaders.datasets.brennan2016.load_session", series=name)
 
 
 def _words(path: Path, first_volume: float) -> dict[str, Any]:

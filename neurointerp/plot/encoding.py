@@ -54,6 +54,60 @@ def score_map(results: Mapping[str, xr.Dataset], ax: Axes, *, of: str = "correla
     return ax
 
 
+def layer_map(values: np.ndarray, recording: xr.DataArray, ax: Axes, *, across: str, label: str = "held-out r") -> Axes:
+    """Draw a value per unit of a model as a stack of layers, the first at the bottom, by a second coordinate.
+
+    Parameters
+    ----------
+    values
+        One per unit of the recording, such as `result.correlation.mean("fold").values` where a brain predicts a model.
+    recording
+        With `layer` along `unit`, and `across`.
+    ax
+        Where to draw.
+    across
+        Coordinate of the units to the right: `position`, `row`, `head`, `site`, `region`, ...
+    label
+        Of the colour bar.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`. A cell is the mean of its units that have a value; where there is none it is grey.
+
+    Raises
+    ------
+    AnalysisError
+        When a coordinate is not there, or values are not one per unit.
+    """
+    missing = [name for name in ("layer", across) if name not in recording.coords or recording[name].dims != ("unit",)]
+    if missing or np.shape(values) != (recording.sizes["unit"],):
+        raise AnalysisError(
+            f"layer_map: {missing[0]!r} is no coordinate of the units" if missing else
+            f"layer_map: {np.shape(values)} values for {recording.sizes['unit']} units"
+        )  # fmt: skip
+    (layers, row), (places, column) = (np.unique(recording[name].values, return_inverse=True)
+                                       for name in ("layer", across))  # fmt: skip
+    known = np.isfinite(values)
+    total, count = np.zeros((len(layers), len(places))), np.zeros((len(layers), len(places)))
+    np.add.at(total, (row[known], column[known]), np.asarray(values)[known])
+    np.add.at(count, (row[known], column[known]), 1)
+    cells = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    bound = float(np.nanmax(np.abs(cells), initial=0.0)) or 1.0
+    ax.set_facecolor("#dddddd")
+    image = ax.imshow(cells, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower",
+                      interpolation="nearest")  # fmt: skip
+    ax.set_yticks(range(len(layers)), [str(one) for one in layers])
+    step = -(-len(places) // 16)
+    ax.set_xticks(range(0, len(places), step), [str(one) for one in places[::step]])
+    if any(len(str(one)) > 4 for one in places):
+        ax.tick_params(axis="x", rotation=60)
+    ax.set_ylabel("layer")
+    ax.set_xlabel(across)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label=label)
+    return ax
+
+
 def band_scores(result: xr.Dataset, ax: Axes) -> Axes:
     """Draw the share of each band in the held-out r2, `band_score(fold, band, unit)`, averaged over folds.
 
@@ -117,18 +171,21 @@ def receptive_field(
     if "feature_lag" not in result["weights"].coords or unit not in result["unit"].values:
         raise AnalysisError(f"receptive_field: weights with lags and a unit {unit!r} are needed")
     weights = result["weights"].sel(unit=unit)
-    lags = np.unique(weights["feature_lag"].values)
-    values = np.asarray(weights.values).reshape(len(lags), -1)
-    order = np.argsort(weights["feature_lag"].values.reshape(len(lags), -1)[:, 0])
-    values = values[order]
+    lags, place = np.unique(weights["feature_lag"].values, return_inverse=True)
+    values = np.asarray(weights.values)[np.argsort(place, kind="stable")].reshape(len(lags), -1)
     if values.shape[1] == 1:
         ax.plot(lags * step, values[:, 0], color=COLOURS[0])
         ax.axhline(0, color="black", linewidth=0.6)
         ax.set_ylabel("weight")
     else:
         bound = float(np.abs(values).max()) or 1.0
-        edges = (lags[0] * step, lags[-1] * step, -0.5, values.shape[1] - 0.5)
+        half = step / 2
+        edges = (lags[0] * step - half, lags[-1] * step + half, -0.5, values.shape[1] - 0.5)
         ax.imshow(values.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, origin="lower", extent=edges)
-        ax.set_ylabel("feature")
+        names = [str(name) for name in weights["feature_unit"].values[place == 0]]
+        if len(names) <= 20:
+            ax.set_yticks(range(len(names)), names)
+        else:
+            ax.set_ylabel("feature")
     ax.set_xlabel(label)
     return ax

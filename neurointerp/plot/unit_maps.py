@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from neurointerp.plot.results import COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+STANDARD = ("mni", "template", "talairach")
 SCALP = {"eeg": ("eeg",), "meg": ("mag", "meg", "ref_meg")}
 
 
@@ -177,3 +179,78 @@ def positions(values: NDArray[Any], recording: xr.DataArray, ax: Axes) -> Axes:
     ax.tick_params(labelsize=6)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def brain_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, views: str = "lyrz") -> Axes:
+    """Draw a value per unit on a glass brain: voxels as an image of the largest magnitude, parcels and sensors as dots.
+
+    Parameters
+    ----------
+    values
+        One per unit of the recording, such as `result.correlation.mean("fold").values`; NaN is not shown.
+    recording
+        With `x`, `y`, `z` in metres and their `frame` that of a standard brain (`mni`, `template`, `talairach`). Where
+        units are voxels of a grid (`i`, `j`, `k` with its affine, as `loaders.fmri` gives them) nilearn projects the
+        image; else each unit is a dot.
+    ax
+        Axes to draw into. nilearn puts its panels where they lie now: a layout that moves axes later (`"constrained"`)
+        moves them not.
+    views
+        Panels: `l`, `r` (from left and right), `x` (from the side), `y` (from behind), `z` (from above).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `ax`.
+
+    Raises
+    ------
+    AnalysisError
+        When nilearn is missing, no unit has a place and a value, or the places are of another frame.
+
+    Notes
+    -----
+    The outline is that of a standard brain, and would be wrong in a person's own space (`scanner`, `aligned`, `head`):
+    hence the refusal. `slices` and `positions` draw those.
+    """
+    try:
+        plotting: Any = import_module("nilearn.plotting")
+    except ImportError as error:
+        raise AnalysisError("plot: a glass brain needs nilearn: pip install 'neurointerp[fmri]'") from error
+    if any(axis not in recording.coords for axis in "xyz"):
+        raise AnalysisError("plot.brain_map: units need places 'x', 'y', 'z' in metres")
+    frame = str(recording["x"].attrs.get("frame", "not stated"))
+    if frame not in STANDARD:
+        raise AnalysisError(f"plot.brain_map: the frame is {frame!r}; one of {', '.join(STANDARD)} is needed")
+    known = np.asarray(values, dtype=np.float64)
+    place = np.stack([np.asarray(recording[axis].values, dtype=np.float64) for axis in "xyz"], axis=1)
+    shown = np.isfinite(place).all(axis=1) & np.isfinite(known)
+    if known.shape != (recording.sizes["unit"],) or not shown.any():
+        raise AnalysisError(f"plot.brain_map: {int(shown.sum()) if shown.shape == known.shape else 0} of "
+                            f"{recording.sizes['unit']} units have a place and a value")  # fmt: skip
+    bound = float(np.abs(known[shown]).max()) or 1.0
+    about = recording["i"].attrs if "i" in recording.coords else {}
+    if {"affine", "shape"} <= about.keys():
+        plotting.plot_glass_brain(
+            _volume(known, recording, shown), display_mode=views, axes=ax, cmap="RdBu_r", vmin=-bound, vmax=bound,
+            plot_abs=False, colorbar=True, threshold=None, annotate=False,
+        )  # fmt: skip
+    else:
+        plotting.plot_markers(
+            known[shown], place[shown] * 1e3, node_cmap="RdBu_r", node_vmin=-bound, node_vmax=bound, display_mode=views,
+            axes=ax, node_size=40, node_kwargs={"edgecolors": "#666666", "linewidths": 0.4}, annotate=False,
+        )  # fmt: skip
+    return ax
+
+
+def _volume(values: NDArray[Any], recording: xr.DataArray, shown: NDArray[np.bool_]) -> Any:
+    """Give the units that are shown as an image on their grid, in mm."""
+    nibabel: Any = import_module("nibabel")
+    about = recording["i"].attrs
+    volume = np.zeros(tuple(about["shape"]), dtype=np.float32)
+    index = tuple(np.asarray(recording[axis].values, dtype=np.int64)[shown] for axis in "ijk")
+    volume[index] = values[shown]
+    scale = {"mm": 1.0, "m": 1e3, "um": 1e-3, "micron": 1e-3}.get(str(about.get("affine_units", "mm")), 1.0)
+    affine = np.array(about["affine"], dtype=np.float64)
+    affine[:3] *= scale
+    return nibabel.Nifti1Image(volume, affine)

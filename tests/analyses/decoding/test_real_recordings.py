@@ -85,13 +85,10 @@ def test_scenes_are_not_told_from_these_neurons(mirror):
     The prediction of a model that found nothing is the mean of its training set, which lies on the other side of the
     mean of all from what was held out: identification falls below chance.
     """
-    folder = mirror / "image_brain/allen_visp_511510667"
-    images, responses = (
-        np.concatenate([np.load(folder / f"Allen_{part}_{kind}.npy") for part in ("train", "test")])
-        for kind in ("input", "output")
-    )
-    ids = {"stimulus": ("trial", [f"scene{i:03d}" for i in range(118)])}
-    brain = ni.recording(responses, modality="calcium", units="percent", dims=("trial", "unit"), coords=ids)
+    tree = ni.load_session("devries2020", mirror=mirror)
+    brain = tree["recordings/calcium/recording"]
+    images = tree["recordings/scenes/recording"].values.reshape(118, -1)
+    ids = {"stimulus": ("trial", brain["stimulus"].values)}
     simple = np.stack([images.mean(axis=1), images.std(axis=1)], axis=1)
     seen = ni.recording(simple, modality="stimulus", units="1", dims=("trial", "unit"), coords=ids)
     assert (ridge(brain, seen, cv=10, permutations=39).p_value > 0.05).all()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
@@ -19,20 +18,9 @@ DELAYS = (1, 2, 3, 4)
 
 
 @pytest.fixture(scope="session")
-def alice(mirror: Path) -> Path:
-    """Give the folder of the listeners of Alice in Wonderland."""
-    return mirror / "fmri" / "alice_brennan2016"
-
-
-@pytest.fixture(scope="session")
-def listeners(alice: Path) -> dict[str, xr.DataTree]:
-    """Give the session (regions, words) of each listener."""
-    from neurointerp.loaders.datasets import brennan2016
-
-    textgrid = alice / "DownTheRabbitHoleFinal_exp120_pad_1.TextGrid"
-    return {
-        name: brennan2016.load_session(alice / f"6mm/{name}-timecourses.txt", textgrid=textgrid) for name in LISTENERS
-    }
+def listeners(mirror: Path) -> dict[str, xr.DataTree]:
+    """Give the session (regions, words, nuisance series) of each listener."""
+    return {name: ni.load_session("brennan2016", name, mirror=mirror) for name in LISTENERS}
 
 
 @pytest.fixture(scope="session")
@@ -83,19 +71,29 @@ def minilm_words(heard: xr.DataArray) -> xr.DataArray:
 
 
 @pytest.fixture(scope="session")
-def on_scans(heard: xr.DataArray, listeners: dict[str, xr.DataTree]) -> Callable[..., xr.DataArray]:
-    """Give a function from token features to delayed features on the scans' clock, words shifted by so many."""
+def from_words(heard: xr.DataArray, listeners: dict[str, xr.DataTree]) -> Callable[..., xr.DataArray]:
+    """Give a function from (word, feature) to delayed features on the scans' clock, words shifted by so many."""
     scans = listeners["s18"]["recordings/fmri/recording"]
 
-    def make(tokens: xr.DataArray | None, shift: int = 0) -> xr.DataArray:
-        values = np.ones((heard.sizes["trial"], 1))
-        names: Any = ["rate"]
-        if tokens is not None:
-            own = ni.align.join(tokens, heard, pool="mean")[0]
-            values, names = np.roll(own.values, shift, axis=0), list(own.unit.values)
-        words = ni.recording(values, modality="stimulus", units="1", time=heard.values[:, 0], unit=names)
+    def make(values: np.ndarray, shift: int = 0, names: Any = None) -> xr.DataArray:
+        words = ni.recording(
+            np.roll(values, shift, axis=0), modality="stimulus", units="1", time=heard.values[:, 0], unit=names
+        )
         slow = ni.align.lanczos(words, scans)
         return ni.align.lag(slow, DELAYS).isel(time=slice(max(DELAYS), None))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def on_scans(heard: xr.DataArray, from_words: Callable[..., xr.DataArray]) -> Callable[..., xr.DataArray]:
+    """Give a function from token features to delayed features on the scans' clock, words shifted by so many."""
+
+    def make(tokens: xr.DataArray | None, shift: int = 0) -> xr.DataArray:
+        if tokens is None:
+            return from_words(np.ones((heard.sizes["trial"], 1)), names=["rate"])
+        own = ni.align.join(tokens, heard, pool="mean")[0]
+        return from_words(own.values, shift, list(own.unit.values))
 
     return make
 
@@ -111,19 +109,19 @@ def regions(listeners: dict[str, xr.DataTree]) -> xr.DataArray:
 
 
 @pytest.fixture(scope="session")
-def nuisance(alice: Path, regions: xr.DataArray) -> Callable[[str], dict[str, xr.DataArray]]:
+def nuisance(listeners: dict[str, xr.DataTree]) -> Callable[[str], dict[str, xr.DataArray]]:
     """Give a function from a listener to sound power and head motion on the scans' clock."""
 
     def make(name: str) -> dict[str, xr.DataArray]:
-        sound = np.loadtxt(alice / f"{name}-sndpwr.txt", ndmin=2)
-        motion = pd.read_csv(next(alice.glob(f"{name}-rp_*.txt")), sep=r"\s+", header=None).values[10:]
-        clock = regions["time"].values
-        return {
-            kind: ni.recording(
-                values[max(DELAYS) :], modality="stimulus", units="1", time=clock, attrs={"sampling_rate": 0.5}
-            )
-            for kind, values in (("sound", sound), ("motion", motion))
+        held = {
+            key: listeners[name][f"recordings/{key}/recording"] for key in ("sound_power", "translation", "rotation")
         }
+        moved = ni.recording(
+            np.concatenate([held["translation"].values * 1e3, held["rotation"].values], axis=1),
+            modality="behavior", units="1", time=held["rotation"]["time"].values, attrs={"sampling_rate": 0.5},
+        )  # fmt: skip
+        both = {"sound": held["sound_power"], "motion": moved}
+        return {kind: rec.isel(time=slice(max(DELAYS), None)) for kind, rec in both.items()}
 
     return make
 
