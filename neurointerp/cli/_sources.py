@@ -132,8 +132,8 @@ def method_of(name: str) -> Any:
         near = difflib.get_close_matches(method.replace("-", "_"), module.__all__, n=1)
         meant = f"did you mean {family}.{near[0]}? " if near and method else ""
         raise AnalysisError(
-            f"{family} has no method {method!r}; {meant}it has: {', '.join(module.__all__)} "
-            f"(`neurointerp methods {family}` tells of them)"
+            f"{family} has no method {method!r}; it has: {', '.join(module.__all__)}; {meant}"
+            f"`neurointerp methods {family}` tells of them"
         )
     return getattr(module, method)
 

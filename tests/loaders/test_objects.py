@@ -133,7 +133,7 @@ class TestRsatoolbox:
             assert rec[name].values.tolist() == trials[name].values.tolist()
         assert rec.channel_x.values.tolist() == trials.x.values.tolist()
 
-    @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # theirs, of other descriptors
+    @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # theirs
     def test_dissimilarities_are_theirs_and_go_both_ways(self, trials):
         rdm = pytest.importorskip("rsatoolbox.rdm")
         theirs = rdm.calc_rdm(rsatoolbox.to_dataset(trials), method="euclidean", descriptor="stimulus")
