@@ -39,7 +39,8 @@ else:
     made = ni.load("demo-eeg")
     eeg.to_mne(made).save(folder / "scalp_raw.fif", verbose="error")
     scalp = eeg.load(folder / "scalp_raw.fif").assign_attrs(system="simulated")
-    image = fmri.load(str(files("nitime").joinpath("data", "fmri_timeseries.csv")), tr=1.89)
+    regions = files("nitime") / "data" / "fmri_timeseries.csv"
+    image = fmri.load(str(regions), tr=1.89).assign_attrs(system="human")
     counts, glow = ni.load("demo-spikes"), ni.load("demo-calcium")
     middle = counts["time"].values + 0.5 / counts.attrs["sampling_rate"]
     held = {unit: np.repeat(middle, counts.sel(unit=unit).values) for unit in counts["unit"].values}
