@@ -21,9 +21,9 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib import metadata
+        from neurointerp import extras
 
-        typer.echo(f"neurointerp {metadata.version('neurointerp')}")
+        typer.echo(f"neurointerp {extras.installed('neurointerp') or '0+uninstalled'}")
         raise typer.Exit
 
 

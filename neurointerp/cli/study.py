@@ -18,6 +18,8 @@ from neurointerp.cli._printing import echo, print_next, print_result, print_rows
 from neurointerp.cli._sources import families, method_of, methods_of, options_of, several, source_of
 from neurointerp.errors import AnalysisError, NeurointerpError
 
+log = logging.getLogger("neurointerp")
+
 
 def methods(
     family: Annotated[str | None, typer.Argument(help="One family, such as connectivity; all by default.")] = None,
@@ -53,7 +55,7 @@ def analyze(
         store.save(result, out, overwrite=overwrite)
     print_result(result, as_json)
     if not as_json:
-        print_next(out, "info {}") if out is not None else print_next(None, "... --out FILE.zarr keeps this result")
+        print_next(out, "info {}") if out is not None else log.info("nothing was kept: --out FILE.zarr writes it")
 
 
 def compare(
@@ -113,7 +115,7 @@ def compare(
         echo(rows.to_json(orient="records"))
     else:
         print_summary(tree)
-    logging.getLogger("neurointerp").info("report: %s", out / "report.html")
+    log.info("report: %s", out / "report.html")
 
 
 def report(

@@ -157,7 +157,7 @@ def test_ones_own_recording_from_file_to_result(tmp_path, monkeypatch):
     assert "system" in text
     assert run("convert", "mine_raw.fif", "mine.zarr", "--overwrite", "--json")[1] == ""
     _, said = run("analyze", "factorization.pca", "mine.zarr", "-o", "rank=3")
-    assert "--out FILE.zarr keeps this result" in said
+    assert "nothing was kept: --out FILE.zarr writes it" in said
     _, said = run("analyze", "factorization.pca", "mine.zarr", "-o", "rank=3", "--out", "parts.zarr")
     assert "wrote parts.zarr; next: neurointerp info parts.zarr" in said
     text = run("info", "parts.zarr")[0]
