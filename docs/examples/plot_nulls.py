@@ -22,7 +22,7 @@ from neurointerp import surrogate
 rate, samples = 20.0, 2400
 rng = np.random.default_rng(2)
 shared = gaussian_filter1d(rng.standard_normal(samples + 8), 4)
-shared = np.exp(1.4 * shared / shared.std())
+shared = np.exp(shared / shared.std())
 values = np.stack([shared[8:], shared[:-8]], axis=1) + 0.3 * rng.standard_normal((samples, 2))
 rec = ni.recording(values, modality="calcium", units="1", sampling_rate=rate, unit=["first", "second"])
 
@@ -36,9 +36,9 @@ drawn = {
 
 
 def spectrum(one):
-    """Give the power of the first unit, averaged over eight stretches."""
-    parts = one.values[:, 0].reshape(8, -1)
-    return (np.abs(np.fft.rfft(parts - parts.mean(axis=1, keepdims=True))) ** 2).mean(axis=0)
+    """Give the power of the first unit, averaged over eight neighbouring frequencies."""
+    values = one.values[:, 0] - one.values[:, 0].mean()
+    return (np.abs(np.fft.rfft(values)[1:]) ** 2).reshape(-1, 8).mean(axis=1)
 
 
 def relation(one, most=60):
@@ -53,26 +53,26 @@ def relation(one, most=60):
 # -----------------
 # A row for each surrogate. In grey, behind each, is the data.
 
-frequency = np.fft.rfftfreq(samples // 8, 1 / rate)
+frequency = np.fft.rfftfreq(samples, 1 / rate)[1:].reshape(-1, 8).mean(axis=1)
 fig, axes = plt.subplots(5, 4, figsize=(11, 8.5), layout="constrained", width_ratios=(2.2, 1, 1, 1.2))
-edges = np.linspace(-4, 16, 41)
+edges = np.linspace(-4, 10, 43)
 for row, (name, one) in zip(axes, drawn.items(), strict=True):
     shown = one.sel(time=slice(20, 50))
     row[0].plot(shown.time, shown.values[:, 0], color="#0072B2", linewidth=0.9, label="first")
-    row[0].plot(shown.time, shown.values[:, 1] - 9, color="#D55E00", linewidth=0.9, label="second")
-    row[0].set(yticks=[], ylim=(-14, 18))
+    row[0].plot(shown.time, shown.values[:, 1] - 8, color="#D55E00", linewidth=0.9, label="second")
+    row[0].set(yticks=[], ylim=(-12, 14))
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     row[1].hist(rec.values[:, 0], edges, color="0.8")
     row[1].hist(one.values[:, 0], edges, histtype="step", color="#0072B2")
     row[1].set(yscale="log", yticks=[])
-    row[2].semilogy(frequency[1:], spectrum(rec)[1:], color="0.8", linewidth=4)
-    row[2].semilogy(frequency[1:], spectrum(one)[1:], color="#0072B2", linewidth=1)
+    row[2].semilogy(frequency, spectrum(rec), color="0.8", linewidth=4)
+    row[2].semilogy(frequency, spectrum(one), color="#0072B2", linewidth=1)
     row[2].set(yticks=[], xlim=(0, 4))
     lags = np.arange(-60, 61) / rate
     row[3].plot(lags, relation(rec), color="0.8", linewidth=4)
     row[3].plot(lags, relation(one), color="black", linewidth=1)
     row[3].set(ylim=(-0.4, 1), yticks=(0, 1))
-axes[0, 0].legend(loc="upper right", ncols=2, frameon=False, fontsize=8)
+axes[0, 0].legend(loc="upper left", ncols=2, frameon=False, fontsize=8)
 for ax, title in zip(axes[0], ("traces", "values", "spectrum", "relation"), strict=True):
     ax.set_title(title)
 for ax, label in zip(axes[-1], ("time (s)", "value", "frequency (Hz)", "lag of the second (s)"), strict=True):
