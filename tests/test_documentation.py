@@ -136,3 +136,34 @@ def test_a_system_that_nothing_cites_is_warned_of(pages, public, monkeypatch):
     assert [one.split(":")[0] for one in said] == ["Lost", "Lost"]
     guide = "# A\n\n## One two\n\ntext\n\nChecked: it.\n\n- met\n\n## Next\n\nChecked: no."
     assert pages.section(guide, "one-two") == ["Checked: it.", "", "- met"]
+
+
+WITHOUT = {
+    *(f"neurointerp.split.{name}" for name in ("block_labels", "group_labels", "groups", "moments", "pairs")),
+    *(f"neurointerp.surrogate.{name}" for name in ("circular_shift_matrix", "permuted_matrix")),
+    *(f"neurointerp.plot.{name}" for name in ("attention_overlay", "band_scores", "evidence_map", "field_outlines")),
+    *(f"neurointerp.plot.{name}" for name in ("figure_strips", "motif_strip", "score_course", "score_map", "slices")),
+    "neurointerp.plot.time_generalisation_matrix",
+    *(f"neurointerp.report.{name}" for name in ("render", "require_libraries", "table", "write")),
+}
+"""Public functions without an example of their own: kernels on plain arrays, and pictures of results that take seconds
+to compute, which the gallery shows. Loaders of published datasets read files that are not at hand."""
+
+
+def test_every_public_function_has_an_example_that_runs():
+    """The examples themselves are run with the tests, as doctests."""
+    import importlib
+
+    for library in ("sphinx", "typer"):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    names = list(loaded(DOCS / "_ext" / "from_code.py").public())
+    assert len(names) > 200
+    lacking = set()
+    for name in names:
+        module, _, last = name.rpartition(".")
+        held = getattr(importlib.import_module(module), last)
+        if ">>>" not in (held.__doc__ or "") and not (isinstance(held, type) and issubclass(held, Exception)):
+            lacking.add(name)
+    published = {name for name in lacking if name.startswith("neurointerp.loaders.datasets.")}
+    assert lacking - published <= WITHOUT
+    assert set(names) >= WITHOUT

@@ -102,7 +102,8 @@ def public() -> Iterator[str]:
         module = importlib.import_module(f"neurointerp.analyses.{family}")
         yield from (f"{module.__name__}.{name}" for name in module.__all__)
     yield "neurointerp.loaders.activations.record"
-    readers = [f"neurointerp.loaders.{name}" for name in loaders.__all__ if name not in ("datasets", "files", "objects")]
+    others = ("datasets", "files", "objects")
+    readers = [f"neurointerp.loaders.{name}" for name in loaders.__all__ if name not in others]
     readers += [
         f"{datasets.__name__}.{found.name}" for found in pkgutil.iter_modules(datasets.__path__) if found.name[0] != "_"
     ]
