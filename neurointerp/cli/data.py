@@ -126,13 +126,14 @@ def convert(
     from neurointerp import store
     from neurointerp.cli._progress import followed
     from neurointerp.loaders import raw
+    from neurointerp.recordings import add_history
 
     rec = raw.load(
         source, modality=only(modality), units=units, sampling_rate=rate, bin_width=bin_width,
         entities=entities_of(subject, session, task, run, entity),
     )  # fmt: skip
     if system is not None:
-        rec = rec.assign_attrs(system=system)
+        rec = add_history(rec.assign_attrs(system=system), "convert", system=system)
     with followed(rec) as watched:
         store.save(watched, out, overwrite=overwrite)
     print_description(rec, as_json)
