@@ -145,7 +145,7 @@ def page(system: System, names: list[str], guide: str) -> str:
     lines += ["## What was published, and what is different here", ""]
     for _, _, told in lead:
         lines += ["```{eval-rst}", told, "```", ""]
-    lines += ["## What there is", "", "| | |", "|---|---|"]
+    lines += ["## What there is", "", "| part | what it does |", "|---|---|"]
     lines += [f"| {{py:obj}}`~{name}` | {summary.replace('|', chr(92) + '|')} |" for name, summary, _ in objects]
     lines += [""]
     others = [(name, told) for name, _, told in objects[1:] if told not in {one for _, _, one in lead}]
