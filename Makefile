@@ -30,6 +30,7 @@ lint: $(BIN)/.dev
 
 docs: $(BIN)/.dev
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 study: $(BIN)/.dev
 	$(BIN)/python docs/make_study.py $(if $(MIRROR),--mirror $(MIRROR))
@@ -42,7 +43,7 @@ wheel: $(BIN)/.dev
 	$(BIN)/python -m build --outdir dist .
 
 clean:
-	rm -rf $(VENV) dist build *.egg-info docs/_build docs/gallery docs/api/generated
+	rm -rf $(VENV) dist build *.egg-info docs/_build docs/gallery docs/tutorials docs/systems docs/api/generated
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

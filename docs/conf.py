@@ -27,8 +27,18 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "from_code",
     "mathml",
+    "source_links",
+    "system_pages",
 ]
-exclude_patterns = ["_build", "examples", "api/generated/_*", "studies/*", "gallery/**/*.ipynb"]
+exclude_patterns = [
+    "_build",
+    "examples",
+    "lessons",
+    "studies/*",
+    "api/generated/_*",
+    "gallery/**/*.ipynb",
+    "tutorials/**/*.ipynb",
+]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 
@@ -47,8 +57,8 @@ myst_update_mathjax = False
 suppress_warnings = ["config.cache"]  # sphinx-gallery keeps functions in its configuration
 
 sphinx_gallery_conf = {
-    "examples_dirs": "examples",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["lessons", "examples"],
+    "gallery_dirs": ["tutorials", "gallery"],
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,

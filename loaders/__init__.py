@@ -3,5 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["activations", "calcium", "datasets", "eeg", "files", "fmri", "raw", "spikes"]
+    __name__, submodules=["activations", "calcium", "datasets", "eeg", "files", "fmri", "objects", "raw", "spikes"]
 )

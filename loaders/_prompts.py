@@ -100,6 +100,8 @@ def read_prompts(inputs: Any, tokenizer: Any, *, special_tokens: bool) -> Prompt
         ids = np.asarray(item["input_ids"] if isinstance(item, Mapping) else item)
         if ids.ndim != 1 or ids.size == 0 or ids.dtype.kind not in "iu":
             hint = " (one prompt is a list in a list)" if ids.ndim == 0 else ""
+            if isinstance(item, list | tuple) and any(hasattr(part, "detach") for part in item):
+                hint = " (batches of a DataLoader: join them, torch.cat([batch[0] for batch in loader]))"
             raise LoaderError(
                 f"input {number} has shape {ids.shape} and dtype {ids.dtype}: "
                 f"a text, or a flat sequence of one or more integers, is needed{hint}"

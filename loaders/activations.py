@@ -255,6 +255,14 @@ def load_session(source: str | os.PathLike[str], **options: Any) -> xr.DataTree:
     -------
     xarray.DataTree
         Recordings under the keys of the file (`/` written as `.`).
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "saved.npz"
+    >>> np.savez(path, early=np.zeros((5, 2)), late=np.zeros((4, 3)))
+    >>> load_session(path)["recordings/late/recording"].sizes
+    Frozen({'time': 4, 'unit': 3})
     """
     arrays = read_arrays(Path(source))
     keywords = {"time": None, "segment": None, "units": "1", "attrs": None, **options}

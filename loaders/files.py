@@ -25,15 +25,14 @@ def existing(path: PathLike, *, remedy: str = "") -> Path:
     return found
 
 
-def library(name: str, extra: str) -> Any:
-    """Import an optional library; the LoaderError says which extra of neurointerp brings it."""
+def library(name: str, extra: str | None) -> Any:
+    """Import an optional library; the LoaderError says which extra of neurointerp brings it, if one does."""
     try:
         return import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise LoaderError(
-            f"{package} is needed to read this and is not installed: pip install 'neurointerp[{extra}]'"
-        ) from error
+        remedy = f"pip install {package}" if extra is None else f"pip install 'neurointerp[{extra}]'"
+        raise LoaderError(f"{package} is needed to read this and is not installed: {remedy}") from error
 
 
 @contextmanager

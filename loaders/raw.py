@@ -67,6 +67,14 @@ def load(
     ------
     LoaderError
         When the file is missing, its kind is unknown, or something it does not state was not given.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "mine.npy"
+    >>> np.save(path, np.zeros((50, 3)))
+    >>> load(path, modality="eeg", units="uV", sampling_rate=250.0).sizes
+    Frozen({'time': 50, 'unit': 3})
     """
     path = files.existing(source)
     if sampling_rate is not None and not 0 < sampling_rate < np.inf:

@@ -192,6 +192,12 @@ def load(
     ManifestError
         When the id or item is unknown, a file is missing or has the wrong hash, or the recording is not what
         the manifest expects.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> ni.load("demo-eeg").sizes
+    Frozen({'time': 1280, 'unit': 32})
     """
     entry = _entry(id, manifest)
     name, found = _item(entry, item)
@@ -215,6 +221,12 @@ def load_all(
 
     With a `dask.distributed` client items are fetched and homogenised on its workers at once, where `NEUROINTERP_CACHE`
     is a folder that all workers see.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> list(ni.load_all("demo-calcium"))
+    ['demo-calcium']
     """
     items = _entry(id, manifest).all_items()
     if cluster.client() is not None:
@@ -236,7 +248,14 @@ def load_session(
     mirror: str | os.PathLike[str] | None = None,
     manifest: str | os.PathLike[str] | None = None,
 ) -> xr.DataTree:
-    """Give everything the source of a dataset holds as a session; parameters and errors as for `load`."""
+    """Give everything the source of a dataset holds as a session; parameters and errors as for `load`.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> sorted(ni.load_session("demo-calcium")["truth"].data_vars)
+    ['coefficients', 'ensembles', 'spikes']
+    """
     entry = _entry(id, manifest)
     name, found = _item(entry, item)
     tree: xr.DataTree = _read(entry, found, "load_session", mirror)

@@ -12,7 +12,7 @@ from sphinx.util import logging
 import neurointerp as ni
 from neurointerp import analyses, cli, loaders, manifest, plot, report, surrogate, synthetic
 from neurointerp.analyses.comparison import _figures, _matched
-from neurointerp.loaders import datasets
+from neurointerp.loaders import datasets, objects
 
 log = logging.getLogger(__name__)
 LINE = 100
@@ -102,11 +102,14 @@ def public() -> Iterator[str]:
         module = importlib.import_module(f"neurointerp.analyses.{family}")
         yield from (f"{module.__name__}.{name}" for name in module.__all__)
     yield "neurointerp.loaders.activations.record"
-    readers = [f"neurointerp.loaders.{name}" for name in loaders.__all__ if name not in ("datasets", "files")]
+    others = ("datasets", "files", "objects")
+    readers = [f"neurointerp.loaders.{name}" for name in loaders.__all__ if name not in others]
     readers += [
         f"{datasets.__name__}.{found.name}" for found in pkgutil.iter_modules(datasets.__path__) if found.name[0] != "_"
     ]
     yield from (f"{module}.{f}" for module in readers for f in own(module) if f in ("load", "load_session"))
+    for name in objects.__all__:
+        yield from (f"{objects.__name__}.{name}.{f}" for f in own(f"{objects.__name__}.{name}"))
 
 
 def own(module: str) -> list[str]:

@@ -32,6 +32,32 @@ def is_nest(source: Any) -> bool:
     return isinstance(events, Mapping) and {"times", "senders"} <= set(events)
 
 
+def is_tsgroup(source: Any) -> bool:
+    """Tell whether an object answers as a pynapple TsGroup does."""
+    return all(hasattr(source, name) for name in ("time_support", "index", "rates", "metadata"))
+
+
+def read_tsgroup(group: Any, *, segment: int | None = None) -> Trains:
+    """Read a TsGroup: what lies between the intervals of its time support was not observed, so one is counted."""
+    support = np.asarray(group.time_support.values, dtype=np.float64)
+    if segment is None and len(support) > 1:
+        raise LoaderError(
+            f"TsGroup: its time support has {len(support)} intervals, and what lies between was not observed; pass "
+            f"segment= (0 to {len(support) - 1})"
+        )
+    if segment is not None and not 0 <= segment < len(support):
+        raise LoaderError(f"TsGroup: has no interval {segment}: segment= is 0 to {len(support) - 1}")
+    first, last = support[segment or 0].tolist()
+    rows = {str(key): np.asarray(group[key].t, dtype=np.float64) for key in group.index}
+    within = {key: row[(row >= first) & (row <= last)] for key, row in rows.items()}
+    table = group.metadata
+    coords = scalar_coords({str(key): table[key].tolist() for key in table.columns if key != "rate"})
+    return trains(
+        within, "TsGroup", coords=coords, observed=(first, last),
+        notes={"time_support": support.tolist(), "segment": segment or 0},
+    )  # fmt: skip
+
+
 def read_sorting(sorting: Any, *, segment: int | None = None) -> Trains:
     """Read the spike trains (samples) of a sorting, with its unit properties."""
     label = type(sorting).__name__

@@ -26,6 +26,7 @@ class Trains:
 
     `times` are sorted: float64 seconds, or int64 samples where `rate` (Hz) says what a sample is. `notes` go
     into the history, `attrs` onto the recording and the session, `structure` and `recordings` into the session.
+    `observed` is when the units were watched (s), where the source says so: the bins reach from there to there.
     """
 
     times: Mapping[str, np.ndarray]
@@ -37,6 +38,7 @@ class Trains:
     recordings: Mapping[str, xr.DataArray] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    observed: tuple[float, float] | None = None
 
     def seconds(self) -> dict[str, np.ndarray]:
         """Give the times in seconds."""
@@ -81,6 +83,9 @@ def counts(found: Trains, bin_width: float, start: float | None, stop: float | N
     if not found.times:
         raise LoaderError(f"{found.label}: holds no units")
     times = found.seconds()
+    if found.observed is not None:
+        start = found.observed[0] if start is None else start
+        stop = found.observed[1] if stop is None else stop
     silent = [unit for unit, row in times.items() if not row.size]
     if len(silent) == len(times) and stop is None:
         raise LoaderError(f"{found.label}: none of its {len(times)} units has a spike; pass stop= (s), its end")

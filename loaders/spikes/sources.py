@@ -16,8 +16,8 @@ from neurointerp.loaders.spikes._trains import Trains, counts, tree
 TEXT = ("time_units", "sampling_rate")
 FORMATS = (
     "{unit: times}, an ALF or phy folder, .npz, .csv, .tsv, .dat, .txt, .nwb, a file or object of neo's, an NWBFile, "
-    "a SpikeInterface sorting, a Brian2 SpikeMonitor or SpikeGeneratorGroup, events of a NEST spike recorder, or a "
-    "tensor (step, batch, unit)"
+    "a SpikeInterface sorting, a pynapple TsGroup, a Brian2 SpikeMonitor or SpikeGeneratorGroup, events of a NEST "
+    "spike recorder, or a tensor (step, batch, unit)"
 )
 
 
@@ -42,9 +42,9 @@ def load(
         Kilosort folder (`spike_times.npy`, `spike_clusters.npy`); an `.npz` file with one array of times per unit;
         a table with one spike per row (`.csv`; `.tsv`, `.dat`: tabs); a text file with one time per line (`.txt`);
         an NWB file or `pynwb.NWBFile` with a units table; any other file or folder that neo reads; a neo SpikeTrain,
-        list of them, Segment or Block; a SpikeInterface sorting; a Brian2 SpikeMonitor or SpikeGeneratorGroup; the
-        events of a NEST spike recorder (`times` in ms, `senders`); a tensor or array of spikes (step, unit) or
-        (step, batch, unit), as snnTorch and Norse give it.
+        list of them, Segment or Block; a SpikeInterface sorting; a pynapple TsGroup; a Brian2 SpikeMonitor or
+        SpikeGeneratorGroup; the events of a NEST spike recorder (`times` in ms, `senders`); a tensor or array of spikes
+        (step, unit) or (step, batch, unit), as snnTorch and Norse give it.
     bin_width
         Width of a bin (s); in steps for a tensor without `sampling_rate`.
     start, stop
@@ -60,7 +60,8 @@ def load(
     columns
         The columns of a table: `{"time": ..., "unit": ...}`.
     segment
-        The segment of a neo file or sorting that holds several, each with its own clock.
+        The segment of a neo file or sorting that holds several, each with its own clock; the interval of a TsGroup's
+        time support.
     reader
         Name of neo's class (`"BlackrockIO"`, ...) where the suffix does not tell it.
 
@@ -188,6 +189,8 @@ def _file_reader(source: Any, options: dict[str, Any]) -> tuple[Callable[..., Tr
 def _object_reader(source: Any) -> tuple[Callable[..., Trains], tuple[str, ...], str]:
     if _objects.is_nest(source):
         return _objects.read_nest, (), "a NEST spike recorder"
+    if _objects.is_tsgroup(source):  # itself a mapping
+        return _objects.read_tsgroup, ("segment",), "a pynapple TsGroup"
     if isinstance(source, Mapping):
         return _tables.read_mapping, TEXT, "a mapping"
     if _neo.is_neo(source):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neurointerp.cli import data, record, study
+from neurointerp.cli import data, doctor, record, study
 from neurointerp.errors import NeurointerpError
 
 app = typer.Typer(
@@ -19,8 +19,21 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from neurointerp import extras
+
+        typer.echo(f"neurointerp {extras.installed('neurointerp') or '0+uninstalled'}")
+        raise typer.Exit
+
+
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Set up messages on stderr. (`main` takes `--debug` out of the arguments, so that it may stand anywhere.)"""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -31,7 +44,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 for command in (
     data.datasets, data.load, data.convert, data.info, data.check, data.verify, record.record,
-    study.analyze, study.compare, study.report, study.doctor,
+    study.methods, study.analyze, study.compare, study.report, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
 
@@ -41,8 +54,18 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
-    except NeurointerpError as error:
-        if len(arguments) < len(sys.argv) - 1:
+    except (NeurointerpError, ModuleNotFoundError) as error:
+        if len(arguments) < len(sys.argv) - 1 or (message := _message(error)) is None:
             raise
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {' '.join(message.split())}", err=True)
         sys.exit(1)
+
+
+def _message(error: Exception) -> str | None:
+    """Put an error as the command line says it; None for a module that no extra brings."""
+    if isinstance(error, NeurointerpError):
+        return str(error).replace("pass overwrite=True", "pass --overwrite")
+    from neurointerp import extras
+
+    module = (getattr(error, "name", None) or "").partition(".")[0]
+    return extras.lacking([module]) or None if extras.extra_of(module) else None

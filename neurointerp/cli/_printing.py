@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,6 +27,36 @@ def print_description(rec: xr.DataArray, as_json: bool) -> None:
     rows = described(rec)
     width = max(len(what) for what, _ in rows)
     echo("\n".join(f"{what:{width}}  {value}" for what, value in rows))
+
+
+def print_result(result: xr.Dataset, as_json: bool) -> None:
+    """Print the variables of a result, with the value of those that are one number."""
+    variables = {
+        str(name): {"dims": list(map(str, v.dims)), "shape": list(v.shape), "value": v.item() if v.ndim == 0 else None}
+        for name, v in result.data_vars.items()
+    }
+    if as_json:
+        return echo(json.dumps({"attrs": result.attrs, "variables": variables}))
+    rows = [{"variable": name, **about} for name, about in variables.items()]
+    print_rows([{**row, "value": "" if row["value"] is None else row["value"]} for row in rows], False)
+
+
+def print_tree(tree: xr.DataTree, as_json: bool) -> None:
+    """Print what each node of a session or a comparison holds."""
+    rows = [
+        {"node": node.path, "variable": str(name), "dims": list(map(str, v.dims)), "shape": list(v.shape)}
+        for node in tree.subtree
+        for name, v in node.data_vars.items()
+    ]
+    print_rows(rows, as_json)
+
+
+def print_next(path: Path | str | None, *commands: str) -> None:
+    """Suggest what may come next, on stderr; `{}` in a command stands for the path."""
+    log = logging.getLogger("neurointerp")
+    lead = "next:" if path is None else f"wrote {path}; next:"
+    target = "" if path is None else shlex.quote(str(path))
+    log.info("%s %s", lead, "  or  ".join(f"neurointerp {command.format(target)}" for command in commands))
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, hide: tuple[str, ...] = ()) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,11 @@ def source_of(
     if text.partition(":")[0] in manifest.datasets():
         return dataset_of(text, mirror)
     if not Path(text).exists():
-        raise LoaderError(f"{text!r} is neither a dataset nor a path; datasets: {', '.join(manifest.datasets())}")
+        if Path(text).suffix or "/" in text:
+            raise LoaderError(f"{text!r} is neither a dataset nor a path: no such file or folder")
+        near = difflib.get_close_matches(text, list(manifest.datasets()), n=3, cutoff=0.4)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ";"
+        raise LoaderError(f"{text!r} is neither a dataset nor a path{meant} `neurointerp datasets` lists the datasets")
     return raw.load(
         text, modality=modality, units=units, sampling_rate=rate, bin_width=bin_width, entities=entities
     )  # fmt: skip
@@ -74,16 +80,61 @@ def several(
     return out
 
 
+def families() -> tuple[str, ...]:
+    """Give the families of analyses."""
+    from neurointerp import analyses
+
+    return tuple(analyses.__all__)
+
+
+def methods_of(family: str) -> list[dict[str, Any]]:
+    """Give a row for each method of a family that runs on recordings alone: what it takes, needs and does."""
+    from importlib import import_module
+
+    if family not in families():
+        raise AnalysisError(f"no family of analyses {family!r}; there are: {', '.join(families())}")
+    module = import_module(f"neurointerp.analyses.{family}")
+    rows = []
+    for name in module.__all__:
+        method = getattr(module, name)
+        if not inspect.isfunction(method):
+            continue
+        given = inspect.signature(method).parameters.values()
+        needed = [one for one in given if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+        taken = [one.name for one in itertools.takewhile(_is_recording, needed)]
+        if not taken:
+            continue
+        rows.append(
+            {"method": f"{family}.{name}", "recordings": taken, "options": [one.name for one in needed[len(taken) :]],
+             "what": (method.__doc__ or "").strip().splitlines()[0]}
+        )  # fmt: skip
+    return rows
+
+
+def _is_recording(parameter: inspect.Parameter) -> bool:
+    told = str(parameter.annotation)
+    return parameter.name == "recording" or ("DataArray" in told and "Mapping" not in told)
+
+
 def method_of(name: str) -> Any:
     from importlib import import_module
 
     family, _, method = name.partition(".")
-    try:
-        module = import_module(f"neurointerp.analyses.{family}")
-    except ModuleNotFoundError as error:
-        raise AnalysisError(f"no family of analyses {family!r}; methods are named family.method") from error
-    if method not in getattr(module, "__all__", ()):
-        raise AnalysisError(f"{family} has no method {method!r}; it has: {', '.join(module.__all__)}")
+    if family not in families():
+        known = [row["method"] for one in families() for row in methods_of(one)]
+        near = [one for one in known if one.partition(".")[2] == family.replace("-", "_")]
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise AnalysisError(
+            f"no family of analyses {family!r}; {meant}methods are named family.method: see `neurointerp methods`"
+        )
+    module = import_module(f"neurointerp.analyses.{family}")
+    if method not in module.__all__:
+        near = difflib.get_close_matches(method.replace("-", "_"), module.__all__, n=1)
+        meant = f"did you mean {family}.{near[0]}? " if near and method else ""
+        raise AnalysisError(
+            f"{family} has no method {method!r}; it has: {', '.join(module.__all__)}; {meant}"
+            f"`neurointerp methods {family}` tells of them"
+        )
     return getattr(module, method)
 
 

@@ -22,9 +22,11 @@ from neurointerp.cli._options import (
     Units,
     Visit,
 )  # fmt: skip
-from neurointerp.cli._printing import echo, print_description, print_rows
+from neurointerp.cli._printing import echo, print_description, print_next, print_result, print_rows, print_tree
 from neurointerp.cli._sources import dataset_of, entities_of, only, source_of
 from neurointerp.errors import ManifestError
+
+AFTERWARDS = ("compare {}", "methods")
 
 
 def datasets(
@@ -52,6 +54,8 @@ def datasets(
         for entry in manifest.datasets(manifest_file).values()
     ]  # fmt: skip
     print_rows(rows, as_json, hide=("license", "items"))
+    if rows and not as_json:
+        print_next(None, "load ID --out FILE.zarr", "compare ID ...")
 
 
 def _collection(name: str, measure: bool, mirror: str | None, manifest_file: Path | None) -> list[dict[str, Any]]:
@@ -96,6 +100,8 @@ def load(
     rec = dataset_of(id, mirror, manifest_file)
     store.save(rec, out, overwrite=overwrite)
     print_description(rec, as_json)
+    if not as_json:
+        print_next(out, *AFTERWARDS)
 
 
 def convert(
@@ -110,6 +116,9 @@ def convert(
     task: Task = None,
     run: Run = None,
     entity: Entity = None,
+    system: Annotated[
+        str | None, typer.Option(help="What was recorded: a species, a model, or `simulated`; the report shows it.")
+    ] = None,
     overwrite: bool = False,
     as_json: AsJson = False,
 ) -> None:
@@ -117,14 +126,19 @@ def convert(
     from neurointerp import store
     from neurointerp.cli._progress import followed
     from neurointerp.loaders import raw
+    from neurointerp.recordings import add_history
 
     rec = raw.load(
         source, modality=only(modality), units=units, sampling_rate=rate, bin_width=bin_width,
         entities=entities_of(subject, session, task, run, entity),
     )  # fmt: skip
+    if system is not None:
+        rec = add_history(rec.assign_attrs(system=system), "convert", system=system)
     with followed(rec) as watched:
         store.save(watched, out, overwrite=overwrite)
     print_description(rec, as_json)
+    if not as_json:
+        print_next(out, *AFTERWARDS)
 
 
 def info(
@@ -139,20 +153,27 @@ def info(
     history: Annotated[bool, typer.Option("--history", help="Show every step back to the raw files instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Describe a dataset, a store or a raw file whose name tells its kind; --history takes results too."""
+    """Describe a dataset, a store (of a recording, a session or a result) or a raw file whose name tells its kind."""
     from neurointerp import store
     from neurointerp.history import provenance
 
     kind, entities = only(modality), entities_of(subject, session, task, run, entity)
     stored = source.endswith((".zarr", ".zarr.zip")) and Path(source).exists()
-    if history and stored:
-        found = store.open(source)
-    else:
-        found = source_of(source, mirror=mirror, modality=kind, entities=entities)
+    found = store.open(source) if stored else source_of(source, mirror=mirror, modality=kind, entities=entities)
     if not history:
-        return print_description(found, as_json)
+        return _describe(found, as_json)
     chain = provenance(found)
     echo(json.dumps(chain.as_dict()) if as_json else str(chain))
+
+
+def _describe(found: Any, as_json: bool) -> None:
+    if hasattr(found, "subtree"):
+        return print_tree(found, as_json)
+    if not hasattr(found, "data_vars"):
+        return print_description(found, as_json)
+    if not as_json:
+        echo(f"{found.attrs.get('analysis', 'dataset')} {json.dumps(found.attrs.get('parameters', {}))}")
+    print_result(found, as_json)
 
 
 def check(source: str, mirror: Mirror = None, as_json: AsJson = False) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from neurointerp.cli._options import AsJson
-from neurointerp.cli._printing import print_description
+from neurointerp.cli._printing import print_description, print_next
+from neurointerp.cli.data import AFTERWARDS
 from neurointerp.errors import LoaderError
 
 
@@ -36,6 +37,11 @@ def record(
     from neurointerp.loaders import activations
     from neurointerp.models import open_model
 
+    if Path(model).is_file():
+        raise LoaderError(
+            f"{model} is a file: a folder that save_pretrained wrote is needed; a model of your own is recorded from "
+            "Python: loaders.activations.record(model, inputs, sites=..., out='FILE.zarr')"
+        )
     try:
         lines = text.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -58,6 +64,8 @@ def record(
         overwrite=overwrite,
     )
     print_description(rec, as_json)
+    if not as_json:
+        print_next(out, *AFTERWARDS)
 
 
 def _prompts(text: str, window: int, tokenizer: object) -> list[list[int]]:

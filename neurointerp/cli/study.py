@@ -1,4 +1,4 @@
-"""Commands for studies: analyze, compare, report; and doctor."""
+"""Commands for studies: analyze, compare, report; and the methods there are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,22 @@ import typer
 
 from neurointerp.cli._folder import deliver, staging_folder
 from neurointerp.cli._options import AsJson, BinWidth, Mirror, Modality, Rate, Seed, Units
-from neurointerp.cli._printing import echo, print_rows, print_summary
-from neurointerp.cli._sources import method_of, options_of, several, source_of
-from neurointerp.errors import AnalysisError
+from neurointerp.cli._printing import echo, print_next, print_result, print_rows, print_summary
+from neurointerp.cli._sources import families, method_of, methods_of, options_of, several, source_of
+from neurointerp.errors import AnalysisError, NeurointerpError
+
+log = logging.getLogger("neurointerp")
+
+
+def methods(
+    family: Annotated[str | None, typer.Argument(help="One family, such as connectivity; all by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the analyses that `analyze` runs, with the options that each needs."""
+    rows = [row for name in ([family] if family else families()) for row in methods_of(name)]
+    print_rows(rows, as_json)
+    if not as_json:
+        print_next(None, "analyze FAMILY.METHOD SOURCE --option NAME=VALUE --out FILE.zarr")
 
 
 def analyze(
@@ -40,12 +53,9 @@ def analyze(
         raise AnalysisError(f"{method}: {error}; options are given as --option name=value") from error
     if out is not None:
         store.save(result, out, overwrite=overwrite)
-    variables = {
-        str(name): {"dims": list(map(str, v.dims)), "shape": list(v.shape), "value": v.item() if v.ndim == 0 else None}
-        for name, v in result.data_vars.items()
-    }
-    rows = [{"variable": name, **about} for name, about in variables.items()]
-    echo(json.dumps({"attrs": result.attrs, "variables": variables})) if as_json else print_rows(rows, False)
+    print_result(result, as_json)
+    if not as_json:
+        print_next(out, "info {}") if out is not None else log.info("nothing was kept: --out FILE.zarr writes it")
 
 
 def compare(
@@ -80,11 +90,13 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set recordings side by side on the same figures, with their nulls, and write one report."""
-    from neurointerp import fetch, manifest, report, store
+    from neurointerp import extras, fetch, manifest, report, store
     from neurointerp.analyses import comparison
     from neurointerp.cli._study_file import is_study, read_study, recordings_of, refuse_beside
 
-    report.require_libraries()  # before the work, not after it
+    # before the work, not after it: what draws the report and, of the embedded five, carries the fMRI
+    if missing := extras.lacking(["matplotlib", "jinja2", *([] if sources else ["nitime"])]):
+        raise NeurointerpError(f"compare: {missing}")
     stage = staging_folder(out)
     try:
         if sources and is_study(sources):
@@ -124,7 +136,7 @@ def compare(
         echo(rows.to_json(orient="records"))
     else:
         print_summary(tree)
-    logging.getLogger("neurointerp").info("report: %s", out / "report.html")
+    log.info("report: %s", out / "report.html")
 
 
 def _rate(text: str | None) -> float | Literal["slowest"] | None:
@@ -158,31 +170,3 @@ def report(
         raise AnalysisError(f"{results} is not a comparison: give the results.zarr that compare wrote")
     html.write(tree, out, command=f"neurointerp report {results}")
     echo(json.dumps({"report": str(out)}) if as_json else str(out))
-
-
-def doctor(as_json: AsJson = False) -> None:
-    """Tell what is installed, what each missing extra would add, and where the cache is."""
-    from importlib import metadata
-
-    from neurointerp import fetch, recordings
-
-    wanted = {
-        "eeg": ("mne", "EEG, MEG and iEEG files"), "fmri": ("nibabel", "NIfTI images"),
-        "nwb": ("pynwb", "NWB files"), "spikes": ("neo", "spike-sorting formats"),
-        "models": ("torch", "recording torch models"), "report": ("matplotlib", "the HTML report"),
-        "dask": ("dask", "larger than memory"), "demo": ("nitime", "the embedded fMRI recording"),
-        "parquet": ("pyarrow", "the flat table of worms"),
-    }  # fmt: skip
-    rows = []
-    for extra, (library, adds) in wanted.items():
-        try:
-            state = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            state = f"missing: pip install 'neurointerp[{extra}]'"
-        rows.append({"extra": extra, "library": library, "adds": adds, "installed": state})
-    about = {"neurointerp": recordings.version(), "python": sys.version.split()[0], "cache": str(fetch.cache_folder())}
-    if as_json:
-        echo(json.dumps({**about, "extras": rows}))
-    else:
-        echo("\n".join(f"{key}: {value}" for key, value in about.items()))
-        print_rows(rows, False)

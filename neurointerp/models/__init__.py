@@ -3,9 +3,13 @@
 Most of it needs torch: `pip install 'neurointerp[models]'`. Importing this loads nothing.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+from neurointerp.errors import ModelError
+
+_load, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "edges", "freezing", "gradients", "interventions", "parameters", "pretrained", "responders", "running", "sites",
@@ -25,3 +29,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tuning": ["divergence", "tune"],
     },
 )  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used; without torch, say what brings it."""
+    try:
+        return _load(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("torch", "safetensors", "transformers"):
+            raise
+        raise ModelError(f"models.{name} needs {error.name}: pip install 'neurointerp[models]'") from error

@@ -251,7 +251,8 @@ def _no_such_site(modules: Sequence[str], spelling: str) -> ModelError:
     if blocks is None:
         return ModelError(
             f"site {spelling!r}: the model is of no family with named sites, and no module has this name; the "
-            f"modules are {', '.join(map(repr, list(modules)[1:6]))}, ..."
+            f"modules are {', '.join(map(repr, list(modules)[1:6]))}, ...; name modules, or say which they are: "
+            f"sites={{{spelling!r}: 'blocks.{{layer}}.act'}}"
         )
     return ModelError(
         f"site {spelling!r} is not in this {blocks.family.name} model of {len(blocks.paths)} layers; it has "
@@ -308,7 +309,8 @@ def _matched(modules: Sequence[str], spelling: str, short: str | None) -> list[S
         raise ModelError(f"site {spelling!r} ends in ':{side}': ':input' or nothing is needed")
     hits = [hit for name in modules if (hit := _regex(path).fullmatch(name))]
     if not hits:
-        near = difflib.get_close_matches(path, modules, n=3, cutoff=0.3) or list(modules)[:3]
+        known = [name for name in modules if name]  # without the model itself
+        near = difflib.get_close_matches(path, known, n=3, cutoff=0.3) or known[:3]
         blocks = blocks_of(modules)
         named = (
             "" if blocks is None else f"; named sites are {', '.join(_names(modules))}, each with or without L<layer>."

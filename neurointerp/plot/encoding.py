@@ -167,6 +167,16 @@ def receptive_field(
     ------
     AnalysisError
         When the weights have no lags or there is no such unit.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import encoding
+    >>> rec = ni.load("demo-fmri")
+    >>> found = encoding.ridge(rec[:, :5], rec[:, 20:22], lags=range(3))
+    >>> receptive_field(found, str(rec.unit.values[20]), Figure().subplots()).get_xlabel()
+    'lag (samples)'
     """
     if "feature_lag" not in result["weights"].coords or unit not in result["unit"].values:
         raise AnalysisError(f"receptive_field: weights with lags and a unit {unit!r} are needed")

@@ -35,6 +35,15 @@ def dissimilarities(result: xr.Dataset | xr.DataArray, ax: Axes, *, recording: s
     ------
     AnalysisError
         When there is no one matrix to draw.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import geometry
+    >>> found = geometry.rdm(ni.load("demo-fmri")[:20], by="time")
+    >>> len(dissimilarities(found, Figure().subplots()).images)
+    1
     """
     from scipy.stats import rankdata
 
@@ -74,6 +83,16 @@ def similarity_matrix(result: xr.Dataset, ax: Axes, *, level: float = 0.05) -> A
     -------
     matplotlib.axes.Axes
         `ax`.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import geometry
+    >>> rec = ni.load("demo-fmri")[:40]
+    >>> found = geometry.cka({"left": rec[:, :15], "right": rec[:, 15:]}, by="time", permutations=0)
+    >>> len(similarity_matrix(found, Figure().subplots()).images)
+    1
     """
     values = np.asarray(result["similarity"].values)
     names = [str(name) for name in result["recording"].values]
@@ -114,6 +133,17 @@ def embedding(result: xr.Dataset, ax: Axes, *, group: dict[str, str] | None = No
     ------
     AnalysisError
         When a distance is not defined.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import geometry
+    >>> rec = ni.load("demo-fmri")[:40]
+    >>> parts = {"a": rec[:, :10], "b": rec[:, 10:20], "c": rec[:, 20:]}
+    >>> found = geometry.cka(parts, by="time", permutations=0)
+    >>> sorted(text.get_text() for text in embedding(found, Figure().subplots()).texts)
+    ['a', 'b', 'c']
     """
     distance = np.asarray(result["distance"].values if "distance" in result else 1 - result["similarity"].values)
     if np.isnan(distance).any():

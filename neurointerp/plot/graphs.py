@@ -70,6 +70,13 @@ def brain_layout(graph: xr.Dataset | xr.DataArray, *, plane: str = "xy") -> NDAr
     ------
     AnalysisError
         When a coordinate is not there or is missing for a unit: use `ring_layout`.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from neurointerp.analyses import connectivity
+    >>> brain_layout(connectivity.correlation(ni.load("demo-eeg"))).shape
+    (32, 2)
     """
     found = []
     for axis in plane:
@@ -115,6 +122,16 @@ def graph(
     ------
     AnalysisError
         When the graph is directed, or `community` has other units.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp import plot
+    >>> from neurointerp.analyses import connectivity
+    >>> found = connectivity.correlation(ni.load("demo-fmri"))
+    >>> len(graph(found, Figure().subplots(), layout=plot.ring_layout(31), labels=True).texts)
+    31
     """
     from matplotlib.collections import LineCollection
 
@@ -163,6 +180,15 @@ def connectogram(
     ------
     AnalysisError
         As `graph`.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import connectivity
+    >>> graph = connectivity.correlation(ni.load("demo-fmri"))
+    >>> len(connectogram(graph, Figure().subplots(), edges=20).texts)
+    31
     """
     from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.patches import Wedge

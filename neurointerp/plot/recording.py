@@ -30,6 +30,13 @@ def traces(recording: xr.DataArray, ax: Axes, *, limit: float | None = None) -> 
     -------
     matplotlib.axes.Axes
         `ax`, with gaps between segments drawn as lines.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> traces(ni.load("demo-calcium"), Figure().subplots()).get_ylabel()
+    'unit (60)'
     """
     values = np.asarray(recording.values)
     bound = float(np.nanpercentile(np.abs(values), 99)) if limit is None else limit

@@ -15,7 +15,17 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def features(result: xr.Dataset, ax: Axes) -> Axes:
-    """Draw the features of a factorization, `features(component, unit)`, as an image."""
+    """Draw the features of a factorization, `features(component, unit)`, as an image.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import factorization
+    >>> found = factorization.pca(ni.load("demo-calcium"), 3)
+    >>> len(features(found, Figure().subplots()).images)
+    1
+    """
     values = np.asarray(result["features"].values)
     bound = float(np.abs(values).max()) or 1.0
     ax.imshow(values, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
@@ -27,7 +37,18 @@ def features(result: xr.Dataset, ax: Axes) -> Axes:
 
 
 def tensor_factors(result: xr.Dataset, ax: Axes, *, dim: str = "time") -> Axes:
-    """Draw the factors of a tensor factorization along one dim, a line per component."""
+    """Draw the factors of a tensor factorization along one dim, a line per component.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import tensor
+    >>> tree = ni.synthetic.tensor_trials(rank=2, n_trials=10, n_samples=20, n_units=8)
+    >>> found = tensor.nonnegative_cp(tree["recordings/tensor_trials/recording"], 2)
+    >>> len(tensor_factors(found, Figure().subplots()).lines)
+    2
+    """
     factor = result[f"factor_{dim}"]
     x = np.asarray(factor[dim].values) if dim in factor.coords else np.arange(factor.sizes[dim])
     for k in range(factor.sizes["component"]):
@@ -42,6 +63,15 @@ def connectivity_matrix(result: xr.Dataset, ax: Axes, *, community: xr.DataArray
     """Draw `connectivity(source, target)`, units ordered by community where `community(unit)` is given.
 
     Correlations get their full scale of -1 to 1; what goes beyond it, or has no negative value, its own.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import connectivity
+    >>> graph = connectivity.correlation(ni.load("demo-eeg"))
+    >>> len(connectivity_matrix(graph, Figure().subplots()).images)
+    1
     """
     values = np.asarray(result["connectivity"].values)
     largest = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
@@ -62,7 +92,18 @@ def connectivity_matrix(result: xr.Dataset, ax: Axes, *, community: xr.DataArray
 
 
 def scores(result: xr.Dataset, ax: Axes) -> Axes:
-    """Draw the held-out r2 of an encoding model, `score(fold, unit)`: the mean over folds, units sorted."""
+    """Draw the held-out r2 of an encoding model, `score(fold, unit)`: the mean over folds, units sorted.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> from neurointerp.analyses import encoding
+    >>> rec = ni.load("demo-fmri")
+    >>> found = encoding.ridge(rec[:, :20], rec[:, 20:])
+    >>> scores(found, Figure().subplots()).get_xlabel()
+    'unit, sorted'
+    """
     mean = np.sort(np.asarray(result["score"].mean("fold").values))[::-1]
     ax.bar(range(len(mean)), np.maximum(mean, -1), color=COLOURS[0], width=0.9)
     ax.axhline(0, color="black", linewidth=0.6)

@@ -38,6 +38,14 @@ def unit_bars(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, units:
     -------
     matplotlib.axes.Axes
         `ax`.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> rec = ni.load("demo-calcium")
+    >>> len(unit_bars(rec.values.std(axis=0), rec, Figure().subplots(), units=5).patches)
+    5
     """
     size = np.abs(np.nan_to_num(values))
     order = np.argsort(-size, kind="stable")[:units]
@@ -76,6 +84,14 @@ def sensor_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes) -> Axes:
     ------
     AnalysisError
         When MNE is missing, or fewer than four sensors can be shown.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> rec = ni.load("demo-eeg")
+    >>> len(sensor_map(rec.values.std(axis=0), rec, Figure().subplots()).images)
+    1
     """
     try:
         import mne
@@ -165,6 +181,14 @@ def positions(values: NDArray[Any], recording: xr.DataArray, ax: Axes) -> Axes:
     -------
     matplotlib.axes.Axes
         `ax`; dots grow with magnitude, those higher up lie above.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> rec = ni.load("demo-eeg")
+    >>> len(positions(rec.values.std(axis=0), rec, Figure().subplots()).collections)
+    1
     """
     x, y, z = (np.asarray(recording[axis].values, dtype=np.float64) for axis in "xyz")
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & np.isfinite(values))

@@ -1,6 +1,6 @@
 """
-One worm: from a raw file to named traces, beside its connectome
-================================================================
+Calcium: from one worm's file to named traces beside its connectome
+===================================================================
 
 Whole-brain calcium of one worm is read from its laboratory's file, put on the common order of the 300 neurons and the
 common clock, and its correlations are set beside the wiring of the nervous system. With a mirror of the real files

@@ -1,6 +1,6 @@
 """
-Which regions go together
-=========================
+fMRI: from images to which regions go together
+==============================================
 
 Runs of fMRI become parcels, parcels a connectivity matrix, and a row of the matrix a picture on the slices it came
 from: nilearn draws it, for recordings go back to images.

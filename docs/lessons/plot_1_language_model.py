@@ -1,6 +1,6 @@
 """
-Record, ablate, steer a small GPT
-=================================
+A language model: record, ablate, steer
+=======================================
 
 A language model is trained for some seconds on a toy text. Then its parts are recorded, cut out, and pushed: which
 head looks back at the animal, what is lost without it, and which direction makes the model say "cat"?

@@ -1,6 +1,6 @@
 """
-A spike raster and its PSTH
-===========================
+Spikes: from a file of times to a raster and its PSTH
+=====================================================
 
 When does an auditory receptor of a grasshopper answer to a swell of the sound, and how surely? The spikes and the sound
 are real (Rokem et al. 2006, J Neurophysiol 95:2541); the library nitime carries them, so nothing is fetched.
