@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp import backend
-from neurointerp.analyses.tensor._alternate import Problem, contracted, khatri_rao_rows, model, sum_of_squares, swept
+from neurointerp.analyses.tensor._alternate import (
+    PASSES,
+    Problem,
+    contracted,
+    khatri_rao_rows,
+    model,
+    sum_of_squares,
+    swept,
+)
 from neurointerp.device import computed_on
 from neurointerp.streaming import added, computed, tree
 
@@ -136,7 +144,7 @@ class ChunkedProblem(Problem):
             found[rows] = part
         return found
 
-    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         if self.whole:
             return swept(self.contraction, self.image, factors, self.rule, power, passes)
         products = partial(self.contraction, begun=factors), partial(self.image, begun=factors)

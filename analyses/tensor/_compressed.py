@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurointerp import backend
-from neurointerp.analyses.tensor._alternate import Problem, contiguous, fit, khatri_rao_rows, swept
+from neurointerp.analyses.tensor._alternate import PASSES, Problem, contiguous, fit, khatri_rao_rows, swept
 
 WORTH = 2e8
 """Flops of a sweep above which compressing pays: it costs as much as three sweeps, and saves most of those after."""
@@ -31,7 +31,7 @@ class Compressed(Problem):
         """Give that of the tensor itself: what is left out is a part of the error."""
         return self.whole_power
 
-    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         """Update every factor, in full length, from products with the small tensor."""
         *outer_bases, base = self.bases
         flat = backend.namespace(self.X).reshape(self.X, (self.X.shape[0], -1))

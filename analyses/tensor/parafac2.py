@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from neurointerp.analyses.tensor._alternate import Fit, Problem, fit
+from neurointerp.analyses.tensor._alternate import PASSES, Fit, Problem, fit
 from neurointerp.analyses.tensor._labelled import restarts_of
 from neurointerp.analyses.tensor._rules import SIGNED
 from neurointerp.analyses.tensor._slices import Slices, slices_of
@@ -139,7 +139,7 @@ class _Ragged(Problem):
         """Give the sum of squares of all slices."""
         return float(sum((X**2).sum() for X in self.slices))
 
-    def sweep(self, factors: list[Any], power: float, passes: int) -> tuple[list[Any], float]:
+    def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         """Set each basis to its best, and every factor once; give their squared relative error."""
         bases = [_basis(X, factors, k) for k, X in enumerate(self.slices)]
         tensor = np.stack([P.T @ X for P, X in zip(bases, self.slices, strict=True)], axis=2)
