@@ -9,10 +9,10 @@ import numpy as np
 
 GROUPS = 128
 """Strided groups of a row: the k-th largest of their maxima bounds the k-th largest value from below."""
-CACHED = {"cache": True, "nogil": True, "fastmath": {"contract", "reassoc", "nsz"}}
+FAST = {"contract", "reassoc", "nsz"}
 
 
-@numba.njit(**CACHED)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def largest(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the `count` largest of each row and where they are, ties by the lower index; below zero they are 0."""
     samples, rank = codes.shape
@@ -41,7 +41,7 @@ def largest(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return values, places
 
 
-@numba.njit(**CACHED)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def decoded(values: np.ndarray, places: np.ndarray, decoder: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Give `codes @ decoder + offset` of the active codes."""
     out = np.empty((len(values), decoder.shape[1]), decoder.dtype)
@@ -55,7 +55,7 @@ def decoded(values: np.ndarray, places: np.ndarray, decoder: np.ndarray, offset:
     return out
 
 
-@numba.njit(**CACHED)
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def gradients(
     x: np.ndarray, pull: np.ndarray, values: np.ndarray, places: np.ndarray, decoder: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
