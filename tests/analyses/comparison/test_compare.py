@@ -182,5 +182,17 @@ def test_stored_features_are_labelled_by_the_units_drawn(tree):
     rec = tree["matched/noise/matched"]
     features = tree["factorization/noise/semi_nmf/features"]
     assert features["unit"].values.tolist() == rec["unit"].values.tolist()
-    again = factorization.semi_nmf(rec, 4, max_iter=100, tolerance=1e-4, patience=10, seed=3)
+    again = factorization.semi_nmf(
+        rec, 4, keep_fraction=0.5, init="kmeans", max_iter=100, tolerance=1e-4, patience=10, seed=3
+    )
     np.testing.assert_array_equal(again["features"], features)
+
+
+def test_components_of_semi_nmf_do_not_cancel_each_other():
+    trees = comparison.compare({"scalp": ni.load("demo-eeg"), "worm": ni.load("demo-calcium")}, nulls=2, resamples=0)
+    for name in ("scalp", "worm"):
+        fit = trees[f"factorization/{name}/semi_nmf"].to_dataset(inherit=False)
+        alike = np.corrcoef(fit["coefficients"].transpose("component", ...).values)
+        assert np.abs(alike[np.triu_indices(len(alike), 1)]).max() < 0.9
+        energy = (fit["features"].values ** 2).sum(axis=1)
+        assert energy.max() < trees[f"matched/{name}/matched"].size  # no component is larger than the data
