@@ -81,7 +81,7 @@ def streamed(batches: Iterable[tuple[np.ndarray, ...]], device: str) -> Iterator
     import torch
 
     place, source = torch.device(device), iter(batches)
-    side = torch.cuda.Stream(place) if place.type == "cuda" else None
+    side = torch.cuda.Stream(place) if place.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def placed() -> tuple[Any, ...] | None:
         arrays = next(source, None)

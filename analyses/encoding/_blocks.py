@@ -37,8 +37,8 @@ class Sums(NamedTuple):
 
     Attributes
     ----------
-    count
-        Samples.
+    samples
+        How many.
     x, y, power
         (feature,), (unit,), (unit,): sums, and sums of squares of the responses.
     low, high
@@ -47,7 +47,7 @@ class Sums(NamedTuple):
         (feature, feature) or None, (feature, unit).
     """
 
-    count: int
+    samples: int
     x: Any
     y: Any
     power: Any
@@ -190,7 +190,7 @@ def blocks(
                 "(.drop_sel(unit=[...])) or fill them first"
             )
     means = (mean.astype(dtype).astype(np.float64) for mean in (seen.x, seen.y))  # as they can be taken off
-    return replace(found, **dict(zip(("x_mean", "y_mean"), means, strict=True)), x_variance=seen.spread / seen.count)
+    return replace(found, **dict(zip(("x_mean", "y_mean"), means, strict=True)), x_variance=seen.spread / seen.samples)
 
 
 def is_chunked(*recordings: Any) -> bool:
@@ -200,7 +200,7 @@ def is_chunked(*recordings: Any) -> bool:
 
 def set_sums(cells: Sequence[Sums], mean: tuple[Any, Any], train: Indices) -> Moments:
     """Give the sums of a set about its own means, from those of its cells about `mean`."""
-    n = sum(one.count for one in cells)
+    n = sum(one.samples for one in cells)
     dx, dy = sum(one.x for one in cells) / n, sum(one.y for one in cells) / n
     gram = None if cells[0].gram is None else sum(one.gram for one in cells) - n * dx[:, None] * dx[None, :]
     cross = sum(one.cross for one in cells) - n * dx[:, None] * dy[None, :]
@@ -210,10 +210,11 @@ def set_sums(cells: Sequence[Sums], mean: tuple[Any, Any], train: Indices) -> Mo
 
 def in_tree(call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], merge: Callable[[list[Any]], Any]) -> Any:
     """Run a task for each job where dask runs tasks, and merge what they give, a few at a time."""
-    import dask
+    from dask.delayed import delayed
 
-    level = [dask.delayed(call)(*job) for job in jobs]
-    join = dask.delayed(merge)
+    task: Any = delayed  # which has no types
+    level = [task(call)(*job) for job in jobs]
+    join = task(merge)
     while len(level) > 1:
         level = [join(level[start : start + FAN]) for start in range(0, len(level), FAN)]
     return level[0].compute()
@@ -233,7 +234,7 @@ def _both(one: Sums, other: Sums) -> Sums:
     gram = None if one.gram is None else one.gram + other.gram
     low, high = xp.minimum(one.low, other.low), xp.maximum(one.high, other.high)
     return Sums(
-        one.count + other.count, one.x + other.x, one.y + other.y, one.power + other.power, low, high, gram,
+        one.samples + other.samples, one.x + other.x, one.y + other.y, one.power + other.power, low, high, gram,
         one.cross + other.cross,
     )  # fmt: skip
 
@@ -275,7 +276,7 @@ def _of_rows(x: Any, y: Any, mean: tuple[Any, Any], gram: bool) -> Sums:
 class _Look(NamedTuple):
     """What a first reading finds: samples with all lags, means of columns, their squares about these; what is lost."""
 
-    count: int
+    samples: int
     x: Any
     spread: Any
     y: Any
@@ -294,11 +295,11 @@ def _looked_at(x: np.ndarray, y: np.ndarray, make: Make, own: slice, inside: NDA
 
 
 def _pooled(parts: list[_Look]) -> _Look:
-    count = sum(part.count for part in parts)
-    share = [part.count / max(count, 1) for part in parts]
+    count = sum(part.samples for part in parts)
+    share = [part.samples / max(count, 1) for part in parts]
     x, y = (sum(w * side for w, side in zip(share, sides, strict=True)) for sides in
             ([part.x for part in parts], [part.y for part in parts]))  # fmt: skip
-    spread = sum(part.spread + part.count * (part.x - x) ** 2 for part in parts)
+    spread = sum(part.spread + part.samples * (part.x - x) ** 2 for part in parts)
     return _Look(count, x, spread, y, sum(part.lost_x for part in parts), sum(part.lost_y for part in parts))
 
 
@@ -308,8 +309,9 @@ def _matrix(recording: xr.DataArray) -> Any:
 
     if recording.chunks:
         return recording.data.reshape(-1, recording.shape[-1])
+    da: Any = dask.array  # which has no types
     values = stack(recording).values
-    return dask.array.from_array(values, chunks=(max(SMALL // max(values[:1].nbytes, 1), 1), -1))
+    return da.from_array(values, chunks=(max(SMALL // max(values[:1].nbytes, 1), 1), -1))
 
 
 def _edges(array: Any) -> list[int]:

@@ -140,9 +140,9 @@ def _at(one: Tested, alphas: np.ndarray, wanted: np.ndarray) -> Any:
     for start in range(0, chosen.size, BATCH):
         some = chosen[start : start + BATCH]
         turned = _picked(one.right, some, room) @ one.fit.turn
-        for index in np.flatnonzero(few[:, some].any(axis=1)):
+        for index in map(int, np.flatnonzero(few[:, some].any(axis=1))):
             which = np.flatnonzero(few[index, some])
-            put(int(index), some[which], turned[like(which, turned)] @ one.shrunk(alphas[index]))
+            put(index, some[which], turned[like(which, turned)] @ one.shrunk(alphas[index]))
     return out
 
 

@@ -128,11 +128,11 @@ def labelled(problem: Problem, found: Answer) -> dict[str, xr.DataArray]:
     number = np.full((read.shape[0], 1), -1)
     for fold, (_, test) in enumerate(problem.outer):
         number[test] = fold
-    each = {"score": found.score, "correlation": found.correlation, "fold_alpha": found.fold_alpha}
-    out = {
-        name: xr.DataArray(values.astype(kind), dims=("fold", "unit"), coords=coords)
-        for (name, values), kind in zip(each.items(), (read.dtype, read.dtype, np.float64), strict=True)
-    }
+    each = {
+        "score": found.score.astype(read.dtype), "correlation": found.correlation.astype(read.dtype),
+        "fold_alpha": found.fold_alpha,
+    }  # fmt: skip
+    out = {name: xr.DataArray(values, dims=("fold", "unit"), coords=coords) for name, values in each.items()}
     values = predicted(read, problem.outer, found).reshape(*problem.target.sample_shape, read.shape[2])
     out["prediction"] = xr.DataArray(
         values, dims=(*problem.target.sample_dims, "unit"), coords=problem.target.sample_coords | units
@@ -194,16 +194,18 @@ def answer(
 
 def predicted(read: Blocks, outer: Sequence[Fold], found: Answer) -> Any:
     """Give held-out predictions as a dask array (sample, unit), which is computed when it is looked at or saved."""
-    import dask
-    import dask.array as da
+    import dask.array
+    from dask.delayed import delayed
 
+    da: Any = dask.array  # which has no types
+    task: Any = delayed
     tested = np.zeros((read.shape[0], len(outer)), dtype=bool)
     for fold, (_, test) in enumerate(outer):
         tested[test, fold] = True
     parts = [slice(start, min(start + BATCH, read.shape[2])) for start in range(0, read.shape[2], BATCH)]
-    models = [dask.delayed((found.fold_weights[:, :, part], found.fold_intercept[:, part])) for part in parts]
-    make_rows = dask.delayed(_rows)
-    call, out = dask.delayed(_predict), []
+    models = [task((found.fold_weights[:, :, part], found.fold_intercept[:, part])) for part in parts]
+    make_rows = task(_rows)
+    call, out = task(_predict), []
     for rows, _, x, make in read.rows():
         design = make_rows(x, make)
         shape = rows.stop - rows.start
@@ -225,7 +227,8 @@ def _predict(rows: np.ndarray, tested: NDArray[np.bool_], model: tuple[Floats, F
         which = np.flatnonzero(tested[:, fold])
         total[which] += rows[which] @ model[0][fold] + model[1][fold]
     times = tested.sum(axis=1)[:, None]
-    return np.where(times > 0, total / np.maximum(times, 1).astype(rows.dtype), rows.dtype.type(np.nan))
+    mean: np.ndarray = np.where(times > 0, total / np.maximum(times, 1).astype(rows.dtype), rows.dtype.type(np.nan))
+    return mean
 
 
 def _empty(read: Blocks, folds: int, bands: int) -> Answer:

@@ -188,7 +188,8 @@ def gathered(
     if is_chunked(*matched):
         import dask.array
 
-        values = dask.array.concatenate([rec.data if rec.chunks else rec.values for rec in matched], axis=-1)
+        da: Any = dask.array  # which has no types
+        values = da.concatenate([rec.data if rec.chunks else rec.values for rec in matched], axis=-1)
     else:
         values = np.concatenate([rec.values for rec in matched], axis=-1)
     units = [f"{band}:{unit}" for band, rec in zip(names, matched, strict=True) for unit in rec["unit"].values]
