@@ -259,8 +259,7 @@ def test_the_planted_cause_is_decoded_and_found_in_eleven_people(eleven, decoded
     Scores over 11 people, evidence of correctly classified drowsy trials against where and when spindles were planted.
     One rival is not beaten: logistic regression on covariances about each person's mean (tangent space) does as well,
     0.826 to 0.817, on this simulation, whose cause is one source that adds to a covariance. To beat it by a twentieth
-    would take what nobody can have who knows of spindles alone: one who is told which trials hold one is right in
-    0.87 of them.
+    would take 0.867: who is told which trials hold a spindle, and no more, is right in 0.870.
     """
     tree, found = eleven, decoded
     rec, leadfield = tree["recordings/drowsiness/recording"], tree["truth/leadfield"].values
