@@ -114,13 +114,14 @@ def require_libraries() -> None:
         raise NeurointerpError(f"the report needs {' and '.join(missing)}: pip install 'neurointerp[report]'")
 
 
-def number(value: Any) -> str:
-    """Write a number with three significant digits and a true minus, a dash where there is none; text as it is."""
+def number(value: Any, digits: int = 3) -> str:
+    """Write a number with few significant digits and a true minus, a dash where there is none; text as it is."""
     if not isinstance(value, int | float | np.number):
         return str(value)
-    if not np.isfinite(value):
+    size = abs(float(value))
+    if not np.isfinite(size):
         return "\N{EN DASH}"
-    shown = f"{value:.0f}" if 1000 <= abs(value) < 100_000 else f"{value:.3g}"
+    shown = f"{value:.0f}" if 1000 <= size < 100_000 else f"{value:.{digits}g}"
     return shown.replace("-", "\N{MINUS SIGN}")
 
 

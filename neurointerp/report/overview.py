@@ -125,7 +125,7 @@ def axis(values: np.ndarray) -> tuple[float, float, list[float]]:
     power = 10.0 ** np.floor(np.log10(raw))
     step = power * next(m for m in (1, 2, 5, 10) if m * power >= raw)
     ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-    return low, high, [float(f"{tick:.10g}") for tick in ticks]
+    return low, high, [float(f"{tick:.10g}") + 0.0 for tick in ticks]  # no minus before a zero
 
 
 def _said(what: str, unit: str, rows: list[int], cells: list[dict[str, Any]], summary: xr.Dataset) -> str:
@@ -195,6 +195,7 @@ def sensitivity(comparison: xr.DataTree) -> dict[str, Any] | None:
         wide = mean.to_series().unstack("level").dropna(how="all")
         columns = [*map(str, wide.index.names), *(f"at {level:.3g}" for level in wide.columns)]
         keys = [one if isinstance(one, tuple) else (one,) for one in wide.index]
+        keys = [tuple(label(str(one)) for one in key) for key in keys]
         rows = [[*key, *row] for key, row in zip(keys, wide.to_numpy().tolist(), strict=True)]
     return {
         "columns": columns, "rows": rows[:ROWS], "count": len(rows), "file": file,

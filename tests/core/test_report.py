@@ -214,8 +214,14 @@ def test_intervals_and_sensitivity_are_shown_where_the_comparison_has_them(one):
     found = overview.sensitivity(more)
     assert found["columns"] == ["recording", "metric", "factor", "at 1", "at 0.5"]
     by_metric = {row[1]: row for row in found["rows"]}
-    assert by_metric[first] == ["worm", first, "units", 1.0, 2.0]  # means over two replicates
-    assert by_metric[second] == ["worm", second, "units", 3.0, 4.0]
+    assert by_metric[pictures.label(first)] == [
+        "worm",
+        pictures.label(first),
+        "units",
+        1.0,
+        2.0,
+    ]  # means over two replicates
+    assert by_metric[pictures.label(second)] == ["worm", pictures.label(second), "units", 3.0, 4.0]
 
 
 def test_the_report_of_a_stored_comparison_is_the_same(one, tmp_path):
@@ -223,10 +229,11 @@ def test_the_report_of_a_stored_comparison_is_the_same(one, tmp_path):
 
 
 def test_axes_have_round_ticks_within_them():
-    for low, high in ((0, 1), (-3.2, 17), (0.0351, 0.0353), (2.0, 2.0), (1e-9, 3e5), (-7, -7)):
+    for low, high in ((0, 1), (-3.2, 17), (-0.3, 1.1), (0.0351, 0.0353), (2.0, 2.0), (1e-9, 3e5), (-7, -7)):
         start, stop, ticks = overview.axis(np.array([low, np.nan, high]))
         assert start < low <= high < stop
         assert 1 <= len(ticks) <= 8
+        assert "-0" not in [f"{tick:g}" for tick in ticks]
         assert all(start <= tick <= stop for tick in ticks)
 
 
