@@ -78,7 +78,7 @@ def load(
     rows = [np.concatenate([array[p, part] for p, part in enumerate(kept)]) for array in arrays.values()]
     flat = [row.reshape(len(row), -1) for row in rows]
     labels, coords = unit_labels(found, [row.shape[1] for row in flat])
-    prompt = np.repeat(np.arange(prompts), true)
+    prompt: np.ndarray = np.repeat(np.arange(prompts), true)
     coords |= {
         "segment": ("time", prompt),
         "sequence": ("time", prompt),
@@ -97,8 +97,8 @@ def _plain(held: Any, batched: bool) -> np.ndarray:
     if hasattr(held, "detach"):
         held = held.detach().cpu()
         held = held.float() if str(held.dtype) == "torch.bfloat16" else held  # numpy has none
-    values = np.asarray(held)
-    return values if batched else values[None]
+    values: np.ndarray = np.asarray(held)
+    return values if batched else np.expand_dims(values, 0)
 
 
 def _lengths(lengths: Any, tokens: Any, prompts: int, longest: int) -> list[int]:
