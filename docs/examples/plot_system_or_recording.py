@@ -38,8 +38,8 @@ plot.figure_strips(tree, figure)
 
 # %%
 # So each recording is made worse on purpose. With half of its signal, the good recording of six groups comes most of
-# the way to the poor one in this figure. So noise explains that difference; that the single group moves up too shows that
-# one figure alone cannot tell who is who.
+# the way to the poor one in this figure. So noise explains that difference; that the single group moves up too shows
+# that one figure alone cannot tell who is who.
 degraded = comparison.sensitivity(recordings, units=24, samples=600, rate="slowest", levels=[0.5], replicates=1)
 figure = plt.figure(figsize=(10, 3), layout="constrained")
 plot.sensitivity_curves(degraded, figure, metric="effective_dimension")
