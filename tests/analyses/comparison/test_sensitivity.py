@@ -194,7 +194,7 @@ def test_two_recordings_of_one_system_are_told_from_two_systems():
         "poor": calcium(1, keep=30, sampling_rate=10.0, n_samples=1200, noise=0.3),
         "other": calcium(2, **well, n_ensembles=1, ensemble_size=50, overlap=0.0),
     }
-    tree = comparison.compare(recs, units=30, samples=1000, nulls=2, rate="slowest", sensitivity=True)
+    tree = comparison.compare(recs, units=30, samples=1000, nulls=2, resamples=20, rate="slowest", sensitivity=True)
     assert tree["sensitivity/value"].sizes["factor"] == 5
     verdict = comparison.differences(tree)["verdict"]
     assert verdict.sel(recording="good", recording2="poor").item() == "within what recording explains"
