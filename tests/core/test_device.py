@@ -30,8 +30,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("chunked", "missing"), [(False, False), (True, True)])
 def test_a_torch_device_gives_what_numpy_gives(name, chunked, missing, rec):
     call, options = CALLS[name]
     given = rec.copy(deep=True)
