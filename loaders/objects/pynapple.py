@@ -146,7 +146,8 @@ def to_tsgroup(tree: xr.DataTree) -> Any:
     nap = files.library("pynapple", None)
     if not {"/structure/spike_times", "/recordings/spikes"} <= set(tree.groups):
         raise LoaderError(f"to_tsgroup: spike times and counts are needed, found {', '.join(tree.groups)}")
-    times, counts = tree["structure/spike_times/structure"], tree["recordings/spikes/recording"]
+    times: xr.DataArray = tree["structure/spike_times"].to_dataset()["structure"]
+    counts: xr.DataArray = tree["recordings/spikes"].to_dataset()["recording"]
     first, last = float(counts["time"][0]), float(counts["time"][-1]) + 1 / float(counts.attrs["sampling_rate"])
     outside = int(((times.values < first) | (times.values > last)).sum())
     if outside:
