@@ -244,7 +244,8 @@ def test_chunks_do_not_change_the_answer(call):
 
 @pytest.mark.parametrize("call", cases(STREAMED))
 def test_a_few_chunks_are_in_memory_at_a_time(call, monkeypatch):
-    monkeypatch.setattr("neurointerp.store.content.BLOCK_BYTES", BYTES)  # the digest reads chunk by chunk too
+    for name in ("BLOCK_BYTES", "CHUNKED_BYTES"):  # the digest reads chunk by chunk too
+        monkeypatch.setattr(f"neurointerp.store.content.{name}", BYTES)
     monkeypatch.setattr("neurointerp.streaming.available", lambda: 0)  # so that what asks for all is refused
     monkeypatch.setattr("neurointerp.analyses.geometry._patterns.require_room", lambda size, analysis: None)
     loads, tasks = Loads(), []
