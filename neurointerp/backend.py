@@ -55,7 +55,7 @@ def torch_device(device: Any, analysis: str) -> Any:
     Raises
     ------
     AnalysisError
-        When torch is not installed, or has no such device.
+        When torch is not installed, or has no such device, or one that holds no float64 ("mps", "meta").
     """
     try:
         import torch
@@ -65,10 +65,9 @@ def torch_device(device: Any, analysis: str) -> Any:
         ) from error
     try:
         found = torch.device(device)
-        torch.zeros(1, device=found).sum().item()  # there are names of devices that hold no values
+        torch.zeros(1, device=found, dtype=torch.float64).sum().item()  # which some do not hold, and sums are in
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        there += ["mps"] * torch.backends.mps.is_available()
         raise AnalysisError(
             f"{analysis}: device={device!r} is not available; there is {', '.join(there)}; leave device= out for numpy"
         ) from error

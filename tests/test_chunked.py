@@ -294,6 +294,26 @@ def test_missing_values_segments_and_subjects_in_chunks():
             require_same(call(given.chunk({"time": size, "unit": 3}), **options), call(given, **options))
 
 
+def test_a_block_sums_the_segments_that_it_touches_alone(monkeypatch):
+    segment = np.repeat(np.arange(CHUNKS * 2), CHUNK // 2)
+    clock = np.arange(SAMPLES) / 20 + segment
+    rec = ni.recording(values(), modality="eeg", units="V", time=clock, coords={"segment": ("time", segment)})
+    module, many = importlib.import_module("neurointerp.analyses.connectivity._streamed"), []
+    by_part = module._by_part
+
+    def counted(*given, **options):
+        found = by_part(*given, **options)
+        many.append(len(found[1]))
+        return found
+
+    monkeypatch.setattr(module, "_by_part", counted)
+    found = connectivity.correlation(rec.chunk(time=CHUNK), centre="segment")
+    require_same(found, connectivity.correlation(rec, centre="segment"))
+    assert many == [2] * CHUNKS
+    uneven = connectivity.correlation(rec.chunk(time=7), centre="segment")
+    require_same(uneven, found)
+
+
 def test_faults_are_found_in_chunks_too():
     x = values()
     x[7, 2] = np.inf
@@ -321,8 +341,9 @@ def test_wide_recordings_and_empty_chunks():
     x = np.random.default_rng(2).standard_normal((20, 90))
     rec = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
     require_same(factorization.pca(rec.chunk({"trial": 7, "unit": 40}), 3), factorization.pca(rec, 3))
-    uneven = rec.copy(data=da.concatenate([da.from_array(x[:0]), da.from_array(x[:3]), da.from_array(x[3:])]))
-    require_same(connectivity.correlation(uneven), connectivity.correlation(rec))
+    uneven = rec.copy(data=da.from_array(x, chunks=((0, 3, 0, 17), (90,))))
+    for call in (connectivity.correlation, partial(factorization.semi_nmf, rank=2, max_iter=3)):
+        require_same(call(uneven), call(rec))
 
 
 def test_rows_see_their_neighbours():
