@@ -327,6 +327,28 @@ def test_faults_are_found_in_chunks_too():
             call(continuous(None).copy(data=chunks(x)))
 
 
+BAD = {
+    "pca": lambda c: factorization.pca(continuous(c), UNITS + 1),
+    "ica": lambda c: factorization.ica(continuous(c), 2, contrast="nothing"),
+    "nmf": lambda c: factorization.nmf(positive(c), 2, max_iter=0),
+    "nmf rank": lambda c: factorization.nmf(positive(c), UNITS + 1),
+    "semi_nmf": lambda c: factorization.semi_nmf(continuous(c), 2, keep_fraction=2.0),
+    "hierarchical_semi_nmf": lambda c: factorization.hierarchical_semi_nmf(continuous(c), (2, 3)),
+    "cp": lambda c: tensor.cp(epochs(c), 2, max_iter=0),
+    "correlation": lambda c: connectivity.correlation(continuous(c), method="nothing"),
+    "dynamic": lambda c: connectivity.dynamic(continuous(c), window=30, method="nothing"),
+    "rdm": lambda c: geometry.rdm(stimuli(c), metric="nothing"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_are_refused_before_anything_is_read(name):
+    loads = Loads()
+    with pytest.raises(ni.AnalysisError):
+        BAD[name](loads)
+    assert not loads.read
+
+
 @pytest.mark.slow
 def test_processes_give_the_same():
     calls = [STREAMED["connectivity"][name] for name in ("correlation", "coherence")]
