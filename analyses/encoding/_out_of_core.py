@@ -218,7 +218,8 @@ def predicted(read: Blocks, outer: Sequence[Fold], found: Answer) -> Any:
 
 
 def _rows(x: np.ndarray, make: Callable[[np.ndarray], np.ndarray], mean: np.ndarray) -> np.ndarray:
-    return make(x) - mean  # else float32 would lose in an intercept what it has in a product
+    about: np.ndarray = make(x) - mean  # else float32 would lose in an intercept what it has in a product
+    return about
 
 
 def _predict(rows: np.ndarray, tested: NDArray[np.bool_], model: tuple[Floats, Floats]) -> np.ndarray:
