@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from neurointerp.backend import placed, torch_device
 from neurointerp.errors import AnalysisError
 
 PRECISIONS = (None, "tf32", "bfloat16")
@@ -29,15 +30,7 @@ def require_device(device: Any, precision: Any, analysis: str) -> None:
         if precision is not None:
             raise AnalysisError(f"{analysis}: precision {precision!r} is that of a device; pass device= too")
         return
-    try:
-        import torch
-    except ImportError as error:
-        raise AnalysisError(f"{analysis}: device {device!r} needs torch: pip install 'neurointerp[models]'") from error
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no such device
-        first = str(error).splitlines()[0]
-        raise AnalysisError(f"{analysis}: torch cannot use device {device!r}: {first}") from error
+    torch_device(device, analysis)
 
 
 def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: str) -> xr.DataArray:
@@ -56,29 +49,6 @@ def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: st
         return recording.chunk({recording.dims[0]: max(BLOCK_BYTES // row, 1)})
     except ImportError as error:
         raise AnalysisError(f"{analysis}: device {device!r} needs dask: pip install 'neurointerp[dask]'") from error
-
-
-def placed(values: np.ndarray, device: str, precision: str | None = None) -> Any:
-    """Give a torch tensor of numpy values on a device; to a CUDA device through pinned memory, without waiting.
-
-    Parameters
-    ----------
-    values
-        numpy; float64 stays, which is slow on most graphics cards.
-    device
-        As torch names it.
-    precision
-        `bfloat16` rounds the values to 8 bits of mantissa before they are copied, which takes half the time of float32;
-        they are worked on in float32.
-    """
-    import torch
-
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    tensor = tensor.to(torch.bfloat16) if precision == "bfloat16" else tensor
-    if torch.device(device).type == "cuda":
-        tensor = tensor.pin_memory()
-    tensor = tensor.to(device, non_blocking=True)
-    return tensor.to(torch.float32) if precision == "bfloat16" else tensor
 
 
 def computed_on(device: str, precision: str | None, kernel: Callable[..., Any], values: np.ndarray, *args: Any) -> Any:

@@ -244,7 +244,8 @@ def test_chunks_do_not_change_the_answer(call):
 
 @pytest.mark.parametrize("call", cases(STREAMED))
 def test_a_few_chunks_are_in_memory_at_a_time(call, monkeypatch):
-    monkeypatch.setattr("neurointerp.store.content.BLOCK_BYTES", BYTES)  # the digest reads chunk by chunk too
+    for name in ("BLOCK_BYTES", "CHUNKED_BYTES"):  # the digest reads chunk by chunk too
+        monkeypatch.setattr(f"neurointerp.store.content.{name}", BYTES)
     monkeypatch.setattr("neurointerp.streaming.available", lambda: 0)  # so that what asks for all is refused
     monkeypatch.setattr("neurointerp.analyses.geometry._patterns.require_room", lambda size, analysis: None)
     loads, tasks = Loads(), []
@@ -293,6 +294,26 @@ def test_missing_values_segments_and_subjects_in_chunks():
             require_same(call(given.chunk({"time": size, "unit": 3}), **options), call(given, **options))
 
 
+def test_a_block_sums_the_segments_that_it_touches_alone(monkeypatch):
+    segment = np.repeat(np.arange(CHUNKS * 2), CHUNK // 2)
+    clock = np.arange(SAMPLES) / 20 + segment
+    rec = ni.recording(values(), modality="eeg", units="V", time=clock, coords={"segment": ("time", segment)})
+    module, many = importlib.import_module("neurointerp.analyses.connectivity._streamed"), []
+    by_part = module._by_part
+
+    def counted(*given, **options):
+        found = by_part(*given, **options)
+        many.append(len(found[1]))
+        return found
+
+    monkeypatch.setattr(module, "_by_part", counted)
+    found = connectivity.correlation(rec.chunk(time=CHUNK), centre="segment")
+    require_same(found, connectivity.correlation(rec, centre="segment"))
+    assert many == [2] * CHUNKS
+    uneven = connectivity.correlation(rec.chunk(time=7), centre="segment")
+    require_same(uneven, found)
+
+
 def test_faults_are_found_in_chunks_too():
     x = values()
     x[7, 2] = np.inf
@@ -304,6 +325,28 @@ def test_faults_are_found_in_chunks_too():
     for call in (connectivity.lagged, partial(factorization.ica, rank=2), partial(factorization.pca, rank=2)):
         with pytest.raises(ni.AnalysisError, match=r"1 missing values in 1 of 6 units .* first in unit 'u2'"):
             call(continuous(None).copy(data=chunks(x)))
+
+
+BAD = {
+    "pca": lambda c: factorization.pca(continuous(c), UNITS + 1),
+    "ica": lambda c: factorization.ica(continuous(c), 2, contrast="nothing"),
+    "nmf": lambda c: factorization.nmf(positive(c), 2, max_iter=0),
+    "nmf rank": lambda c: factorization.nmf(positive(c), UNITS + 1),
+    "semi_nmf": lambda c: factorization.semi_nmf(continuous(c), 2, keep_fraction=2.0),
+    "hierarchical_semi_nmf": lambda c: factorization.hierarchical_semi_nmf(continuous(c), (2, 3)),
+    "cp": lambda c: tensor.cp(epochs(c), 2, max_iter=0),
+    "correlation": lambda c: connectivity.correlation(continuous(c), method="nothing"),
+    "dynamic": lambda c: connectivity.dynamic(continuous(c), window=30, method="nothing"),
+    "rdm": lambda c: geometry.rdm(stimuli(c), metric="nothing"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_are_refused_before_anything_is_read(name):
+    loads = Loads()
+    with pytest.raises(ni.AnalysisError):
+        BAD[name](loads)
+    assert not loads.read
 
 
 @pytest.mark.slow
@@ -320,8 +363,9 @@ def test_wide_recordings_and_empty_chunks():
     x = np.random.default_rng(2).standard_normal((20, 90))
     rec = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
     require_same(factorization.pca(rec.chunk({"trial": 7, "unit": 40}), 3), factorization.pca(rec, 3))
-    uneven = rec.copy(data=da.concatenate([da.from_array(x[:0]), da.from_array(x[:3]), da.from_array(x[3:])]))
-    require_same(connectivity.correlation(uneven), connectivity.correlation(rec))
+    uneven = rec.copy(data=da.from_array(x, chunks=((0, 3, 0, 17), (90,))))
+    for call in (connectivity.correlation, partial(factorization.semi_nmf, rank=2, max_iter=3)):
+        require_same(call(uneven), call(rec))
 
 
 def test_rows_see_their_neighbours():

@@ -72,7 +72,7 @@ def pair_sums(rows: Rows) -> tuple[Floats, ...]:
 def less_segment_means(rows: Rows, parts: Sequence[slice]) -> Rows:
     """Take off each stretch its own means."""
     stops = np.array([part.stop for part in parts])
-    total, count = rows.total(partial(_by_part, stops=stops))
+    _, total, count = rows.total(partial(_by_part, stops=stops), combine=_beside)
     means = total / np.maximum(count, 1)
     return rows.then(partial(_less_means, stops=stops, means=means))
 
@@ -102,13 +102,28 @@ def _pair_sums(values: Any, first: int, own: slice) -> tuple[Floats, ...]:
     return mask.T @ mask, z.T @ mask, square.T @ mask, z.T @ z, square.T @ square
 
 
-def _by_part(values: Any, first: int, own: slice, *, stops: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    total, count = np.zeros((len(stops), values.shape[1])), np.zeros((len(stops), values.shape[1]))
-    there = ~np.isnan(values)
+def _by_part(values: Any, first: int, own: slice, *, stops: NDArray[np.int64]) -> tuple[int, Floats, Floats]:
+    """Give the first stretch that a block touches, and sums and counts of it and those that follow, no others."""
     part = np.searchsorted(stops, np.arange(first, first + len(values)), side="right")
-    np.add.at(total, part, np.where(there, values, 0))
-    np.add.at(count, part, there)
-    return total, count
+    start = int(part[0]) if len(part) else 0
+    many = int(part[-1]) + 1 - start if len(part) else 0
+    total, count = np.zeros((many, values.shape[1])), np.zeros((many, values.shape[1]))
+    there = ~np.isnan(values)
+    np.add.at(total, part - start, np.where(there, values, 0))
+    np.add.at(count, part - start, there)
+    return start, total, count
+
+
+def _beside(*parts: tuple[int, Floats, Floats]) -> tuple[int, Floats, Floats]:
+    """Put sums of blocks that follow each other together; a stretch may lie in several."""
+    first = parts[0][0]
+    many = parts[-1][0] + len(parts[-1][1]) - first
+    total, count = (np.zeros((many, parts[0][1].shape[1])) for _ in range(2))
+    for start, sums, counts in parts:
+        own = slice(start - first, start - first + len(sums))
+        total[own] += sums
+        count[own] += counts
+    return first, total, count
 
 
 def _less_means(values: Any, first: int, *, stops: NDArray[np.int64], means: Floats) -> Any:

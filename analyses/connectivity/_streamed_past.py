@@ -66,7 +66,10 @@ def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, In
     units = values.shape[1]
     products = np.zeros((max_lag + 1, units, units))
     counts, sums = np.zeros(max_lag + 1, dtype=np.int64), np.zeros((4, max_lag + 1, units))
-    for start, stop in zip(starts - first, stops - first, strict=True):
+    near = slice(
+        np.searchsorted(stops, first + own.start, side="right"), np.searchsorted(starts, first + own.stop, side="left")
+    )
+    for start, stop in zip(starts[near] - first, stops[near] - first, strict=True):
         low, high = max(start, own.start), min(stop, own.stop)
         for lag in range(max_lag + 1):
             end = min(high, stop - lag, len(values) - lag)

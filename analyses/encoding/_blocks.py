@@ -17,6 +17,7 @@ from neurointerp.backend import like, namespace, streamed, torch_device
 from neurointerp.errors import AnalysisError
 from neurointerp.least_squares import Moments, rows_of
 from neurointerp.matrix import stack, stretches
+from neurointerp.streaming import computed, tree
 
 Indices = NDArray[np.int64]
 Make = Callable[[np.ndarray], np.ndarray]
@@ -28,8 +29,6 @@ MOST = 8192
 """Units that are read at a time at most, whose rows are also held in float64."""
 ROWS = 1024
 """Rows that are multiplied at a time."""
-FAN = 4
-"""How many blocks' sums are added in one task."""
 
 
 class Sums(NamedTuple):
@@ -131,7 +130,7 @@ class Blocks:
     def batches(self, cells: int) -> list[slice]:
         """Give units that are read together: cross-products of so many cells fit, and chunks are read once."""
         width = int(max(SUMS / (8 * self.shape[1] * cells), 1))
-        width, chunk = min(width, MOST), self.y.chunks[1][0]
+        width, chunk = min(width, MOST), max(1, *self.y.chunks[1])
         width = width - width % chunk if width > chunk else width
         return [slice(start, min(start + width, self.shape[2])) for start in range(0, self.shape[2], width)]
 
@@ -164,7 +163,7 @@ class Blocks:
         total: dict[int, Sums] = {}
         read = ((make(np.asarray(x)), np.asarray(y).astype(self.dtype)) for x, y, make, *_ in jobs)
         for (x, y), (*_, code, mean, gram) in zip(streamed(read, str(self.device)), jobs, strict=True):
-            total = merged([total, _added(x, y, code, mean, gram)])
+            total = merged(total, _added(x, y, code, mean, gram))
         return total
 
 
@@ -208,19 +207,15 @@ def set_sums(cells: Sequence[Sums], mean: tuple[Any, Any], train: Indices) -> Mo
     return Moments(train, like(mean[0], dx) + dx, like(mean[1], dy) + dy, power, gram, cross)
 
 
-def in_tree(call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], merge: Callable[[list[Any]], Any]) -> Any:
+def in_tree(call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], merge: Callable[..., Any]) -> Any:
     """Run a task for each job where dask runs tasks, and merge what they give, a few at a time."""
     from dask.delayed import delayed
 
     task: Any = delayed  # which has no types
-    level = [task(call)(*job) for job in jobs]
-    join = task(merge)
-    while len(level) > 1:
-        level = [join(level[start : start + FAN]) for start in range(0, len(level), FAN)]
-    return level[0].compute()
+    return computed([tree([task(call)(*job) for job in jobs], merge)])[0]
 
 
-def merged(parts: list[dict[int, Sums]]) -> dict[int, Sums]:
+def merged(*parts: dict[int, Sums]) -> dict[int, Sums]:
     """Add the sums of blocks, cell by cell."""
     out: dict[int, Sums] = {}
     for part in parts:
@@ -294,7 +289,7 @@ def _looked_at(x: np.ndarray, y: np.ndarray, make: Make, own: slice, inside: NDA
         return _Look(len(rows), mean, ((rows - mean) ** 2).sum(axis=0), known.mean(axis=0), *lost)
 
 
-def _pooled(parts: list[_Look]) -> _Look:
+def _pooled(*parts: _Look) -> _Look:
     count = sum(part.samples for part in parts)
     share = [part.samples / max(count, 1) for part in parts]
     x, y = (sum(w * side for w, side in zip(share, sides, strict=True)) for sides in

@@ -32,8 +32,8 @@ class Answer(NamedTuple):
     ----------
     weights, intercept, alpha, share
         (feature, unit), (unit), (unit), (unit, band), of all samples.
-    fold_weights, fold_intercept, fold_alpha
-        (fold, feature, unit), (fold, unit), (fold, unit).
+    fold_weights, fold_level, fold_alpha
+        (fold, feature, unit), (fold, unit), (fold, unit); levels are predictions for the mean features of all samples.
     score, correlation
         (fold, unit), of held-out samples.
     band_score, mean_score
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
     alpha: Floats
     share: Floats
     fold_weights: Floats
-    fold_intercept: Floats
+    fold_level: Floats
     fold_alpha: Floats
     score: Floats
     correlation: Floats
@@ -182,7 +182,7 @@ def answer(
             train, test = sets(0)
             known = {0: kept[0].fit} if 0 in kept else {}
             own, constant = _solved(train.sums, best, every, standardize, read, known)
-            out.fold_weights[number][:, units], out.fold_intercept[number, units] = own, constant
+            out.fold_weights[number][:, units], out.fold_level[number, units] = own, constant + read.x_mean @ own
             out.fold_alpha[number, units] = best[1]
             _score(out, number, units, own, train.sums, test, groups)
     best, known = _best(total, alphas), {}
@@ -203,11 +203,12 @@ def predicted(read: Blocks, outer: Sequence[Fold], found: Answer) -> Any:
     for fold, (_, test) in enumerate(outer):
         tested[test, fold] = True
     parts = [slice(start, min(start + BATCH, read.shape[2])) for start in range(0, read.shape[2], BATCH)]
-    models = [task((found.fold_weights[:, :, part], found.fold_intercept[:, part])) for part in parts]
+    models = [task((found.fold_weights[:, :, part], found.fold_level[:, part])) for part in parts]
+    mean = task(np.asarray(read.x_mean, dtype=read.dtype))
     make_rows = task(_rows)
     call, out = task(_predict), []
     for rows, _, x, make in read.rows():
-        design = make_rows(x, make)
+        design = make_rows(x, make, mean)
         shape = rows.stop - rows.start
         out.append([
             da.from_delayed(call(design, tested[rows], model), (shape, part.stop - part.start), dtype=read.dtype)
@@ -216,8 +217,9 @@ def predicted(read: Blocks, outer: Sequence[Fold], found: Answer) -> Any:
     return da.block(out)
 
 
-def _rows(x: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return make(x)
+def _rows(x: np.ndarray, make: Callable[[np.ndarray], np.ndarray], mean: np.ndarray) -> np.ndarray:
+    about: np.ndarray = make(x) - mean  # else float32 would lose in an intercept what it has in a product
+    return about
 
 
 def _predict(rows: np.ndarray, tested: NDArray[np.bool_], model: tuple[Floats, Floats]) -> np.ndarray:

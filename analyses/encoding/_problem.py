@@ -16,7 +16,7 @@ from neurointerp.analyses.encoding._blocks import Blocks, is_chunked
 from neurointerp.analyses.encoding._design import Design, design, span
 from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
-from neurointerp.backend import to_numpy, torch_device
+from neurointerp.backend import placed, to_numpy, torch_device
 from neurointerp.errors import AnalysisError
 from neurointerp.least_squares import rows_of
 from neurointerp.matrix import require_complete, stack, stretches
@@ -130,9 +130,7 @@ def _placed(
 ) -> tuple[Any, Any]:
     """Put the arrays on the device asked for, high-passed by fold if asked for."""
     if place is not None:
-        import torch
-
-        x, y = (torch.as_tensor(array, device=place) for array in (x, y))  # type: ignore[assignment]
+        x, y = (placed(array, place) for array in (x, y))
     if high_pass is None:
         return x, y
     rate = responses.attrs.get("sampling_rate")

@@ -136,14 +136,14 @@ def hierarchical_semi_nmf(
     (array([2, 2]), array([1, 1, 1, 1, 2, 2]))
     """
     labels = matrix.labels(recording)
-    samples = of_recording(recording, NAME)
-    wanted = _descending(ranks, samples.shape[0])
-    kept = _kept(keep_fraction, len(wanted), samples.shape[1])
+    wanted = _descending(ranks, math.prod(labels.sample_shape))
+    kept = _kept(keep_fraction, len(wanted), recording.sizes["unit"])
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
     require_start(init, NAME)
     steps = require_count(tuning_steps, "tuning_steps", NAME, low=0)
     if not isinstance(learning_rate, int | float | np.floating) or not 0 < learning_rate < 1:
         raise AnalysisError(f"{NAME}: learning_rate is {learning_rate!r}; a number between 0 and 1 is needed")
+    samples = of_recording(recording, NAME)
     with threadpool_limits(1 if 4 * math.prod(samples.shape) * wanted[0] < SERIAL else None):
         chain, levels = _greedy(samples, wanted, kept, init, search, seed)
         chain, losses = tuned(samples, chain, steps, learning_rate, levels[-1].loss)

@@ -84,17 +84,17 @@ def ica(
     """
     stacked = matrix.streamed(recording)
     lazy = isinstance(stacked.values, Rows)
+    if contrast not in CONTRASTS:
+        raise AnalysisError(f"{NAME}: contrast is {contrast!r}; one of {', '.join(CONTRASTS)} is needed")
+    most = min(stacked.values.shape[0] - 1, stacked.values.shape[1])
+    rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
+    max_iter = require_count(max_iter, "max_iter", NAME)
+    require_tolerance(tolerance, NAME)
     if lazy:
         matrix.require_all(stacked.values, recording["unit"].values, NAME)
     else:
         matrix.require_complete(recording, NAME)
-    if contrast not in CONTRASTS:
-        raise AnalysisError(f"{NAME}: contrast is {contrast!r}; one of {', '.join(CONTRASTS)} is needed")
     X = stacked.values.astype(np.float64)
-    most = min(X.shape[0] - 1, X.shape[1])
-    rank = require_count(rank, "rank", NAME, high=max(most, 1), why="the smaller of samples less one and units")
-    max_iter = require_count(max_iter, "max_iter", NAME)
-    require_tolerance(tolerance, NAME)
     peak = float(np.maximum(X.about.high, -X.about.low).max() if lazy else np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
     X = X.scaled(np.zeros(X.width), np.full(X.width, scale)) if lazy else X / scale

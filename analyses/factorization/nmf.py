@@ -110,11 +110,12 @@ def nmf(
     ([[1, 1, 0, 0], [0, 0, 1, 1]], 1.0)
     """
     labels = matrix.labels(recording)
-    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
-    require_non_negative(samples, NAME)
-    rank = require_count(rank, "rank", NAME, high=min(samples.shape), why="the smaller of samples and units")
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
     require_start(init, NAME)
+    most = min(math.prod(labels.sample_shape), recording.sizes["unit"])
+    rank = require_count(rank, "rank", NAME, high=most, why="the smaller of samples and units")
+    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
+    require_non_negative(samples, NAME)
     with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
         fit = factor(samples, rank, init, search, seed)
     parameters = {

@@ -71,11 +71,11 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
     """
     stacked = matrix.streamed(recording)
     X = stacked.values
+    rank = require_count(rank, "rank", NAME, high=min(X.shape), why="the smaller of samples and units")
     if isinstance(X, Rows):
         matrix.require_all(X, recording["unit"].values, NAME)
     else:
         matrix.require_complete(recording, NAME)
-    rank = require_count(rank, "rank", NAME, high=min(X.shape), why="the smaller of samples and units")
     features, coefficients, mean, squares = _principal(X, rank)
     total, left = float(squares.sum()), float(squares[rank:].sum())
     if total <= np.finfo(X.dtype).eps ** 2 * X.shape[0] * float(mean @ mean):

@@ -131,11 +131,11 @@ def semi_nmf(
            [0, 0, 1, 1]])
     """
     labels = matrix.labels(recording)
-    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
-    rank = require_count(rank, "rank", NAME, high=samples.shape[0], why="the number of samples")
+    rank = require_count(rank, "rank", NAME, high=math.prod(labels.sample_shape), why="the number of samples")
     search = search_of(NAME, max_iter, tolerance, patience, restarts)
-    kept = kept_units(keep_fraction, samples.shape[1])
+    kept = kept_units(keep_fraction, recording.sizes["unit"])
     require_start(init, NAME)
+    samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
     with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
         fit = factor(samples, rank, kept, init, search, seed)
     parameters = {

@@ -56,14 +56,14 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
             f"{kind.analysis}: device {search.device!r} is for one recording and init='random'; found "
             f"{type(given).__name__} and init={search.init!r}"
         )
-    if isinstance(given, xr.DataArray):
-        given = in_blocks(given, search.device, search.precision, kind.analysis)
-    tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
-    rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
     for name in ("max_iter", "restarts"):
         count(getattr(search, name), name, kind.analysis)
     require_choice(search.init, "init", kind.starts, kind.analysis)
     require_tolerance(search.tolerance, kind.analysis)
+    if isinstance(given, xr.DataArray):
+        given = in_blocks(given, search.device, search.precision, kind.analysis)
+    tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
+    rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
     fits = _fits(*tensor.turned, rank, kind, search)
     errors = np.array([found.losses[-1] ** 0.5 for found in fits])
     ranking = np.argsort(errors, kind="stable")

@@ -97,9 +97,10 @@ def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
         for index in range(shape[0]):
             yield from _blocks(variable[index])
         return
-    stored = variable.chunks[0][0] if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
+    stored = max(variable.chunks[0]) if variable.chunks else (variable.encoding.get("chunks") or (1,))[0]
     step = max(BLOCK_BYTES // row, 1)
-    if variable.chunks:  # whole chunks: what computes a part of one computes all of it
+    alone = variable.chunks and all(len(sizes) == 1 for sizes in variable.chunks[1:])
+    if variable.chunks and (alone or stored * row <= BLOCK_BYTES):  # what computes a part of a chunk computes all of it
         step = stored * max(CHUNKED_BYTES // row // stored, 1)
     step -= step % stored if step > stored else 0
     for start in range(0, shape[0], step):

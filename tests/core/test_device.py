@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurointerp as ni
-from neurointerp import device
+from neurointerp import backend, device
 from neurointerp.analyses import connectivity, factorization, tensor
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -60,10 +60,10 @@ def test_bfloat16_costs_what_the_documentation_says():
 
 def test_values_are_rounded_only_where_that_is_asked_for():
     values = np.array([[1 + 2**-12]], dtype=np.float32)
-    assert float(device.placed(values, "cpu")) == values[0, 0]
-    assert float(device.placed(values, "cpu", "tf32")) == values[0, 0]
-    assert float(device.placed(values, "cpu", "bfloat16")) == 1.0
-    assert device.placed(values, "cpu", "bfloat16").dtype == torch.float32
+    assert float(backend.placed(values, "cpu")) == values[0, 0]
+    assert float(backend.placed(values, "cpu", "tf32")) == values[0, 0]
+    assert float(backend.placed(values, "cpu", "bfloat16")) == 1.0
+    assert backend.placed(values, "cpu", "bfloat16").dtype == torch.float32
 
 
 def test_tf32_is_allowed_for_the_products_alone():
@@ -73,8 +73,10 @@ def test_tf32_is_allowed_for_the_products_alone():
 
 
 def test_what_torch_does_not_have_is_refused(rec):
-    with pytest.raises(ni.AnalysisError, match="correlation: torch cannot use device 'warp'"):
+    with pytest.raises(ni.AnalysisError, match="correlation: device='warp' is not available; there is cpu"):
         connectivity.correlation(rec, device="warp")
+    with pytest.raises(ni.AnalysisError, match="correlation: device='meta' is not available"):  # which holds no values
+        connectivity.correlation(rec, device="meta")
     with pytest.raises(ni.AnalysisError, match="semi_nmf: precision is 'half'; one of None, 'tf32', 'bfloat16'"):
         factorization.semi_nmf(rec, 2, device="cpu", precision="half")
     with pytest.raises(ni.AnalysisError, match="nmf: precision 'tf32' is that of a device; pass device= too"):
@@ -82,5 +84,16 @@ def test_what_torch_does_not_have_is_refused(rec):
     with pytest.raises(ni.AnalysisError, match="cp: device 'cpu' is for one recording and init='random'"):
         tensor.cp(rec, 2, init="svd", device="cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ni.AnalysisError, match="torch cannot use device 'cuda'"):
+        with pytest.raises(ni.AnalysisError, match="device='cuda' is not available"):
             connectivity.correlation(rec, device="cuda")
+
+
+def test_values_that_may_not_be_written_to_are_copied():
+    values = np.arange(6.0).reshape(2, 3)
+    assert np.shares_memory(backend.placed(values, "cpu").numpy(), values)
+    values.flags.writeable = False
+    tensor = backend.placed(values, "cpu")  # without torch's warning, which says that it is not safe
+    tensor += 1
+    assert values[0, 0] == 0
+    bare = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0)
+    assert np.array_equal(next(backend.streamed([(bare.values,)], "cpu"))[0].numpy(), values)

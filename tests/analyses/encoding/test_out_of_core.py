@@ -79,6 +79,8 @@ def test_one_side_in_chunks_is_enough():
     expected = encoding.ridge(features, responses)
     _assert_equal(encoding.ridge(features.chunk(time=50), responses), expected)
     _assert_equal(encoding.ridge(features, responses.chunk(unit=2)), expected)
+    empty = responses.copy(data=da.from_array(responses.values, chunks=((0, 250, 0, 350), (0, UNITS))))
+    _assert_equal(encoding.ridge(features, empty), expected)
 
 
 def test_float32_differs_by_rounding():
@@ -91,6 +93,16 @@ def test_float32_differs_by_rounding():
         assert found[name].dtype == np.float32
         scale = float(np.abs(expected[name]).max())
         np.testing.assert_allclose(found[name], expected[name], atol=2e-5 * scale, err_msg=name)
+
+
+def test_float32_predictions_keep_their_digits_far_from_zero():
+    features, responses = (rec.astype(np.float32) for rec in _pair())
+    away = features + np.float32(3000)
+    away.attrs = features.attrs
+    exact = encoding.ridge(*(rec.astype(np.float64) for rec in (away, responses))).prediction
+    found = encoding.ridge(*_chunked(away, responses)).prediction
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, atol=2e-6 * float(np.abs(exact).max()))
 
 
 def test_trials_and_what_predicts_itself():
