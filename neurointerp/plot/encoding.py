@@ -79,6 +79,15 @@ def layer_map(values: np.ndarray, recording: xr.DataArray, ax: Axes, *, across: 
     ------
     AnalysisError
         When a coordinate is not there, or values are not one per unit.
+
+    Examples
+    --------
+    >>> import numpy as np, neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> places = {"layer": ("unit", [0, 0, 1, 1]), "position": ("unit", [0, 1, 0, 1])}
+    >>> rec = ni.recording(np.zeros((2, 4)), modality="activations", units="1", time=np.arange(2), coords=places)
+    >>> layer_map(np.arange(4.0), rec, Figure().subplots(), across="position").get_xlabel()
+    'position'
     """
     missing = [name for name in ("layer", across) if name not in recording.coords or recording[name].dims != ("unit",)]
     if missing or np.shape(values) != (recording.sizes["unit"],):

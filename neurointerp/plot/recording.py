@@ -102,7 +102,15 @@ def courses(recording: xr.DataArray, ax: Axes, *, units: int = 8) -> Axes:
 
 
 def mean_course(recording: xr.DataArray, ax: Axes) -> Axes:
-    """Draw the mean over units against the number of the sample: of spike counts, the population's rate."""
+    """Draw the mean over units against the number of the sample: of spike counts, the population's rate.
+
+    Examples
+    --------
+    >>> import neurointerp as ni
+    >>> from matplotlib.figure import Figure
+    >>> len(mean_course(ni.load("demo-spikes"), Figure().subplots()).lines)
+    1
+    """
     mean = np.asarray(recording.mean("unit").values, dtype=np.float64)
     ax.plot(np.arange(len(mean)), mean, color=COLOURS[0], linewidth=0.8)
     units_of = str(recording.attrs.get("units", "1"))
