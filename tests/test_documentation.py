@@ -143,7 +143,10 @@ WITHOUT = {
     *(f"neurointerp.surrogate.{name}" for name in ("circular_shift_matrix", "permuted_matrix")),
     *(f"neurointerp.plot.{name}" for name in ("attention_overlay", "band_scores", "evidence_map", "field_outlines")),
     *(f"neurointerp.plot.{name}" for name in ("figure_strips", "motif_strip", "score_course", "score_map", "slices")),
-    *(f"neurointerp.plot.{name}" for name in ("brain_map", "difference_matrix", "evidence_bands", "sensitivity_curves")),
+    *(
+        f"neurointerp.plot.{name}"
+        for name in ("brain_map", "difference_matrix", "evidence_bands", "sensitivity_curves")
+    ),
     "neurointerp.plot.time_generalisation_matrix",
     *(f"neurointerp.report.{name}" for name in ("render", "require_libraries", "table", "write")),
 }
