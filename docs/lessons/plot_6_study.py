@@ -85,9 +85,10 @@ recordings |= {name: level(recordings[name]) for name in ("scalp", "image", "glo
 # Compare
 # -------
 # All are cut to the same number of units and samples, since most figures depend on both, and z-scored. The cut is a
-# random draw: another ``seed`` gives another. Two surrogates keep this page short; a study takes twenty or more.
+# random draw: another ``seed`` gives another. Two surrogates and no intervals keep this page short; a study takes the
+# defaults, twenty surrogates and ten parts left out, or more.
 
-tree = comparison.compare(recordings, units=16, samples=200, nulls=2, seed=0)
+tree = comparison.compare(recordings, units=16, samples=200, nulls=2, resamples=0, seed=0)
 plot.figure_strips(tree, plt.figure(figsize=(10, 6), layout="constrained"))
 
 # %%
