@@ -144,11 +144,11 @@ print("\n".join(study))
 # %%
 # What can be said
 # ----------------
-# Each recording lies outside its own null on several figures: its units go together more than shifted ones do. (Two
-# surrogates show where a null lies, not how wide it is.) The EEG
-# has by far the fewest dimensions, and the noise above cannot give it to the others; but one skull mixes all its
-# electrodes, which no other instrument here does. Between calcium and the network the noise could be the whole
-# difference. Times are not set beside each other: they are in seconds and in tokens. One recording of each kind says
-# nothing about kinds: several of each, with ``group``, would.
+# Of the real files: EEG and image lie outside their own nulls on most figures, their units go together more than
+# shifted ones do. Of the calcium, the network and above all the spikes so short a stretch shows little. (Two
+# surrogates show where a null lies, not how wide it is.) The EEG has by far the fewest dimensions, and the noise above
+# cannot give it to the others; but one skull mixes all its electrodes, which no other instrument here does. Between
+# calcium and the network the noise could be the whole difference. Times are not set beside each other: they are in
+# seconds and in tokens. One recording of each kind says nothing about kinds: several of each, with ``group``, would.
 #
 # What such figures may be read for, and what not, is told in :doc:`/comparison` and :doc:`/comparing`.
