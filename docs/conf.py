@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
+for threads in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # pages hold small examples: on a busy machine threads only wait for each other
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 mirror = HERE.parents[1] / "shared" / "data"  # real files beside the checkout, where the tests look for them too

@@ -26,7 +26,7 @@ def region_table(
     results
         Model -> what `ridge`, `readout`, `attention_encoder`, ... gave for the same units on the same number of folds.
     by
-        Coordinate of the units that names their region (or kind, layer, ...).
+        Coordinate of the units that names their region (or kind, layer, ...); units without one take no part.
     minimum_ceiling
         Units whose `noise_ceiling` is not above it, or missing, take no part; where units have no ceiling all do.
     seed
@@ -95,7 +95,7 @@ def _regions(
 ) -> tuple[list[NDArray[np.bool_]], NDArray[Any], NDArray[np.bool_], Floats | None]:
     """Give the units of each region, the regions, which units take part at all, and their ceilings."""
     known = units[by]
-    included = np.asarray(known.notnull().values)
+    included = np.asarray(known.notnull().values) & (known.values.astype(str) != "")  # loaders write "" for unknown
     ceiling = None
     if "noise_ceiling" in units.coords:
         ceiling = np.asarray(units["noise_ceiling"].values, dtype=np.float64)

@@ -160,6 +160,7 @@ def page(system: System, names: list[str], guide: str) -> str:
     missed = unmet(system)
     if missed:
         lines += ["## Bounds that its tests hold and that are not reached", ""]
+        lines += ["As the tests put it; an ellipsis stands for what is measured when they run.", ""]
         lines += [*(f"- {reason}" for reason in missed), ""]
     lines += ["## Where it is tested", "", *(f"- `tests/{start}*`" for start in system.tests), ""]
     return "\n".join(lines)

@@ -85,9 +85,10 @@ recordings |= {name: level(recordings[name]) for name in ("scalp", "image", "glo
 # Compare
 # -------
 # All are cut to the same number of units and samples, since most figures depend on both, and z-scored. The cut is a
-# random draw: another ``seed`` gives another. Two surrogates keep this page short; a study takes twenty or more.
+# random draw: another ``seed`` gives another. Two surrogates and no intervals keep this page short; a study takes the
+# defaults, twenty surrogates and ten parts left out, or more.
 
-tree = comparison.compare(recordings, units=16, samples=200, nulls=2, seed=0)
+tree = comparison.compare(recordings, units=16, samples=200, nulls=2, resamples=0, seed=0)
 plot.figure_strips(tree, plt.figure(figsize=(10, 6), layout="constrained"))
 
 # %%
@@ -143,11 +144,11 @@ print("\n".join(study))
 # %%
 # What can be said
 # ----------------
-# Each recording lies outside its own null on several figures: its units go together more than shifted ones do. (Two
-# surrogates show where a null lies, not how wide it is.) The EEG
-# has by far the fewest dimensions, and the noise above cannot give it to the others; but one skull mixes all its
-# electrodes, which no other instrument here does. Between calcium and the network the noise could be the whole
-# difference. Times are not set beside each other: they are in seconds and in tokens. One recording of each kind says
-# nothing about kinds: several of each, with ``group``, would.
+# Of the real files: EEG and image lie outside their own nulls on most figures, their units go together more than
+# shifted ones do. Of the calcium, the network and above all the spikes so short a stretch shows little. (Two
+# surrogates show where a null lies, not how wide it is.) The EEG has by far the fewest dimensions, and the noise above
+# cannot give it to the others; but one skull mixes all its electrodes, which no other instrument here does. Between
+# calcium and the network the noise could be the whole difference. Times are not set beside each other: they are in
+# seconds and in tokens. One recording of each kind says nothing about kinds: several of each, with ``group``, would.
 #
 # What such figures may be read for, and what not, is told in :doc:`/comparison` and :doc:`/comparing`.

@@ -88,6 +88,8 @@ def load_session(
     """
     rec = load(path, test=test)
     found = {"calcium": rec}
+    if images is None and test_images is not None:
+        raise LoaderError("devries2020: test_images= without images=; give both or neither")
     if images is not None:
         if (test is None) != (test_images is None):
             raise LoaderError("devries2020: test= and test_images= are of the same scenes; give both or neither")

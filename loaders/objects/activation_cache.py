@@ -85,7 +85,7 @@ def load(
         "position": ("time", np.concatenate([np.arange(size) for size in true])),
     }
     if tokens is not None:
-        coords["token_id"] = ("time", np.concatenate([np.asarray(one, dtype=np.int64) for one in tokens]))
+        coords["token_id"] = ("time", np.concatenate([_plain(one, True).astype(np.int64) for one in tokens]))
     values = np.concatenate(flat, axis=1)
     time = np.arange(len(values))
     rec = recording(values, modality="activations", units="1", time=time, unit=labels, coords=coords, attrs=attrs)
@@ -104,7 +104,8 @@ def _plain(held: Any, batched: bool) -> np.ndarray:
 def _lengths(lengths: Any, tokens: Any, prompts: int, longest: int) -> list[int]:
     if lengths is None and tokens is None and prompts > 1:
         raise LoaderError(f"{prompts} prompts of {longest} places: which are padding? pass lengths= or tokens=")
-    true = [int(one) for one in lengths] if lengths is not None else [len(one) for one in tokens or [[0] * longest]]
+    held = [range(longest)] if tokens is None else tokens  # one prompt, without padding
+    true = [len(one) for one in held] if lengths is None else [int(one) for one in lengths]
     if tokens is not None and [len(one) for one in tokens] != true:
         raise LoaderError(f"lengths are {true}, of tokens {[len(one) for one in tokens]}")
     if len(true) != prompts or not all(0 < one <= longest for one in true):

@@ -78,14 +78,14 @@ def load(
     on_units, others = coordinates(held["neuroid"], "unit", source.sizes["neuroid"], "neuroid")
     about: dict[str, Any] = {"modality": modality, "units": units, "unit": labels, "name": name}
     about["coords"] = {**on_trials, **on_units}
-    said = {level: np.asarray(values, dtype=float).tolist() for level, values in held.get("time_bin", {}).items()}
+    said = {level: np.asarray(values).tolist() for level, values in held.get("time_bin", {}).items()}
     if bins > 1:
         if time_units not in SECONDS:
             raise LoaderError(f"{bins} time bins: pass time_units='s' or 'ms', the units of time_bin_start")
         if "time_bin_start" not in said:
             raise LoaderError(f"{bins} time bins without time_bin_start")
         values = source.transpose("presentation", "time_bin", "neuroid").values
-        time = np.array(said["time_bin_start"]) * SECONDS[time_units]
+        time = np.array(said["time_bin_start"], dtype=float) * SECONDS[time_units]
         rec = recording(values, dims=("trial", "time", "unit"), time=time, **about)
     else:
         plain = source.isel(time_bin=0) if bins else source

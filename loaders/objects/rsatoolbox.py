@@ -188,7 +188,7 @@ def to_rdms(found: xr.Dataset | xr.DataArray) -> Any:
     Returns
     -------
     rsatoolbox.rdm.RDMs
-        With `stimulus` as the descriptor of patterns.
+        With `stimulus` as the descriptor of patterns; coordinates along `rdm` are descriptors of the matrices.
 
     Raises
     ------
@@ -220,6 +220,7 @@ def to_rdms(found: xr.Dataset | xr.DataArray) -> Any:
     return module.RDMs(
         values[:, rows, others],
         dissimilarity_measure=measure,
+        rdm_descriptors=_lists(columns(matrices, "rdm")),
         pattern_descriptors={"stimulus": [str(one) for one in names]},
     )
 

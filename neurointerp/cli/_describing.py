@@ -79,11 +79,17 @@ def _history(rec: xr.DataArray) -> Iterator[tuple[str, str]]:
     for step in steps:
         told = dict(step.get("parameters", {}))
         if told.get("left_out"):
-            yield "left out", ", ".join(f"{name} ({len(found)})" for name, found in told["left_out"].items())
+            yield "left out", _left(told["left_out"])
         for warning in told.get("warnings", []):
             yield "warning", str(warning)
     if steps:
         yield "history", ", ".join(str(step.get("function", "?")) for step in steps)
+
+
+def _left(out: dict[str, list[str]] | list[str]) -> str:
+    """Name what a loader left out: so many of each group, or one by one."""
+    each = (f"{name} ({len(found)})" for name, found in out.items()) if isinstance(out, dict) else map(str, out)
+    return ", ".join(each)
 
 
 def _text(value: Any) -> str:

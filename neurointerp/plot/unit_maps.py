@@ -214,8 +214,8 @@ def brain_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, views:
         One per unit of the recording, such as `result.correlation.mean("fold").values`; NaN is not shown.
     recording
         With `x`, `y`, `z` in metres and their `frame` that of a standard brain (`mni`, `template`, `talairach`). Where
-        units are voxels of a grid (`i`, `j`, `k` with its affine, as `loaders.fmri` gives them) nilearn projects the
-        image; else each unit is a dot.
+        units are all voxels of a grid (`i`, `j`, `k` with its affine, as `loaders.fmri` gives them) nilearn projects
+        the image; else each unit is a dot.
     ax
         Axes to draw into. nilearn puts its panels where they lie now: a layout that moves axes later (`"constrained"`)
         moves them not.
@@ -254,7 +254,8 @@ def brain_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes, *, views:
                             f"{recording.sizes['unit']} units have a place and a value")  # fmt: skip
     bound = float(np.abs(known[shown]).max()) or 1.0
     about = recording["i"].attrs if "i" in recording.coords else {}
-    if {"affine", "shape"} <= about.keys():
+    on_grid = {"affine", "shape"} <= about.keys() and all(np.isfinite(recording[a].values[shown]).all() for a in "ijk")
+    if on_grid:
         plotting.plot_glass_brain(
             _volume(known, recording, shown), display_mode=views, axes=ax, cmap="RdBu_r", vmin=-bound, vmax=bound,
             plot_abs=False, colorbar=True, threshold=None, annotate=False,
@@ -272,7 +273,7 @@ def _volume(values: NDArray[Any], recording: xr.DataArray, shown: NDArray[np.boo
     nibabel: Any = import_module("nibabel")
     about = recording["i"].attrs
     volume = np.zeros(tuple(about["shape"]), dtype=np.float32)
-    index = tuple(np.asarray(recording[axis].values, dtype=np.int64)[shown] for axis in "ijk")
+    index = tuple(recording[axis].values[shown].astype(np.int64) for axis in "ijk")
     volume[index] = values[shown]
     scale = {"mm": 1.0, "m": 1e3, "um": 1e-3, "micron": 1e-3}.get(str(about.get("affine_units", "mm")), 1.0)
     affine = np.array(about["affine"], dtype=np.float64)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import neurointerp as ni
 from neurointerp.cli import app
 from neurointerp.loaders import raw
+from neurointerp.recordings import add_history
 
 FILES = {
     "eeg/physionet_eegmmidb/S001R03.edf": [], "eeg/mne_bdf/test.bdf": [], "eeg/mne_brainvision/test.vhdr": [],
@@ -65,6 +66,12 @@ def test_info_is_a_table_of_what_there_is_to_know(mirror):
     assert re.search(r"^annotations  +30: T0 \(15\), T1 \(8\), T2 \(7\)$", edf, flags=re.MULTILINE)
     volumes = run("info", mirror / "fmri/nitime/fmri1.nii.gz")
     assert re.search(r"^time  +0 to 52\.65 s, 0\.740740741 Hz$", volumes, flags=re.MULTILINE)
+
+
+def test_info_names_what_was_left_out_one_by_one(tmp_path):
+    rec = ni.load("demo-calcium")
+    ni.save(add_history(rec, "loaders.objects.pynapple.load", left_out=["odd", "notes"]), tmp_path / "rec.zarr")
+    assert re.search(r"^left out  +odd, notes$", run("info", tmp_path / "rec.zarr"), flags=re.MULTILINE)
 
 
 @pytest.fixture

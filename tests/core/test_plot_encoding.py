@@ -118,6 +118,21 @@ def test_voxels_are_an_image_on_a_glass_brain(mirror):
     assert found == pytest.approx(float(np.abs(image.get_fdata()).max()), rel=0.05)
 
 
+def test_units_beside_voxels_have_no_place_on_their_grid():
+    pytest.importorskip("nilearn", reason="nilearn is not installed")
+    rec = placed("mni")
+    about = {"affine": [[4.0, 0, 0, -80], [0, 4, 0, -100], [0, 0, 4, -60], [0, 0, 0, 1]], "shape": [40, 50, 40]}
+    index = {"i": [10.0, 30.0, 20.0, np.nan], "j": [30.0, 30.0, 5.0, np.nan], "k": [22.0, 22.0, 17.0, np.nan]}
+    rec = rec.assign_coords({axis: ("unit", held, about) for axis, held in index.items()})
+    figure = Figure(figsize=(6, 2))
+    plot.brain_map(np.ones(4), rec, figure.add_axes((0, 0, 1, 1)), views="z")
+    assert max(len(panel.images) for panel in figure.axes)
+    rec["i"].values[2] = np.nan  # a parcel among them: all are dots
+    figure = Figure(figsize=(6, 2))
+    plot.brain_map(np.ones(4), rec, figure.add_axes((0, 0, 1, 1)), views="z")
+    assert max(len(one.get_offsets()) for panel in figure.axes for one in panel.collections) == 3
+
+
 @pytest.mark.parametrize("frame", ["scanner", "head"])
 def test_a_glass_brain_is_refused_where_its_outline_would_be_wrong(frame):
     pytest.importorskip("nilearn", reason="nilearn is not installed")

@@ -129,6 +129,7 @@ class TestDeVries2020:
             ({"images": "five"}, "5 scenes for 6 responses"),
             ({"images": "out"}, "31 x 31 pixels"),
             ({"test": "out_test", "images": "in"}, "give both or neither"),
+            ({"test": "out_test", "test_images": "in_test"}, "test_images= without images="),
         ],
     )
     def test_files_that_do_not_fit_are_refused(self, small, changes, message):

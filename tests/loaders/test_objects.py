@@ -150,6 +150,16 @@ class TestRsatoolbox:
         likeness = geometry.rsa({"a": found, "b": ours}, permutations=0, comparison="pearson")
         np.testing.assert_allclose(likeness.similarity.values, 1)
 
+    def test_what_is_said_of_each_matrix_comes_back(self):
+        rdm = pytest.importorskip("rsatoolbox.rdm", reason="rsatoolbox is not installed")
+        held = {"person": ["ann", "bo"], "session": [1, 2]}
+        theirs = rdm.RDMs(
+            np.arange(6.0).reshape(2, 3), pattern_descriptors={"image": ["cat", "dog", "owl"]}, rdm_descriptors=held
+        )
+        back = rsatoolbox.to_rdms(rsatoolbox.load_rdms(theirs, stimulus="image"))
+        np.testing.assert_array_equal(back.dissimilarities, theirs.dissimilarities)
+        assert {name: list(back.rdm_descriptors[name]) for name in held} == held
+
     def test_their_real_file_of_human_it(self, mirror):
         io = pytest.importorskip("scipy.io")
         rdm = pytest.importorskip("rsatoolbox.rdm")
@@ -237,6 +247,14 @@ class TestBrainio:
         np.testing.assert_allclose(again.time.values, rec.time.values)
         np.testing.assert_array_equal(again.values, rec.values)
 
+    def test_time_bins_may_have_names_too(self):
+        coords = {"neuroid_id": ("neuroid", ["n"]), "time_bin_start": ("time_bin", [0, 10]),
+                  "phase": ("time_bin", ["early", "late"])}  # fmt: skip
+        source = xr.DataArray(np.ones((1, 2, 1)), dims=("presentation", "time_bin", "neuroid"), coords=coords)
+        rec = brainio.load(source, modality="spikes", units="1", time_units="ms")
+        assert rec.attrs["history"][-1]["parameters"]["time_bins"]["phase"] == ["early", "late"]
+        assert rec.time.values.tolist() == [0.0, 0.01]
+
     def test_what_is_no_assembly(self, trials):
         with pytest.raises(ni.LoaderError, match="presentation and neuroid"):
             brainio.load(trials, modality="fmri", units="1")
@@ -270,6 +288,12 @@ class TestActivationCache:
         for name in ("segment", "position", "token_id", "layer", "index"):
             assert rec[name].values.tolist() == ours[name].values.tolist()
         assert rec.attrs["history"][-1]["parameters"]["padding_dropped"] == 2
+
+    def test_tokens_may_be_a_list_an_array_or_a_tensor(self, torch):
+        cache = {"blocks.0.mlp.hook_post": np.zeros((2, 3, 1))}
+        for tokens in ([[5, 6, 7], [8, 9, 5]], np.array([[5, 6, 7], [8, 9, 5]]), torch.tensor([[5, 6, 7], [8, 9, 5]])):
+            rec = activation_cache.load(cache, site="blocks.{layer}.mlp.hook_post", tokens=tokens)
+            assert rec.token_id.values.tolist() == [5, 6, 7, 8, 9, 5]
 
     def test_heads_left_padding_and_bfloat16(self, torch):
         values = torch.arange(2 * 3 * 2 * 4, dtype=torch.bfloat16).reshape(2, 3, 2, 4)

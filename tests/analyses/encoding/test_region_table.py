@@ -50,6 +50,13 @@ def test_units_without_a_region_or_with_a_low_ceiling_take_no_part():
         encoding.region_table({"a": fit}, minimum_ceiling=0.95)
 
 
+def test_an_empty_name_is_no_region():
+    fit = fitted([[0.1, 0.2, 0.9]], region=np.array(["V1", "V1", ""], dtype=object))  # as NWB units of unknown place
+    found = encoding.region_table({"a": fit, "b": fit})
+    assert found.region.values.tolist() == ["V1"]
+    assert found.included.values.tolist() == [True, True, False]
+
+
 def test_fits_that_do_not_go_together_are_refused():
     region = np.array(["V1", "V4"], dtype=object)
     fit = fitted([[0.1, 0.2]], region=region)
