@@ -124,6 +124,12 @@ def test_one_setting_must_explain_all_figures():
     )
 
 
+def test_a_setting_at_which_the_figure_that_differs_is_undefined_explains_nothing():
+    """Two figures: the one agrees and is not changed, the other differs and cannot be computed of the poorer one."""
+    found = comparison.differences(planted([[0, 0], [0, 1]], 0.1, [[0, np.nan], [0, np.nan]]))
+    assert found["verdict"].sel(recording="r0", recording2="r1").item() == "beyond what recording explains"
+
+
 def test_without_what_it_needs_there_is_no_verdict():
     complete = planted([[0.0], [1.0]], 0.1, [[0.0], [0.0]])
     with pytest.raises(ni.AnalysisError, match="sensitivity=True"):
