@@ -1,6 +1,5 @@
 """The study of docs/study.md: its tables are what the comparison gives, and its sentences what the tables say."""
 
-import inspect
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +36,7 @@ def recomputed(study, names, mirror=None):
     for name in names:
         dataset, _, item = study["recordings"][name]["source"].partition(":")
         recs[name] = ni.load(dataset, item or None, mirror=mirror).rename(name)
-    options = {key: study[key] for key in ("units", "samples", "nulls", "seed")}
-    if "resamples" in inspect.signature(comparison.compare).parameters:
-        options["resamples"] = 0  # intervals are not in the table
+    options = {key: study[key] for key in ("units", "samples", "nulls", "seed")} | {"resamples": 0}
     ours = report.table(comparison.compare(recs, **options)).set_index(["recording", "metric"])
     theirs = kept("modalities").set_index(["recording", "metric"]).loc[ours.index]
     return ours[COMPARED], theirs[COMPARED]
