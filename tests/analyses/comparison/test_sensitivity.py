@@ -192,7 +192,8 @@ def test_two_recordings_of_one_system_are_told_from_two_systems():
     """Cultures of six groups of cells: recorded at 20 Hz with little noise, and at 10 Hz, of half the cells, with much.
 
     Another kind of culture, of one large group, is recorded as well as the first: recording explains neither its
-    difference from that one nor from the poor one.
+    difference from that one nor from the poor one. The sizes were chosen on these seeds; on 3 to 5 and 6 to 8 in their
+    place all six verdicts were right too. This is an example, no measure of power.
     """
     well = {"sampling_rate": 20.0, "n_samples": 2400, "noise": 0.05}
     recs = {
