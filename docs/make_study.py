@@ -8,7 +8,6 @@ the controls, are the same comparison with other seeds and of treated recordings
 """
 
 import argparse
-import inspect
 import resource
 import shutil
 import subprocess
@@ -34,8 +33,7 @@ STUDIES, STATIC = HERE / "studies", HERE / "_static"
 SEEDS = range(1, 8)
 SHOWN = ("effective_dimension", "semi_nmf_explained_rank4", "tensor_fit_rank4", "connectivity_density", "modularity")
 CONTROLLED = ("effective_dimension", "connectivity_density", "self_prediction")
-# other draws and controls need no intervals of their own, where a comparison gives them
-PLAIN = {"resamples": 0} if "resamples" in inspect.signature(comparison.compare).parameters else {}
+PLAIN = {"resamples": 0}  # other draws and controls need no intervals of their own
 TREATMENTS = ("differenced", "common signal removed")
 KEYS = ["recording", "metric"]
 

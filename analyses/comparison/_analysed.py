@@ -23,6 +23,7 @@ from neurointerp.recordings import version
 
 log = logging.getLogger("neurointerp")
 NO_SPREAD = "no z-score: all draws of the null are the same"
+UNDEFINED = "no null: the figure is undefined on some of its draws"
 READ = ("semi_nmf", "pca")
 TOP, CONTEXT = 6, 8
 """Of the samples that evoke each component: how many, and how many around each, within which there is no other."""
@@ -92,6 +93,8 @@ def _computed(name: str, matched: xr.DataArray, nulls: int, resamples: int, seed
     for draw in range(nulls):
         shifted = surrogate.circular_shift(matched, seed=_null_seed(name, seed, draw))
         draws[:, draw] = _in_order(figures(shifted, seed)[0])
+    unknown = ~np.isfinite(draws).all(axis=-1)
+    status[np.isfinite(data) & unknown] = UNDEFINED
     status[np.isfinite(data) & (draws.max(axis=-1) == draws.min(axis=-1)) & (data != draws[..., 0])] = NO_SPREAD
     root = xr.Dataset({"data": ("metric", data), "draws": (("metric", "draw"), draws), "status": ("metric", status)})
     if resamples:

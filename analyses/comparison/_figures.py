@@ -59,8 +59,9 @@ FIGURES = (
     ),
     Figure(
         "feature_sparsity", "factorization", "1",
-        f"Hoyer sparsity of the semi-NMF features ({STABILITY_RANK} components), mean: 0 when all units take part "
-        "equally, 1 when one unit carries the feature.",
+        f"Hoyer sparsity of the semi-NMF features ({STABILITY_RANK} components, each of half of the units at most), "
+        "mean: 1 when one unit carries the feature; when half of them take part equally 0.29 or a little more, the "
+        "least there can be.",
     ),
     *(
         Figure(

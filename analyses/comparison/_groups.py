@@ -30,11 +30,12 @@ def group_tests(
     F ratio of the variance between groups to that within. What is dealt to the groups is recordings, or with
     `subjects` whole subjects; where a subject has recordings in several groups, groups are dealt anew within each
     subject, and differences are those within subjects. All ways to deal are taken where there are at most 9,999, else
-    so many drawn at random. A recording without the figure takes no part.
+    so many drawn at random. A recording without the figure takes no part. Times on different clocks (seconds, tokens)
+    are not tested: of such a figure all is NaN.
     """
     label, subject, within = checked(summary["recording"].values, groups, subjects)
     kinds = list(dict.fromkeys(label))
-    values = summary["summary"].sel(arm="data").values
+    values = _on_one_clock(summary)
     if subject is None:
         rows = [_between(column, label, kinds, seed) for column in values.T]
         return _with_tests(summary, rows, label, kinds)
@@ -91,6 +92,14 @@ def _require_nested(subject: np.ndarray, label: np.ndarray, within: bool) -> Non
     taking_part = Counter(dict.fromkeys(label, 0))
     taking_part.update(g for s, g in pairs if not within or held[s] > 1)
     _require_two(taking_part, "subjects that take part" if within else "subjects")
+
+
+def _on_one_clock(summary: xr.Dataset) -> np.ndarray:
+    """Give the figures (recording, metric), without those that are times on different clocks."""
+    values = summary["summary"].sel(arm="data").transpose("recording", "metric").values
+    if len(set(summary["clock"].values)) > 1:
+        return np.where(summary["unit_of_metric"].values == "clock", np.nan, values)
+    return values
 
 
 def _with_tests(summary: xr.Dataset, rows: list[Row], label: np.ndarray, kinds: list[str]) -> xr.Dataset:

@@ -91,7 +91,8 @@ def _reliability(name: str, rec: xr.DataArray, original: xr.DataArray, quality: 
         share = score.noise_ceiling(original.sel(unit=rec["unit"].values), of="single")
     except AnalysisError as error:
         raise AnalysisError(f"compare: quality='repeats': recording {name!r}: {error}") from error
-    return float(share.mean())  # NaN, of units whose mean response is constant, is left out
+    # NaN, of units whose mean response is constant, is left out; where no unit has another, nothing repeats
+    return float(np.nan_to_num(float(share.mean())))
 
 
 def _worsened(name: str, rec: xr.DataArray, found: float, target: float, quality: Quality, seed: int) -> xr.DataArray:

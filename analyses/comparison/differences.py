@@ -27,7 +27,7 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
     for any figure, the difference is further from 0 than its bound, widened for the number of figures (Bonferroni).
     If they do, each of the two is made worse as in `comparison.sensitivity`, one factor at a time from its best to
     its worst level: the change that the factor brings (mean over replicates, linear between levels) is added to every
-    figure (one that is undefined there takes no part). Where some setting brings *all* figures within their bounds of
+    figure (one that is undefined there stays as it is). Where some setting brings *all* figures within their bounds of
     the other recording's, the difference is one that recording explains: it may still be one between systems, but these
     recordings cannot tell.
 
@@ -105,9 +105,12 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
         excess[a, b] = _excess(*one, *other) / wide
         for f in range(len(factors)):
             moved = _moved(share.values[a, use, f], level)
-            along = [_excess(one[0] + change, one[1] + change[:, None], *other) / wide for change in moved.T]
-            if np.isfinite(along).any():
-                best = int(np.nanargmin(along))
+            if np.isfinite(moved).any():
+                along = [
+                    _excess(one[0] + change, one[1] + change[:, None], *other) / wide
+                    for change in np.nan_to_num(moved).T
+                ]
+                best = int(np.argmin(along))
                 closest[a, b, f], at[a, b, f] = along[best], np.linspace(level[0], level[-1], STEPS)[best]
     pair = ("recording", "recording2")
     return xr.Dataset(

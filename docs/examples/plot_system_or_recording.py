@@ -48,5 +48,6 @@ plot.sensitivity_curves(degraded, figure, metric="effective_dimension")
 # ``comparison.differences`` asks for one setting that explains all figures at once, and needs more than these few cells
 # and draws: bounds that hold for all figures are wide. With 30 cells, 1,000 samples and 20 draws (under a minute, with
 # ``compare(..., resamples=20, sensitivity=True)``) it finds the difference between both recordings of six groups within
-# what recording explains, and the one between each of them and the single group beyond it.
+# what recording explains, and the one between each of them and the single group beyond it: on these three, on which the
+# sizes were chosen, and on two more sets of three. That is no measure of its power on other systems.
 # ``plot.difference_matrix`` draws its verdicts.

@@ -11,6 +11,7 @@ from neurointerp.errors import AnalysisError
 
 if TYPE_CHECKING:
     import xarray as xr
+    import yaml
 
 
 class Member(BaseModel):
@@ -65,8 +66,10 @@ def read_study(path: str) -> Study:
     import yaml
 
     try:
-        held = yaml.safe_load(Path(path).read_text("utf-8"))
-        return Study.model_validate(held)
+        text = Path(path).read_text("utf-8")
+        if repeated := _repeated(yaml.compose(text, yaml.SafeLoader)):
+            raise AnalysisError(f"study {path}: {repeated!r} is there twice; give each its own name")
+        return Study.model_validate(yaml.safe_load(text))
     except OSError as error:
         raise AnalysisError(f"study {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -74,6 +77,16 @@ def read_study(path: str) -> Study:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise AnalysisError(f"study {path}: {wrong}") from error
+
+
+def _repeated(node: yaml.Node | None) -> str | None:
+    """Give a key that a mapping of a file holds twice, of which YAML would keep the last without a word."""
+    if not isinstance(getattr(node, "value", None), list):
+        return None
+    pairs = [one if isinstance(one, tuple) else (None, one) for one in node.value]  # type: ignore[union-attr]
+    keys = [str(key.value) for key, _ in pairs if key is not None]
+    here = next((key for key in keys if keys.count(key) > 1), None)
+    return here or next(filter(None, (_repeated(value) for _, value in pairs)), None)
 
 
 def refuse_beside(options: dict[str, object]) -> None:

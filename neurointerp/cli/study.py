@@ -168,5 +168,5 @@ def report(
     tree = store.open(results)
     if not hasattr(tree, "subtree"):
         raise AnalysisError(f"{results} is not a comparison: give the results.zarr that compare wrote")
-    html.write(tree, out, command=f"neurointerp report {results}")
+    html.write(tree, out, command=shlex.join(["neurointerp", "report", str(results)]))
     echo(json.dumps({"report": str(out)}) if as_json else str(out))

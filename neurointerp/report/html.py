@@ -138,6 +138,7 @@ def _runs(entries: list[str]) -> list[tuple[str, int]]:
 def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict[str, Any]:
     name = str(summary["recording"].values[index])
     provenance = comparison.attrs["provenance"][name]
+    steps = matched(comparison, name).attrs.get("history", [])
     about = {key: str(summary[key].values[index]) for key in ("modality", "kind", "system")}
     return {
         "name": name,
@@ -147,6 +148,9 @@ def _recording(comparison: xr.DataTree, summary: xr.Dataset, index: int) -> dict
         "digest": comparison.attrs["recording"][name],
         "provenance": {key: value for key, value in provenance.items() if key not in ("history", "system")},
         "history": json.dumps(provenance.get("history", []), indent=1, ensure_ascii=False),
-        "matching": json.dumps(matched(comparison, name).attrs.get("history", [])[-1:], indent=1, ensure_ascii=False),
+        "matching": json.dumps(
+            [step for step in steps if str(step.get("function")).startswith("comparison.")],
+            indent=1, ensure_ascii=False,
+        ),
         "sections": sections(comparison, summary, name),
     }  # fmt: skip

@@ -162,15 +162,46 @@ def groups(summary: xr.Dataset) -> dict[str, Any] | None:
     for j, metric in enumerate(metrics(summary)):
         tested = {key: float(summary[f"group_{key}"].values[j]) for key in ("statistic", "p", "q")}
         means = [float(value) for value in summary["group_mean"].transpose("group_name", "metric").values[:, j]]
-        rows.append({"metric": metric, "means": means, **tested})
+        rows.append({"metric": metric, "means": means, **tested, **_mixed(summary, j)})
     columns: dict[str, Any] = {"figure": summary["metric"].values}
     columns |= {f"mean {name}": [row["means"][k] for row in rows] for k, name in enumerate(names)}
     columns |= {key: [row[key] for row in rows] for key in ("statistic", "p", "q")}
+    mixed = [f"{name} minus {names[-1]}" for name in names[:-1]] if "mixed_difference" in summary else []
+    for k, name in enumerate(mixed):
+        columns[f"mixed {name}"] = [row["mixed"][k][0] for row in rows]
+        columns |= {
+            f"mixed {name} {end}": [row["mixed"][k][1][i] for row in rows] for i, end in enumerate(("low", "high"))
+        }
+    columns |= {f"{of}_variance": summary[f"{of}_variance"].values for of in ("subject", "residual") if mixed}
     what = f"{names[0]} minus {names[1]}" if len(names) == 2 else "F ratio between groups"
     return {
-        "names": [(name, members.count(name)) for name in names], "rows": rows, "statistic": what,
-        "file": table_file("values", "groups", columns),
+        "names": [(name, members.count(name)) for name in names], "rows": rows, "statistic": what, "mixed": mixed,
+        "dealt": _dealt(summary), "file": table_file("values", "groups", columns),
     }  # fmt: skip
+
+
+def _mixed(summary: xr.Dataset, metric: int) -> dict[str, Any]:
+    """Give what the mixed model says of one figure: each group but the last from it, and the share of subjects."""
+    if "mixed_difference" not in summary:
+        return {}
+    difference = summary["mixed_difference"].transpose("group_name", "metric").values[:-1, metric]
+    ends = summary["mixed_interval"].transpose("group_name", "metric", "bound").values[:-1, metric]
+    between, rest = (float(summary[f"{of}_variance"].values[metric]) for of in ("subject", "residual"))
+    return {
+        "mixed": [(float(one), (float(low), float(high))) for one, (low, high) in zip(difference, ends, strict=True)],
+        "subjects": between / (between + rest) if between + rest > 0 else float("nan"),
+    }
+
+
+def _dealt(summary: xr.Dataset) -> str:
+    """Say what is dealt to the groups in the test."""
+    if "subject" not in summary.coords:
+        return "permuting which recording belongs to which group. A recording is the unit of the test"
+    pairs = set(zip(summary["subject"].values, summary["group"].values, strict=True))
+    count = len({subject for subject, _ in pairs})
+    if len(pairs) > count:
+        return f"permuting the groups within each of {count} subjects. A subject is the unit of the test"
+    return f"permuting which of {count} subjects belongs to which group. A subject, its mean, is the unit of the test"
 
 
 def sensitivity(comparison: xr.DataTree) -> dict[str, Any] | None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from neurointerp.report.overview import interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,8 +23,8 @@ def table(comparison: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns recording, modality, kind (real, simulated, not stated), family, metric, unit, data, null_mean, null_sd,
-        z_score, status.
+        Columns recording, modality, kind (real, simulated, not stated), family, metric, unit, data, low and high (ends
+        of its interval, missing where there is none), null_mean, null_sd, z_score, status.
     """
     import pandas as pd
 
@@ -32,6 +34,7 @@ def table(comparison: xr.DataTree) -> pd.DataFrame:
         for j, metric in enumerate(summary["metric"].values):
             cell = summary.isel(recording=i, metric=j)
             unit = str(cell["unit_of_metric"].item())
+            low, high = interval(summary, i, j) or (float("nan"), float("nan"))
             rows.append({
                 "recording": name,
                 "modality": cell["modality"].item(),
@@ -40,6 +43,8 @@ def table(comparison: xr.DataTree) -> pd.DataFrame:
                 "metric": metric,
                 "unit": cell["clock"].item() if unit == "clock" else unit,
                 "data": float(cell["summary"].sel(arm="data")),
+                "low": low,
+                "high": high,
                 "null_mean": float(cell["summary"].sel(arm="null")),
                 "null_sd": float(cell["null_sd"]),
                 "z_score": float(cell["z_score"]),

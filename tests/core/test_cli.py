@@ -211,6 +211,8 @@ resamples: 10
     assert "sensitivity: Input should be a valid boolean" in wrong
     (tmp_path / "study.yaml").write_text(study.replace(", subject: a", "", 1))
     assert "'scalp' has no subject" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
+    (tmp_path / "study.yaml").write_text(study.replace("  own:", "  scalp:"))
+    assert "'scalp' is there twice" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     (tmp_path / "study.yaml").write_text(study.replace("nulls: 2", "nulls: 1\ncolour: red"))
     assert "nulls: Input should be greater" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     (tmp_path / "study.yaml").write_text(study.replace(", group: inside", "", 1))

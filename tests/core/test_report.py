@@ -17,10 +17,12 @@ import xarray as xr
 import neurointerp as ni
 from neurointerp import report
 from neurointerp.analyses import comparison
+from neurointerp.analyses.comparison._groups import group_tests
 from neurointerp.report import drawing, overview, pictures
 from neurointerp.report.downloads import file_stem, table_file
 from neurointerp.report.html import number
 
+GROUPED = ("group_mean", "group_statistic", "group_p", "group_q")
 HOSTILE = "<b>\"quoted\" 'n' & $x_{y<img src=x>"
 
 
@@ -188,6 +190,25 @@ def test_groups_are_shown_where_the_comparison_has_them(text, tree, one):
     assert 'id="sensitivity"' not in text
 
 
+def test_of_groups_of_subjects_the_mixed_model_is_shown(tree):
+    names = [str(name) for name in tree["recording"].values]
+    whole = tree.to_dataset(inherit=False).drop_vars([*GROUPED, "group", "group_name"])
+    groups, subjects = dict(zip(names, "abab", strict=True)), dict(zip(names, "ssuu", strict=True))
+    more = tree.copy()
+    more.dataset = held = group_tests(whole, groups, subjects, 0)
+    shown = report.render(more)
+    assert "permuting the groups within each of 2 subjects" in shown
+    assert "mixed model: a minus b" in shown
+    row = next(r for r in saved(shown, "groups") if r["figure"] == "modularity")
+    one = held.sel(metric="modularity")
+    wanted = [one["mixed_difference"][0], *one["mixed_interval"][0], one["subject_variance"], one["residual_variance"]]
+    keys = ("mixed a minus b", "mixed a minus b low", "mixed a minus b high", "subject_variance", "residual_variance")
+    assert [float(row[key]) for key in keys] == pytest.approx([float(value) for value in wanted], rel=1e-5)
+    assert f"{number(float(wanted[0]))}<small>{number(float(wanted[1]), 2)} to" in shown
+    whole_subjects = held.assign_coords(group=("recording", list("aabb")), subject=("recording", list("sstu")))
+    assert "which of 3 subjects" in overview.groups(whole_subjects)["dealt"]
+
+
 def test_intervals_and_sensitivity_are_shown_where_the_comparison_has_them(one):
     more = one.copy()
     held = more.to_dataset(inherit=False)
@@ -261,7 +282,15 @@ def test_the_table_holds_every_figure_of_every_recording(tree):
     row = table[(table.recording == "worm") & (table.metric == "modularity")].iloc[0]
     assert row.data == float(tree["summary"].sel(recording="worm", metric="modularity", arm="data"))
     assert row.kind == "real"
+    assert table[["low", "high"]].isna().all().all()
     assert set(table[table.metric == "intrinsic_timescale"].unit) == {"s", "trial"}
+
+
+def test_the_table_holds_the_ends_of_intervals(one):
+    table = report.table(one).set_index("metric")
+    low, high = one["interval"].sel(recording="worm", metric="modularity").values
+    assert (table.low["modularity"], table.high["modularity"]) == (low, high)
+    assert low < table.data["modularity"] < high
 
 
 def test_what_is_no_comparison_is_refused(one, tmp_path):

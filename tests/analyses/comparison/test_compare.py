@@ -3,7 +3,7 @@ import pytest
 
 import neurointerp as ni
 from neurointerp.analyses import comparison, connectivity, encoding, factorization
-from neurointerp.analyses.comparison import _figures, _matched
+from neurointerp.analyses.comparison import _analysed, _figures, _matched
 from neurointerp.analyses.comparison.compare import z_score
 
 
@@ -169,6 +169,21 @@ def test_a_null_without_spread_is_said_to_have_none():
     assert np.isnan(cell["z_score"])
     assert cell["status"] == "no z-score: all draws of the null are the same"
     assert cell["kind"] == "not stated"
+
+
+def test_a_figure_that_is_undefined_on_a_draw_of_its_null_says_so(monkeypatch):
+    calls = []
+
+    def found(rec, seed):
+        calls.append(rec)
+        return {"modularity": 0.1 * len(calls)} | ({} if len(calls) == 2 else {"connectivity_density": 0.5}), {}, {}
+
+    monkeypatch.setattr(_analysed, "figures", found)
+    rec = ni.recording(np.random.default_rng(0).standard_normal((80, 5)), modality="eeg", units="V", sampling_rate=1.0)
+    out = comparison.compare({"a": rec}, nulls=3, resamples=0).to_dataset(inherit=False).sel(recording="a")
+    assert out["status"].sel(metric="connectivity_density") == "no null: the figure is undefined on some of its draws"
+    assert np.isnan(out["z_score"].sel(metric="connectivity_density"))
+    assert out["status"].sel(metric="modularity") == "ok"
 
 
 def test_z_score_is_zero_where_data_and_null_agree_and_missing_without_spread():

@@ -95,6 +95,15 @@ def test_quality_by_repeats_gives_what_a_ceiling_measures():
     assert measured == pytest.approx(step["reliability"], abs=0.03)
 
 
+def test_units_whose_mean_response_is_constant_are_not_reliable():
+    """Repeats that are each other's opposite: no share can be told, and that is none."""
+    values = np.repeat([1.0, -1.0], 40)[:, None] * np.arange(1, 6)
+    rec = ni.recording(values, modality="fmri", units="1", dims=("trial", "unit"),
+                       coords={"stimulus": ("trial", np.tile(np.arange(40), 2))})  # fmt: skip
+    with pytest.raises(ni.AnalysisError, match=r"'a' has a reliability of 0\.000 by repeats; leave it out"):
+        matched({"a": rec}, quality="repeats", units=5, samples=80, seed=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -24,8 +24,9 @@ def nested(groups, subjects, *, effect=0.0, between=1.0, within=0.5, seed=0, met
     ]
     summary = xr.Dataset(
         {"summary": (("recording", "metric", "arm"), np.array(rows)[..., None])},
-        coords={"recording": np.array(names, dtype=object), "arm": ["data"]},
-    )
+        coords={"recording": np.array(names, dtype=object), "arm": ["data"], "clock": ("recording", ["s"] * len(names)),
+                "unit_of_metric": ("metric", ["clock"] + ["1"] * (metrics - 1))},
+    )  # fmt: skip
     return summary, dict(zip(names, groups, strict=True)), dict(zip(names, subjects, strict=True))
 
 
@@ -103,6 +104,19 @@ def test_small_designs_are_dealt_in_every_way():
     assert float(found["group_p"]) == pytest.approx(0.5)
     first, second = (summary["summary"].values[i, 0, 0] - summary["summary"].values[i + 1, 0, 0] for i in (0, 2))
     assert float(found["group_statistic"]) == pytest.approx((first + second) / 2)
+
+
+@pytest.mark.parametrize("subjects", [None, "sstuvwwx"])
+def test_times_on_different_clocks_are_not_tested(subjects):
+    summary, groups, of = nested(list("aaaabbbb"), list(subjects or "stuvwxyz"), effect=2.0, metrics=2)
+    whole = group_tests(summary, groups, of if subjects else None, 0)
+    assert np.isfinite(whole["group_p"]).all()
+    summary["clock"][0] = "token"
+    found = group_tests(summary, groups, of if subjects else None, 0)
+    assert [
+        name for name in ("group_mean", "group_p", "group_q") if np.isfinite(found[name].isel(metric=0)).any()
+    ] == []
+    assert found["group_p"][1] == found["group_q"][1] == whole["group_p"][1]  # corrected for one figure, not for two
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,12 @@ def test_one_setting_must_explain_all_figures():
     )
 
 
+def test_a_setting_at_which_the_figure_that_differs_is_undefined_explains_nothing():
+    """Two figures: the one agrees and is not changed, the other differs and cannot be computed of the poorer one."""
+    found = comparison.differences(planted([[0, 0], [0, 1]], 0.1, [[0, np.nan], [0, np.nan]]))
+    assert found["verdict"].sel(recording="r0", recording2="r1").item() == "beyond what recording explains"
+
+
 def test_without_what_it_needs_there_is_no_verdict():
     complete = planted([[0.0], [1.0]], 0.1, [[0.0], [0.0]])
     with pytest.raises(ni.AnalysisError, match="sensitivity=True"):
@@ -186,7 +192,8 @@ def test_two_recordings_of_one_system_are_told_from_two_systems():
     """Cultures of six groups of cells: recorded at 20 Hz with little noise, and at 10 Hz, of half the cells, with much.
 
     Another kind of culture, of one large group, is recorded as well as the first: recording explains neither its
-    difference from that one nor from the poor one.
+    difference from that one nor from the poor one. The sizes were chosen on these seeds; on 3 to 5 and 6 to 8 in their
+    place all six verdicts were right too. This is an example, no measure of power.
     """
     well = {"sampling_rate": 20.0, "n_samples": 2400, "noise": 0.05}
     recs = {
