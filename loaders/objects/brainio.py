@@ -117,8 +117,8 @@ def to_assembly(rec: xr.DataArray) -> xr.DataArray:
     >>> import numpy as np, neurointerp as ni
     >>> rec = ni.recording(np.eye(2), modality="spikes", units="1", dims=("trial", "unit"),
     ...                    coords={"stimulus": ("trial", ["cat", "dog"])})
-    >>> to_assembly(rec).sel(stimulus_id="dog").values
-    array([[0., 1.]])
+    >>> to_assembly(rec).sel(stimulus_id="dog").values.ravel()
+    array([0., 1.])
     """
     import pandas as pd
 

@@ -211,6 +211,7 @@ def test_result_on_every_modality_is_labelled_and_survives_the_store(recordings,
         check_result(res)
         assert res.attrs["parameters"] == {
             "rank": 2, "max_iter": 10, "tolerance": 1e-6, "init": "random", "restarts": 1,
+            "device": None, "precision": None,
         }  # fmt: skip
         for dim in trials.dims:
             assert res[f"factor_{dim}"].dims == (dim, "component")
