@@ -209,7 +209,7 @@ def parafac2(rounds: int) -> Row:
     slices = [X + 0.5 * X.std() * rng.standard_normal(X.shape) for X in slices]
 
     def mine() -> Any:
-        return kernel._started(kernel._compressed(slices)[1], rank, 0, 100, 0.0)
+        return kernel._started(kernel._compressed(slices, rank)[1], rank, 0, 100, 0.0)
 
     def theirs() -> Any:
         return tensorly.decomposition.parafac2(
