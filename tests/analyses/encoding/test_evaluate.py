@@ -78,15 +78,16 @@ def test_the_ceiling_normalises_and_intervals_hold_the_score():
 
 @pytest.mark.slow
 def test_the_interval_covers_as_often_as_it_says():
+    """An interval of 90% held the truth in 94.5% of 400 cases: blocks of few samples make it a little wide."""
     inside = []
-    for seed in range(25):
+    for seed in range(100):
         features, responses = _planted(n_samples=300, n_features=3, n_units=4, snr=1.0, autocorrelation=0.0, seed=seed)
         found = encoding.evaluate(
             encoding.ridge(features, responses, alphas=1.0), responses, draws=1, resamples=200, level=0.9
         )
         low, high = found.pooled_score_interval.values
         inside.append((low < 0.49) & (high > 0.49))  # 1 / 2 less what estimating three weights from 240 samples costs
-    assert 0.8 <= np.mean(inside) <= 0.97
+    assert 0.86 <= np.mean(inside) <= 0.96
 
 
 def test_leave_one_out_ceiling_by_hand_and_of_subjects():
