@@ -131,7 +131,8 @@ def test_a_near_miss_is_told_what_was_meant(arguments, message, tmp_path, monkey
 
 
 def test_completion_is_offered_installed_and_works(tmp_path):
-    environment = {**os.environ, "HOME": str(tmp_path), "SHELL": "/bin/bash"}
+    # whichever shell runs the tests, the one that is named is asked for
+    environment = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
 
     def shell(*arguments, **more):
         code = "import sys; sys.argv[0] = 'neurointerp'; from neurointerp.cli import main; main()"
