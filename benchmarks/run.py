@@ -81,6 +81,12 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
+def rows_kept() -> dict[str, list[dict[str, Any]]]:
+    """Give the rows of earlier runs by script."""
+    found: dict[str, list[dict[str, Any]]] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    return found
+
+
 def page(kept: dict[str, list[dict[str, Any]]]) -> str:
     """Fill the template of the page."""
     timed = [row for name in SCRIPTS if name != "growth" for row in kept.get(name, [])]
@@ -129,11 +135,11 @@ def main() -> None:
     for peer in OWN_PYTHON.values():
         parser.add_argument(f"--{peer}", help=f"a Python that has {peer}")
     chosen = parser.parse_args()
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    kept = rows_kept()
     for name in [] if chosen.page else chosen.only:
         rows = run(name, chosen)
         if rows is not None:
-            kept[name] = rows
+            kept = {**rows_kept(), name: rows}  # another run may have written meanwhile
             KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(kept), encoding="utf-8")
     print(f"wrote {PAGE}")
