@@ -43,17 +43,17 @@ def trials(count: int, samples: int, units: int) -> xr.DataArray:
     return ni.recording(values, modality="spikes", units="Hz", sampling_rate=100.0, dims=("trial", "time", "unit"))
 
 
-def stimuli(count: int, units: int) -> list[xr.DataArray]:
+def stimuli(count: int, units: int) -> dict[str, xr.DataArray]:
     """Give two recordings of the same stimuli."""
     rng = np.random.default_rng(0)
     names = np.array([f"s{i}" for i in range(count)], dtype=object)
-    return [
-        ni.recording(
+    return {
+        name: ni.recording(
             rng.standard_normal((count, units), dtype=np.float32), modality="fmri", units="1",
             dims=("trial", "unit"), coords={"stimulus": ("trial", names)}, name=name,
         )
         for name in "ab"
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def sweeps() -> list[Sweep]:
     long, wide = partial(plain, units=32), partial(plain, 500)
     ridge = partial(encoding.ridge, alphas=np.logspace(0, 4, 5), cv=3)
 
-    def in_pairs(call: Callable[..., Any], make: Callable[[int], list[xr.DataArray]]) -> Make:
-        return lambda size: partial(call, *make(size))
+    def in_pairs(call: Callable[..., Any], make: Callable[[int], dict[str, xr.DataArray]]) -> Make:
+        return lambda size: partial(call, make(size))
 
     def compared(count: int) -> Callable[[], Any]:
         recs = {f"r{i}": plain(120, 8).copy() + np.float32(i) for i in range(count)}
@@ -119,7 +119,7 @@ def sweeps() -> list[Sweep]:
               on(partial(plain, 5_000, dtype="float64"), connectivity.granger, order=4)),
         Sweep("encoding.ridge", "samples", SAMPLES, "1", lambda size: partial(
               ridge, plain(size, 24), plain(size, 8).assign_coords(unit=[f"v{i}" for i in range(8)]))),
-        Sweep("encoding.ridge", "features", (4, 2_000), "2 to 3", lambda size: partial(
+        Sweep("encoding.ridge", "features", (4, 1_000), "2 to 3", lambda size: partial(
               ridge, plain(2_500, size), plain(2_500, 8).assign_coords(unit=[f"v{i}" for i in range(8)]))),
         Sweep("encoding.ridge", "targets", (10, 10_000), "1", lambda size: partial(
               ridge, plain(500, 24), plain(500, size).assign_coords(unit=[f"v{i}" for i in range(size)]))),
