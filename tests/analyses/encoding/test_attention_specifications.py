@@ -153,5 +153,6 @@ def test_at_every_number_of_images_attention_beats_ridge_on_the_map(cortex):
         routed = encoding.attention_encoder(features, voxels, cv=few, validation=0.2, training=how)
         flat = encoding.readout(features, voxels, "linear", cv=few)
         ratio[count] = round(float(explained(routed).mean() / explained(flat).mean()), 2)
+    assert np.isfinite(list(ratio.values())).all()
     if min(ratio.values()) <= 1:
         pytest.xfail(f"not reached: more than ridge was asked at every size; times ridge {ratio}")
