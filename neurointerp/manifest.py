@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neurointerp import cluster, fetch, store
+from neurointerp._sources import read
 from neurointerp.errors import ManifestError
 from neurointerp.recordings import add_history, version
 from neurointerp.schema import MODALITIES
@@ -202,10 +202,10 @@ def load(
     entry = _entry(id, manifest)
     name, found = _item(entry, item)
     if entry.embedded:
-        return _finish(entry, name, found, _read(entry, found, "load", mirror))
+        return _finish(entry, name, found, read(entry, found, "load", mirror))
     kept = fetch.cache_folder() / "stores" / entry.id / f"{name}-{_key(entry, found)}.zarr"
     if not kept.exists():
-        rec = _finish(entry, name, found, _read(entry, found, "load", mirror))
+        rec = _finish(entry, name, found, read(entry, found, "load", mirror))
         store.save(rec, kept, overwrite=True)
     opened: xr.DataArray = store.open(kept)
     return opened
@@ -258,7 +258,7 @@ def load_session(
     """
     entry = _entry(id, manifest)
     name, found = _item(entry, item)
-    tree: xr.DataTree = _read(entry, found, "load_session", mirror)
+    tree: xr.DataTree = read(entry, found, "load_session", mirror)
     sha256 = [source.sha256 for source in found.sources]
     tree.attrs |= {**_about(entry, found), "dataset": entry.id, "item": name, "sha256": sha256}
     return tree
@@ -298,47 +298,6 @@ def _item(entry: Entry, item: str | None) -> tuple[str, Item]:
     if name not in items:
         raise ManifestError(f"dataset {entry.id!r} has no item {name!r}; it holds: {', '.join(items)}")
     return name, items[name]
-
-
-def _read(entry: Entry, item: Item, function: str, mirror: str | os.PathLike[str] | None) -> Any:
-    call = _loader(entry, function)
-    if entry.simulated:
-        return call(**item.options)
-    first, *others = (source for source in item.sources if source.argument is None or _takes(call, source.argument))
-    path, *paths = (fetch.fetch(source.url, source.sha256, source.bytes, mirror=mirror) for source in (first, *others))
-    keywords = {str(source.argument): other for source, other in zip(others, paths, strict=True)}
-    return call(path, **keywords, **item.options)
-
-
-def _takes(call: Callable[..., Any], argument: str) -> bool:
-    """Tell whether a loader's function wants a source: word timings serve a session, not a recording."""
-    parameters = inspect.signature(call).parameters.values()
-    return any(p.name == argument or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-
-
-def _loader(entry: Entry, function: str) -> Callable[..., Any]:
-    """Find the reader of an entry: a simulator of `synthetic`, or a module of the loaders."""
-    if entry.simulated:
-        simulator = entry.loader.removeprefix("synthetic.")
-        simulate = getattr(import_module("neurointerp.synthetic"), simulator, None)
-        if not callable(simulate):
-            raise ManifestError(f"dataset {entry.id!r}: no simulator {entry.loader!r}")
-        return simulate if function == "load_session" else lambda **options: _recording_of(simulate(**options))
-    try:
-        module = import_module(f"neurointerp.loaders.{entry.loader}")
-    except ModuleNotFoundError as error:
-        raise ManifestError(f"dataset {entry.id!r}: no loader {entry.loader!r} in neurointerp.loaders") from error
-    call = getattr(module, function, None)
-    if not callable(call):
-        raise ManifestError(f"dataset {entry.id!r}: loader {entry.loader!r} has no {function}()")
-    found: Callable[..., Any] = call
-    return found
-
-
-def _recording_of(tree: xr.DataTree) -> xr.DataArray:
-    """Give the first recording of a simulated session, under its own name."""
-    name = next(iter(tree["recordings"].children))
-    return tree[f"recordings/{name}/recording"].rename(name)
 
 
 def _finish(entry: Entry, name: str, item: Item, rec: xr.DataArray) -> xr.DataArray:
