@@ -10,9 +10,9 @@ from typing import Any
 
 import xarray as xr
 
-from neurointerp import fetch
+from neurointerp import _reading, fetch
 from neurointerp.errors import ManifestError
-from neurointerp.manifest import Entry, _loader, datasets, entry
+from neurointerp.manifest import Entry, datasets, entry
 
 
 def adopt(
@@ -112,10 +112,10 @@ def _recordings(
     """Give name, options and recording of each one that a file holds."""
     beside = {source["argument"]: source["path"] for source in sources[1:]}
     if listed.each is None:
-        rec = _loader(listed, "load")(path, **beside, **listed.options)
+        rec = _reading.reader(listed, "load")(path, **beside, **listed.options)
         yield str(rec.attrs.get("session", path.stem)), {}, rec
         return
-    for name, rec in _loader(listed, "load_all")(path, **beside, **listed.options).items():
+    for name, rec in _reading.reader(listed, "load_all")(path, **beside, **listed.options).items():
         yield name, {listed.each: name}, rec
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from neurointerp import cluster, fetch, store
-from neurointerp._sources import read
+from neurointerp._reading import read
 from neurointerp.errors import ManifestError
 from neurointerp.recordings import add_history, version
 from neurointerp.schema import MODALITIES

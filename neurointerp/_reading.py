@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def read(entry: Entry, item: Item, function: str, mirror: str | os.PathLike[str] | None) -> Any:
     """Give what `load` or `load_session` of the entry's loader makes of its sources."""
-    call = _loader(entry, function)
+    call = reader(entry, function)
     if entry.simulated:
         return call(**item.options)
     first, *others = (source for source in item.sources if source.argument is None or _takes(call, source.argument))
@@ -34,7 +34,7 @@ def _takes(call: Callable[..., Any], argument: str) -> bool:
     return any(p.name == argument or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
-def _loader(entry: Entry, function: str) -> Callable[..., Any]:
+def reader(entry: Entry, function: str) -> Callable[..., Any]:
     """Find the reader of an entry: a simulator of `synthetic`, or a module of the loaders."""
     if entry.simulated:
         simulator = entry.loader.removeprefix("synthetic.")
