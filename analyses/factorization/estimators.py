@@ -9,15 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
-from neurointerp import backend
+from neurointerp import backend, threads
 from neurointerp.analyses.factorization._alternate import Fit, descended
 from neurointerp.analyses.factorization._checks import require_count, search_of
 from neurointerp.analyses.factorization._samples import Samples, gram, of_array
 from neurointerp.analyses.factorization._starts import require_start
-from neurointerp.analyses.factorization.nmf import SERIAL, require_non_negative
 from neurointerp.analyses.factorization.nmf import factor as factor_nmf
+from neurointerp.analyses.factorization.nmf import require_non_negative
 from neurointerp.analyses.factorization.semi_nmf import factor as factor_semi_nmf
 from neurointerp.analyses.factorization.semi_nmf import kept_units
 from neurointerp.errors import AnalysisError
@@ -59,7 +58,7 @@ class _Factorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(2**31))
         search = search_of(name, self.max_iter, self.tol, self.patience, self.n_init)
-        with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
+        with threads.for_work(4 * math.prod(samples.shape) * rank):
             fit = self._factor(samples, rank, search, int(seed))
         norm = np.sqrt(X.shape[0])  # coefficients of mean square 1: components keep the scale of a sample
         self.components_ = fit.features * (samples.scale / norm)

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-from neurointerp import matrix, result
+from neurointerp import matrix, result, threads
 from neurointerp.analyses.factorization._alternate import explained
 from neurointerp.analyses.factorization._checks import Search, require_count, search_of
 from neurointerp.analyses.factorization._samples import Samples, of_array, of_recording
 from neurointerp.analyses.factorization._starts import require_start
 from neurointerp.analyses.factorization._tuning import Chain, tuned
-from neurointerp.analyses.factorization.semi_nmf import SERIAL, factor, kept_units
+from neurointerp.analyses.factorization.semi_nmf import factor, kept_units
 from neurointerp.backend import to_numpy
 from neurointerp.errors import AnalysisError
 
@@ -144,7 +143,7 @@ def hierarchical_semi_nmf(
     if not isinstance(learning_rate, int | float | np.floating) or not 0 < learning_rate < 1:
         raise AnalysisError(f"{NAME}: learning_rate is {learning_rate!r}; a number between 0 and 1 is needed")
     samples = of_recording(recording, NAME)
-    with threadpool_limits(1 if 4 * math.prod(samples.shape) * wanted[0] < SERIAL else None):
+    with threads.for_work(4 * math.prod(samples.shape) * wanted[0]):
         chain, levels = _greedy(samples, wanted, kept, init, search, seed)
         chain, losses = tuned(samples, chain, steps, learning_rate, levels[-1].loss)
         if steps:

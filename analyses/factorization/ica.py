@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-from neurointerp import matrix, result
+from neurointerp import matrix, result, threads
 from neurointerp.analyses.factorization import _streamed
 from neurointerp.analyses.factorization._checks import require_count, require_tolerance
 from neurointerp.errors import AnalysisError
@@ -98,7 +97,7 @@ def ica(
     peak = float(np.maximum(X.about.high, -X.about.low).max() if lazy else np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
     X = X.scaled(np.zeros(X.width), np.full(X.width, scale)) if lazy else X / scale
-    with threadpool_limits(1 if X.size * rank < 2e8 else None):
+    with threads.for_work(X.size * rank):
         mixing, unmixing, mean, iterations, converged = _fit(X, rank, contrast, max_iter, tolerance, seed)
     return result.result(
         _variables(stacked, X, mixing, unmixing, mean, scale, recording.attrs["units"])

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-from neurointerp import backend, matrix, result
+from neurointerp import backend, matrix, result, threads
 from neurointerp.analyses.factorization._alternate import Fit, alternate, descended
 from neurointerp.analyses.factorization._checks import Search, require_count, search_of
 from neurointerp.analyses.factorization._coarse import begun
@@ -20,8 +19,6 @@ from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 
 NAME = "factorization.nmf"
-SERIAL = 2e8
-"""An iteration of fewer flops than this runs on one thread: waking others costs more than they bring."""
 
 
 def nmf(
@@ -116,7 +113,7 @@ def nmf(
     rank = require_count(rank, "rank", NAME, high=most, why="the smaller of samples and units")
     samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
     require_non_negative(samples, NAME)
-    with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
+    with threads.for_work(4 * math.prod(samples.shape) * rank):
         fit = factor(samples, rank, init, search, seed)
     parameters = {
         "rank": rank, "init": init, "max_iter": max_iter, "tolerance": tolerance, "patience": patience,

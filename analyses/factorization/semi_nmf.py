@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-from neurointerp import backend, matrix, result
+from neurointerp import backend, matrix, result, threads
 from neurointerp.analyses.factorization._alternate import Fit, Patience, alternate, ordered
 from neurointerp.analyses.factorization._checks import Search, require_count, search_of
 from neurointerp.analyses.factorization._coarse import begun
@@ -23,8 +22,6 @@ from neurointerp.errors import AnalysisError
 NAME = "factorization.semi_nmf"
 FLOOR = 1e-6
 """Ridge of the least squares, and (times the mean square) floor of a divisor."""
-SERIAL = 2e8
-"""An iteration of fewer flops than this runs on one thread: waking others costs more than they bring."""
 
 
 def semi_nmf(
@@ -136,7 +133,7 @@ def semi_nmf(
     kept = kept_units(keep_fraction, recording.sizes["unit"])
     require_start(init, NAME)
     samples = of_recording(in_blocks(recording, device, precision, NAME), NAME, device, precision)
-    with threadpool_limits(1 if 4 * math.prod(samples.shape) * rank < SERIAL else None):
+    with threads.for_work(4 * math.prod(samples.shape) * rank):
         fit = factor(samples, rank, kept, init, search, seed)
     parameters = {
         "rank": rank, "keep_fraction": keep_fraction, "init": init, "max_iter": max_iter,
@@ -207,12 +204,16 @@ def _winners(image: Any, inner: Any, G: Any, kept: int) -> tuple[Any, Any]:
     xp = backend.namespace(image)
     ridge = FLOOR * xp.eye(inner.shape[0], dtype=inner.dtype, device=inner.device)
     F = xp.astype(xp.linalg.solve(inner + ridge, xp.astype(image, inner.dtype)), image.dtype)
-    norms = xp.astype(xp.clip(xp.sqrt(xp.linalg.diagonal(inner)), min=1e-8), image.dtype)
+    norms = xp.astype(xp.sqrt(xp.maximum(xp.linalg.diagonal(inner), xp.full_like(inner[0, :], 1e-16))), image.dtype)
     return _keep_largest(F, kept) * norms[:, None], G / norms
 
 
 def _keep_largest(F: Any, kept: int) -> Any:
     """Zero all but the `kept` largest magnitudes of each row; of equal ones the first stay."""
+    if isinstance(F, np.ndarray):
+        from neurointerp.analyses.factorization._winners import keep_largest
+
+        return keep_largest(F, kept)
     xp = backend.namespace(F)
     size = xp.abs(F)
     last = xp.sort(size, axis=1)[:, F.shape[1] - kept][:, None]
@@ -226,9 +227,13 @@ def _multiplied(P: Any, inner: Any, G: Any, floor: float) -> Any:
     """Multiply `G` by the update of Ding, Li and Jordan (eq. 11), given `P = X F'` and `inner = F F'`."""
     xp = backend.namespace(G)
     Q = xp.astype(inner, G.dtype)
-    P_plus, P_minus = (xp.abs(P) + P) / 2, (xp.abs(P) - P) / 2
-    Q_plus, Q_minus = (xp.abs(Q) + Q) / 2, (xp.abs(Q) - Q) / 2
-    return G * xp.sqrt((P_plus + G @ Q_minus) / (P_minus + G @ Q_plus + floor))
+    zero = xp.zeros_like(Q)
+    raises, lowers = G @ xp.maximum(-Q, zero), G @ xp.maximum(Q, zero)
+    if isinstance(G, np.ndarray):
+        from neurointerp.analyses.factorization._winners import multiplied
+
+        return multiplied(P, lowers, raises, G, floor)
+    return G * xp.sqrt((xp.clip(P, min=0.0) + raises) / (xp.clip(-P, min=0.0) + lowers + floor))
 
 
 def kept_units(keep_fraction: float, units: int) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
+from neurointerp import threads
 from neurointerp.analyses.tensor._alternate import Fit, Problem, Rule, balanced, fit
 from neurointerp.analyses.tensor._chunked import Blocks, ChunkedProblem
 from neurointerp.analyses.tensor._compressed import compress, started
@@ -19,8 +19,6 @@ from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
-SERIAL = 2e8
-"""A sweep of fewer flops than this runs on one thread: waking others costs more than they bring."""
 FINE = 1e-2
 """Loss below which sweeps of float32 values are followed by some of float64: the loss is known to 1e-7 of the whole."""
 WHY = "all sizes but the largest, multiplied"
@@ -83,7 +81,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
 
 
 def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:
-    with threadpool_limits(1 if 4 * X.size * rank < SERIAL else None):
+    with threads.for_work(4 * X.size * rank):
         problem = (
             ChunkedProblem(X, None, kind.rule, bool(seen), search.device, search.precision)
             if isinstance(X, Blocks)

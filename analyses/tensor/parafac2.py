@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from neurointerp import threads
 from neurointerp.analyses.tensor._alternate import PASSES, Fit, Problem, fit
 from neurointerp.analyses.tensor._labelled import restarts_of
 from neurointerp.analyses.tensor._rules import SIGNED
@@ -116,7 +116,7 @@ def parafac2(
     if not scale > 0:
         raise AnalysisError(f"{NAME}: all values are zero; there is nothing to factor")
     turns, small = _compressed([X / scale for X in slices.values], rank)
-    with threadpool_limits(1):
+    with threads.for_work(0):
         fits = [_started(small, rank, seed + restart, max_iter, tolerance) for restart in range(restarts)]
     errors = np.array([found.losses[-1] ** 0.5 for found, _ in fits])
     ranking = np.argsort(errors, kind="stable")

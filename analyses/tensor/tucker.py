@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
-from neurointerp import backend
+from neurointerp import backend, threads
 from neurointerp.analyses.tensor._alternate import sum_of_squares
 from neurointerp.analyses.tensor._decompose import FINE
 from neurointerp.analyses.tensor._labelled import course_of, factor_of
@@ -20,8 +19,6 @@ from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
 NAME = "tensor.tucker"
-SERIAL = 2e8
-"""A sweep of fewer flops than this runs on one thread."""
 
 
 def tucker(
@@ -103,7 +100,7 @@ def tucker(
     require_tolerance(tolerance, NAME)
     X, seen = tensor.turned
     sizes = [ranks[dims[place]] for place in tensor.order]
-    with threadpool_limits(1 if 4 * X.size * max(sizes) < SERIAL else None):
+    with threads.for_work(4 * X.size * max(sizes)):
         fit = _fit(X, seen, sizes, max_iter, tolerance)
     back = np.argsort(tensor.order)
     variables = {
