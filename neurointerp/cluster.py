@@ -1,11 +1,25 @@
-"""Work on one recording after another: here, or on the workers of the dask client in use as they come free."""
+"""Work on recordings: one after another, on processes of this machine, or on the workers of the dask client in use."""
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def cores() -> int:
+    """Give how many processor cores this process may use.
+
+    Examples
+    --------
+    >>> cores() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def client() -> Any | None:
@@ -31,7 +45,9 @@ def client() -> Any | None:
         return None
 
 
-def finished(function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+def finished(
+    function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]], workers: int = 1
+) -> Iterator[tuple[str, Any]]:
     """Give (name, what `function(**options)` gives) of every call, in the order in which they finish.
 
     Parameters
@@ -39,18 +55,28 @@ def finished(function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]
     function
         Of a module, so that a worker finds it; without side effects but files that it may write again.
     calls
-        Name -> options. A call whose worker is lost is made again on another (as often as the scheduler allows).
+        Name -> options. A call whose dask worker is lost is made again on another (as often as the scheduler allows).
+    workers
+        Processes of this machine that share the calls, on one thread each, where there is no client; 1: this process.
 
     Yields
     ------
     tuple
         Name and result.
     """
-    there = client()
-    if there is None:
+    there, workers = client(), min(workers, len(calls))
+    if there is not None:
+        yield from _on_client(there, function, calls)
+    elif workers > 1:
+        yield from _on_processes(workers, function, calls)
+    else:
         for name, options in calls.items():
             yield name, function(**options)
-        return
+
+
+def _on_client(
+    there: Any, function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Any]]:
     import distributed
 
     as_completed: Any = distributed.as_completed
@@ -64,3 +90,27 @@ def finished(function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]
             yield futures[future], future.result()
     finally:
         there.cancel(list(futures))
+
+
+def _on_processes(
+    workers: int, function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Any]]:
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    spawn = get_context("spawn")  # a fork would carry over threads of BLAS and numba in whatever state they are
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_on_one_thread)
+    try:
+        futures = {pool.submit(function, **options): name for name, options in calls.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _on_one_thread() -> None:
+    """Keep a worker to its own core: pools of threads on the same cores wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(dict.fromkeys(THREADS, "1"))  # of libraries that are not loaded yet
+    threadpool_limits(1)

@@ -25,6 +25,7 @@ log = logging.getLogger("neurointerp")
 NO_SPREAD = "no z-score: all draws of the null are the same"
 UNDEFINED = "no null: the figure is undefined on some of its draws"
 READ = ("semi_nmf", "pca")
+DEGRADED: dict[str, Any] = {"levels": LEVELS, "replicates": REPLICATES}
 TOP, CONTEXT = 6, 8
 """Of the samples that evoke each component: how many, and how many around each, within which there is no other."""
 
@@ -41,16 +42,23 @@ def analysed(
         bound)` and `interval_freedom`; `/<family>/<method>` each result, `/features/<method>`
         what evokes each of its components; with `sensitivity` the node `/sensitivity`.
     """
-    options: dict[str, Any] = {"nulls": nulls, "resamples": resamples}
+    options = {"nulls": nulls, "resamples": resamples}
     out = _kept(name, matched, options, seed, cache, lambda: _computed(name, matched, nulls, resamples, seed))
     if not sensitivity:
         return out
-    options = {"levels": LEVELS, "replicates": REPLICATES}
     degraded = _kept(
-        name, matched, options, seed, cache,
+        name, matched, DEGRADED, seed, cache,
         lambda: xr.DataTree(degraded_figures(name, matched, LEVELS, REPLICATES, seed)),
     )  # fmt: skip
     return out.assign(sensitivity=degraded)
+
+
+def is_kept(
+    name: str, matched: xr.DataArray, *, nulls: int, resamples: int, sensitivity: bool, seed: int, cache: Path | None
+) -> bool:
+    """Tell whether `analysed` has nothing to compute."""
+    wanted = [{"nulls": nulls, "resamples": resamples}, *([DEGRADED] if sensitivity else [])]
+    return cache is not None and all(_path(cache, name, matched, options, seed).exists() for options in wanted)
 
 
 def _kept(
@@ -60,7 +68,7 @@ def _kept(
     """Give what was computed before, from the cache, or compute and keep it."""
     if cache is None:
         return compute()
-    path = cache / f"{_key(name, matched, options, seed)}.zarr"
+    path = _path(cache, name, matched, options, seed)
     if path.exists():
         try:
             kept: xr.DataTree = store.open(path, verify=True)
@@ -74,11 +82,11 @@ def _kept(
     return made
 
 
-def _key(name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int) -> str:
-    """Name what decides the answer: the values and labels, the name (it seeds the nulls), options, figures, version."""
+def _path(cache: Path, name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int) -> Path:
+    """Name a file by what decides the answer: values, labels, name (it seeds the nulls), options, figures, version."""
     known = [[f.name, f.definition] for f in FIGURES]
     about = [name, store.digest(matched), options, seed, version(), known, READ, TOP, CONTEXT]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+    return cache / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.zarr"
 
 
 def _computed(name: str, matched: xr.DataArray, nulls: int, resamples: int, seed: int) -> xr.DataTree:

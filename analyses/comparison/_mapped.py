@@ -1,4 +1,4 @@
-"""Many recordings through the families: one after another, or at once on the dask client in use."""
+"""Many recordings through the families: one after another, or at once on processes or the dask client in use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from typing import Any
 import xarray as xr
 
 from neurointerp import cluster
-from neurointerp.analyses.comparison._analysed import analysed
+from neurointerp.analyses.comparison._analysed import analysed, is_kept
 
 log = logging.getLogger("neurointerp")
 
 
 def all_analysed(
-    cut: Mapping[str, xr.DataArray], *, nulls: int, resamples: int, sensitivity: bool, seed: int, cache: Path | None
+    cut: Mapping[str, xr.DataArray],
+    *,
+    nulls: int,
+    resamples: int,
+    sensitivity: bool,
+    seed: int,
+    cache: Path | None,
+    workers: int,
 ) -> dict[str, xr.DataTree]:
     """Give what `analysed` gives of every recording, in their order.
 
@@ -29,12 +36,14 @@ def all_analysed(
     }  # fmt: skip
     calls: dict[str, dict[str, Any]] = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
     found: dict[str, xr.DataTree] = {}
-    if cluster.client() is None:
+    if cluster.client() is None:  # what is there already is not worth a process
+        workers = min(workers, sum(not is_kept(**call) for call in calls.values()))
+    if cluster.client() is None and workers <= 1:
         for name, call in calls.items():
             log.info("comparing %s (%d of %d)", name, len(found) + 1, len(calls))
             found[name] = analysed(**call)
         return found
-    for name, tree in cluster.finished(analysed, calls):
+    for name, tree in cluster.finished(analysed, calls, workers):
         found[name] = tree
         log.info("comparing: %s is done (%d of %d)", name, len(found), len(calls))
     return {name: found[name] for name in calls}

@@ -40,6 +40,7 @@ def compare(
     subjects: Mapping[str, str] | None = None,
     sensitivity: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    workers: int = 1,
     seed: int = 0,
 ) -> xr.DataTree:
     """Compare recordings of any modality on the same figures, each beside its circular-shift null.
@@ -82,6 +83,10 @@ def compare(
         the smallest recording, adding one may change all others. With a
         `dask.distributed` client recordings are computed on its workers at once, and each is kept as soon as it is
         done: give a folder that all workers see.
+    workers
+        Recordings that are computed at the same time, each in a process and on one thread of its own; 1 (default): one
+        after another in this process. A script that asks for more needs `if __name__ == "__main__":` about its calls
+        (processes are spawned). Not used where there is a `dask.distributed` client.
     seed
         Seeds the draws, the solvers and the surrogates.
 
@@ -125,6 +130,8 @@ def compare(
     ('recording',)
     """
     named = _named(recordings)
+    if workers < 1:
+        raise AnalysisError(f"compare: workers is {workers}; at least 1 is needed")
     if nulls < 2:
         raise AnalysisError(f"compare: nulls is {nulls}; at least 2 are needed for a z-score")
     if resamples != 0 and resamples < FEWEST_RESAMPLES:
@@ -136,7 +143,7 @@ def compare(
     cut = matched(named, units=units, samples=samples, seed=seed, rate=rate, quality=quality, reliability=reliability)
     each = all_analysed(
         cut, nulls=nulls, resamples=resamples, sensitivity=sensitivity, seed=seed,
-        cache=None if cache is None else Path(cache),
+        cache=None if cache is None else Path(cache), workers=workers,
     )  # fmt: skip
     roots = [one.to_dataset(inherit=False) for one in each.values()]
     data, draws, status = (np.stack([one[key].values for one in roots]) for key in ("data", "draws", "status"))

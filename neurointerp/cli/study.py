@@ -86,17 +86,19 @@ def compare(
         Path | None,
         typer.Option(help="Folder that keeps what was computed (of a study: the cache)."),
     ] = None,
+    workers: Annotated[int | None, typer.Option(help="Recordings computed at once; one per core by default.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Set recordings side by side on the same figures, with their nulls, and write one report."""
-    from neurointerp import extras, fetch, manifest, report, store
+    from neurointerp import cluster, extras, fetch, manifest, report, store
     from neurointerp.analyses import comparison
     from neurointerp.cli._study_file import is_study, read_study, recordings_of, refuse_beside
 
     # before the work, not after it: what draws the report and, of the embedded five, carries the fMRI
     if missing := extras.lacking(["matplotlib", "jinja2", *([] if sources else ["nitime"])]):
         raise NeurointerpError(f"compare: {missing}")
+    workers = cluster.cores() if workers is None else workers
     stage = staging_folder(out)
     try:
         if sources and is_study(sources):
@@ -114,7 +116,8 @@ def compare(
                 recs, units=study.units, samples=study.samples, nulls=study.nulls, resamples=study.resamples,
                 rate=study.rate, quality=study.quality, reliability=study.reliability,
                 groups=study.labels("group"), subjects=study.labels("subject"), sensitivity=study.sensitivity,
-                cache=cache or fetch.cache_folder() / "comparisons", seed=study.seed,
+                cache=cache or fetch.cache_folder() / "comparisons",
+                workers=workers, seed=study.seed,
             )  # fmt: skip
         else:
             ids = sources or [entry.id for entry in manifest.datasets().values() if entry.embedded]
@@ -123,7 +126,7 @@ def compare(
                 recs, units=max_units, samples=max_samples, nulls=nulls, resamples=resamples,
                 rate=_rate(match_rate), quality=match_quality, reliability=reliability,  # type: ignore[arg-type]
                 groups=_labels(group, "--group"), subjects=_labels(subject, "--subject"),
-                sensitivity=sensitivity, cache=cache, seed=seed,
+                sensitivity=sensitivity, cache=cache, workers=workers, seed=seed,
             )  # fmt: skip
         rows = report.table(tree)
         rows.to_csv(stage / "summary.csv", index=False, lineterminator="\n", float_format="%.6g")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import neurointerp as ni
 from neurointerp.analyses import comparison, connectivity, encoding, factorization
@@ -37,6 +38,17 @@ def test_shared_structure_stands_out_from_its_null_and_noise_does_not(tree):
     assert z.loc["shared", "modularity"] > 2
     assert z.loc["shared", "effective_dimension"] < -4
     assert z.loc["noise"].drop("intrinsic_timescale").abs().max() < 4
+
+
+def test_two_processes_give_what_one_gives(tree):
+    noise = ni.recording(
+        np.random.default_rng(1).standard_normal((500, 16)),
+        modality="eeg", units="V", sampling_rate=100.0, attrs={"system": "simulated"},
+    )  # fmt: skip
+    again = comparison.compare({"shared": planted(), "noise": noise}, nulls=8, resamples=0, workers=2, seed=3)
+    xr.testing.assert_identical(again, tree)
+    with pytest.raises(ni.AnalysisError, match="workers is 0"):
+        comparison.compare([planted()], workers=0)
 
 
 def test_matching_gives_one_size_one_scale_and_records_it(tree):
