@@ -68,7 +68,8 @@ def optimise(
     Raises
     ------
     ModelError
-        When an argument is out of range, or the objective gives no number with a gradient.
+        When an argument is out of range, or the objective gives no number with a gradient, or one that is zero for a
+        stimulus at the start (a rectified unit that is silent there): nothing tells where to go.
 
     References
     ----------
@@ -107,6 +108,8 @@ def optimise(
             raise ModelError("the objective must give one number that depends on the stimuli")
         loss = -value.reshape(()) + total_variation * _variation(x)
         (slope,) = torch.autograd.grad(loss, x)
+        if step == 0:
+            _require_slope(slope)
         with torch.no_grad():
             move = length * (1 - step / steps) * slope / _norms(slope).clamp(min=1e-12)
             x.copy_(_allowed(x - move, norm, bounds))
@@ -131,6 +134,15 @@ def optimise(
         "version": version(), "seed": seed, "schema_version": SCHEMA_VERSION,
     }  # fmt: skip
     return found
+
+
+def _require_slope(slope: torch.Tensor) -> None:
+    flat = [place for place, one in enumerate(slope.flatten(1)) if not one.any()]
+    if flat:
+        raise ModelError(
+            f"the objective has no slope at the start of {len(flat)} of {len(slope)} stimuli (first: stimulus {flat[0]})"
+            ", as where a unit is silent: start from stimuli that it answers to, or from noise"
+        )
 
 
 def _allowed(x: torch.Tensor, norm: float | None, bounds: tuple[float, float] | None) -> torch.Tensor:

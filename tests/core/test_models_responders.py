@@ -130,3 +130,13 @@ def test_odd_settings_are_refused(start, options, message, torch):
         models.optimise(unit, torch.zeros(start), lambda r: r.sum(), **options)
     with pytest.raises(ni.ModelError, match="one number"):
         models.optimise(unit, torch.zeros(2, 3), lambda r: r)
+
+
+def test_a_start_without_a_slope_is_refused_by_its_place(torch):
+    """A rectified unit that is silent at the start gives no direction; the start would come back as the answer."""
+    layer = torch.nn.Linear(2, 1)
+    torch.nn.init.constant_(layer.weight, 1.0)
+    torch.nn.init.constant_(layer.bias, 0.0)
+    unit = models.responder(torch.nn.Sequential(layer, torch.nn.ReLU()), sites="")
+    with pytest.raises(ni.ModelError, match=r"1 of 2 stimuli \(first: stimulus 1\)"):
+        models.optimise(unit, torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), lambda r: r.sum())
