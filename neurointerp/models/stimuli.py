@@ -140,8 +140,8 @@ def _require_slope(slope: torch.Tensor) -> None:
     flat = [place for place, one in enumerate(slope.flatten(1)) if not one.any()]
     if flat:
         raise ModelError(
-            f"the objective has no slope at the start of {len(flat)} of {len(slope)} stimuli (first: stimulus {flat[0]})"
-            ", as where a unit is silent: start from stimuli that it answers to, or from noise"
+            f"the objective is flat at the start of {len(flat)} of {len(slope)} stimuli (first: stimulus {flat[0]}),"
+            " as where a unit is silent: start from stimuli that it answers to, or from noise"
         )
 
 
