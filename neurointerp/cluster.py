@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from neurointerp.errors import NeurointerpError
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -63,6 +65,11 @@ def finished(
     ------
     tuple
         Name and result.
+
+    Raises
+    ------
+    NeurointerpError
+        When one of the processes ends without an answer.
     """
     there, workers = client(), min(workers, len(calls))
     if there is not None:
@@ -96,6 +103,7 @@ def _on_processes(
     workers: int, function: Callable[..., Any], calls: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, Any]]:
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     spawn = get_context("spawn")  # a fork would carry over threads of BLAS and numba in whatever state they are
@@ -104,6 +112,11 @@ def _on_processes(
         futures = {pool.submit(function, **options): name for name, options in calls.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise NeurointerpError(
+            f"one of {workers} worker processes ended before its answer: there may be too little memory (take fewer "
+            'workers), or a script asks for workers outside of `if __name__ == "__main__":`'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
