@@ -1,6 +1,6 @@
 """Measure how often `comparison.differences` is right and write `docs/studies/power.csv` and `power.md`.
 
-    python docs/make_power.py [--sets 8] [--cache DIR]      or      make power
+    python docs/make_power.py [--sets 5]      or      make power
 
 Cultures of cells are simulated whose truth is known: four recordings in a set, three of one kind of culture (good, good
 again, poor) and one of another. Seeds are other ones than those on which sizes and bounds were chosen. What was measured
@@ -8,17 +8,17 @@ already is kept, so that more sets can be added; `tests/analyses/comparison/test
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from neurointerp import synthetic
 from neurointerp.analyses import comparison
 
 STUDIES = Path(__file__).parent / "studies"
-SIZES = ((12, 250), (20, 500), (30, 1000))
+SIZES = ((10, 150), (16, 300), (30, 600))
 RATE = 10.0
 KIND = {"n_ensembles": 6}
 OTHER = {"n_ensembles": 1, "ensemble_size": 50, "overlap": 0.0}
@@ -39,15 +39,14 @@ QUESTIONS = {
 def main() -> None:
     """Measure what is not there yet, one set and size after the other, and write the table."""
     options = argparse.ArgumentParser(description=main.__doc__)
-    options.add_argument("--sets", type=int, default=8)
-    options.add_argument("--cache", default=str(Path(tempfile.gettempdir()) / "neurointerp-power"))
+    options.add_argument("--sets", type=int, default=5)
     given = options.parse_args()
     path = STUDIES / "power.csv"
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["units", "samples", "set"])
     for number in range(given.sets):
         for units, samples in SIZES:
             if not ((table.units == units) & (table.samples == samples) & (table.set == number)).any():
-                table = pd.concat([table, verdicts(number, units, samples, given.cache)], ignore_index=True)
+                table = pd.concat([table, verdicts(number, units, samples)], ignore_index=True)
                 table = table.sort_values(["units", "set"], kind="stable", ignore_index=True)
                 table.to_csv(path, index=False, lineterminator="\n", float_format="%.3f")
                 print(f"set {number}, {units} cells, {samples} samples", flush=True)
@@ -60,13 +59,13 @@ def culture(seed, *, keep=60, **options):
     return rec.isel(unit=np.sort(np.random.default_rng(seed).choice(60, keep, replace=False)))
 
 
-def verdicts(number, units, samples, cache=None) -> pd.DataFrame:
+def verdicts(number, units, samples) -> pd.DataFrame:
     """Compare the recordings of one set at one size, and give what is said of each pair, a row each."""
     recs = {name: culture(1000 + 4 * number + i, **RECORDINGS[name]) for i, name in enumerate(RECORDINGS)}
-    tree = comparison.compare(
-        recs, units=units, samples=samples, nulls=2, resamples=20, rate=RATE, sensitivity=True, cache=cache, seed=number
-    )
-    found = comparison.differences(tree)
+    sizes = {"units": units, "samples": samples, "rate": RATE, "seed": number}
+    tree = comparison.compare(recs, nulls=2, resamples=20, **sizes)
+    worse = comparison.sensitivity(recs, levels=[0.5], replicates=2, **sizes)  # few, to be quick
+    found = comparison.differences(tree.assign(sensitivity=xr.DataTree(worse)))
     rows = []
     for question, (one, other, right, _) in QUESTIONS.items():
         pair = found.sel(recording=one, recording2=other)

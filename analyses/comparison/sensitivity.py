@@ -115,9 +115,7 @@ def sensitivity(
     )
 
 
-def joined(
-    parts: Mapping[str, xr.Dataset], matched: Mapping[str, xr.DataArray], levels: Sequence[float]
-) -> xr.Dataset:
+def joined(parts: Mapping[str, xr.Dataset], matched: Mapping[str, xr.DataArray], levels: Sequence[float]) -> xr.Dataset:
     """Give what was found of several recordings as one dataset with labels."""
     names = xr.Variable("recording", np.array(list(parts), dtype=object))
     return xr.concat(list(parts.values()), names).assign_coords(

@@ -52,7 +52,9 @@ def simulated(path):
     down = [np.cross(np.subtract(place, (0, 0, 0.04)), (0.0, 1.0, 0.0)) for place in PLACES.values()]
     across = np.array([one / np.linalg.norm(one) for one in down])
     one = np.ones(2)
-    sources = mne.Dipole(np.arange(2.0), np.array(list(PLACES.values())), one, across * np.sign(across[:, 2:]), 100 * one)
+    sources = mne.Dipole(
+        np.arange(2.0), np.array(list(PLACES.values())), one, across * np.sign(across[:, 2:]), 100 * one
+    )
     field = mne.make_forward_dipole(sources, sphere, info, verbose="error")[0]["sol"]["data"]  # T for 1 A m
     values = 1.5e-13 * rng.standard_normal((102, int(TONES * 0.7 * RATE) + 300))
     trigger = np.zeros((1, values.shape[1]))
@@ -106,7 +108,9 @@ for code, ear in EARS.items():
     averages[ear] = own[0].copy(data=own.values.mean(axis=0))
     at = peak(averages[ear])
     size, beside = (1e15 * np.sqrt((one**2).mean(axis=1)) for one in (averages[ear].values, turned.mean(axis=0)))
-    print(f"{ear}: {size[at]:.0f} fT after {1e3 * trials.time.values[at]:.0f} ms; chance, at most, {beside.max():.0f} fT")
+    print(
+        f"{ear}: {size[at]:.0f} fT after {1e3 * trials.time.values[at]:.0f} ms; chance, at most, {beside.max():.0f} fT"
+    )
 
 # %%
 # Maps of the helmet
@@ -122,7 +126,9 @@ def draw(averages, told):
         time, values, at = average["time"].values * 1e3, average.values * 1e15, peak(average)
         left.plot(time, values, color="#0072B2", linewidth=0.5, alpha=0.5)
         left.axvline(time[at], color="#D55E00", linewidth=1)
-        left.set(xlabel="time after the tone (ms)", ylabel="field (fT)", title=f"{ear} ({told})", xlim=(time[0], time[-1]))
+        left.set(
+            xlabel="time after the tone (ms)", ylabel="field (fT)", title=f"{ear} ({told})", xlim=(time[0], time[-1])
+        )
         left.spines[["top", "right"]].set_visible(False)
         plot.sensor_map(average.values[at], average, right)
         right.set_title(f"{time[at]:.0f} ms", fontsize=9)
@@ -166,7 +172,9 @@ def compared(averages, info, told, planted=None):
         found, explained = sources(average, info)
         for side, (place, strength) in found.items():
             known = "" if planted is None else f", {np.linalg.norm(place - 1e3 * np.array(PLACES[side])):.0f} mm off"
-            print(f"{ear}, {side} side: {strength:.0f} nA m at {place.round()} mm{known}; both explain {explained:.0f}%")
+            print(
+                f"{ear}, {side} side: {strength:.0f} nA m at {place.round()} mm{known}; both explain {explained:.0f}%"
+            )
         ax.bar(list(found), [strength for _, strength in found.values()], color=["#0072B2", "#D55E00"], width=0.6)
         for place, side in enumerate(found if planted is not None else []):
             ax.hlines(1e9 * planted[ear][side], place - 0.4, place + 0.4, color="black", linestyle="--")

@@ -133,7 +133,9 @@ def arguments_of(name: str, method: Any, sources: list[str], mirror: str | None)
     taken = recordings_of(method)
     if not taken:
         instead = "run `neurointerp compare`" if name == "comparison.compare" else f"call analyses.{name} in Python"
-        raise AnalysisError(f"{name} does not run on recordings alone: {instead}; `neurointerp methods` has those that do")
+        raise AnalysisError(
+            f"{name} does not run on recordings alone: {instead}; `neurointerp methods` has those that do"
+        )
     after = len(taken) - 1
     one_each = after and len(sources) == len(taken)  # features as a single recording, which its bands may part
     if one_each or not any(many for _, many in taken):

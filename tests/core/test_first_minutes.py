@@ -148,7 +148,10 @@ def test_a_method_of_many_recordings_takes_them_under_their_names(tmp_path):
     [
         (["geometry.cka", "demo-eeg"], "geometry.cka takes RECORDINGS..., recordings beside each other: 1 are too few"),
         (["geometry.cka", "demo-eeg", "demo-fmri"], "stimulus"),
-        (["geometry.aligned", "demo-eeg"], "does not run on recordings alone: call analyses.geometry.aligned in Python"),
+        (
+            ["geometry.aligned", "demo-eeg"],
+            "does not run on recordings alone: call analyses.geometry.aligned in Python",
+        ),
         (["comparison.compare", "demo-eeg"], "run `neurointerp compare`"),
         (["encoding.banded_ridge", "demo-eeg"], "takes FEATURES... RESPONSES"),
     ],

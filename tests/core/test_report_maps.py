@@ -154,7 +154,9 @@ def test_a_sensor_has_the_colour_of_its_weight_where_it_lies(cards, tree):
         assert np.corrcoef(-down, y)[0, 1] > 0.9
         weight = np.array([card["weights"][unit] for unit in rec["unit"].values])
         beside = 1.2 * places[0, 2] / 2 + 0.5
-        shown = [np.mean([value(card, a + dx, b) for dx in (-beside, beside)]) for a, b in zip(across, down, strict=True)]
+        shown = [
+            np.mean([value(card, a + dx, b) for dx in (-beside, beside)]) for a, b in zip(across, down, strict=True)
+        ]
         assert np.corrcoef(shown, weight)[0, 1] > 0.85
 
 
