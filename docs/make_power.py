@@ -2,9 +2,9 @@
 
     python docs/make_power.py [--sets 5]      or      make power
 
-Cultures of cells are simulated whose truth is known: four recordings in a set, three of one kind of culture (good, good
-again, poor) and one of another. Seeds are other ones than those on which sizes and bounds were chosen. What was measured
-already is kept, so that more sets can be added; `tests/analyses/comparison/test_power_page.py` measures two again.
+Cultures of cells are simulated whose truth is known: four recordings in a set, three of one kind of culture (good,
+good again, poor) and one of another. Seeds are other ones than those on which sizes and bounds were chosen. What
+was measured already is kept, so that more sets can be added. A slow test measures two points again.
 """
 
 import argparse

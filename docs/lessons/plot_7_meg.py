@@ -121,7 +121,7 @@ for code, ear in EARS.items():
 
 def draw(averages, told):
     """Draw the average of each ear: all sensors over time, and a map at the largest."""
-    fig, axes = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained", width_ratios=[2, 1])
+    _, axes = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained", width_ratios=[2, 1])
     for (ear, average), (left, right) in zip(averages.items(), axes, strict=True):
         time, values, at = average["time"].values * 1e3, average.values * 1e15, peak(average)
         left.plot(time, values, color="#0072B2", linewidth=0.5, alpha=0.5)
@@ -189,8 +189,8 @@ compared(averages, mne.io.read_info(path, verbose="error"), "simulated; dashed: 
 # %%
 # A person
 # --------
-# A FIF file of averages is a recording ``(trial, time, unit)``, a trial for each condition. This one [1]_ holds the means
-# of three and of six tones. At 93 ms both maps have the pattern of a source on each side, and the left source of tones
+# A FIF file of averages is a recording ``(trial, time, unit)``, a trial for each condition. This one [1]_ has means of
+# three and of six tones. At 93 ms both maps have the pattern of a source on each side, and the left source of tones
 # in the right ear lies where the one above was planted. But before the tone, at -70 ms, the field of three tones is
 # as large as after it, two dipoles explain half of it, and of six tones they do not find the side across to be the
 # stronger: for that there are too few.

@@ -31,8 +31,8 @@ def curves(comparison: xr.DataTree) -> dict[str, Any] | None:
     Parameters
     ----------
     comparison
-        What `comparison.compare` gave. In the node, `value` holds every figure at every level of every factor and, where
-        it is there, `truth (recording, metric)` what is true of the system itself.
+        What `comparison.compare` gave. In the node, `value` holds every figure at every level of every factor and,
+        where it is there, `truth (recording, metric)` what is true of the system itself.
 
     Returns
     -------

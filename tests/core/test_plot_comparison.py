@@ -79,7 +79,8 @@ def test_a_time_has_a_panel_for_each_clock():
         {"value": (("recording", "metric", "factor", "level", "replicate"), draws),
          "truth": (cells, [[2.5], [np.nan], [np.nan]])},
         coords={"recording": names, "metric": ["intrinsic_timescale"], "factor": ["units", "rate"],
-                "level": [1.0, 0.5], "clock": ("recording", ["s", "token", "token"]), "unit_of_metric": ("metric", ["clock"])},
+                "level": [1.0, 0.5], "clock": ("recording", ["s", "token", "token"]),
+                "unit_of_metric": ("metric", ["clock"])},
     )  # fmt: skip
     figure = plot.sensitivity_curves(result, Figure(), metric="intrinsic_timescale")
     assert [ax.get_ylabel() for ax in figure.axes] == ["intrinsic timescale (s)", "", "intrinsic timescale (token)", ""]

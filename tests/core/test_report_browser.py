@@ -283,7 +283,8 @@ def test_nothing_is_wider_than_the_screen_and_every_picture_shows(opened, width,
 
 
 READ = """(figure) => ({
-  ticks: [...figure.querySelectorAll("text.name")].map((t) => [t.textContent.replace("\u2212", "-"), t.getAttribute("y")]),
+  ticks: [...figure.querySelectorAll("text.name")].map(
+    (t) => [t.textContent.replace("\u2212", "-"), t.getAttribute("y")]),
   spots: Object.fromEntries([...figure.querySelectorAll("g[data-recording]")].map(
     (g) => [g.dataset.recording, g.querySelector(".spots").getAttribute("d")])),
   stroke: getComputedStyle(figure.querySelector("g[data-recording='1'] .line")).stroke,

@@ -46,15 +46,14 @@ def browser():
         browser.close()
 
 
-SCALE = 4
 DOTS = """async (image) => {
   await image.decode();
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.naturalWidth * %d, image.naturalHeight * %d];
+  [canvas.width, canvas.height] = [image.naturalWidth * 4, image.naturalHeight * 4];
   const pen = canvas.getContext("2d");
   pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   return { dots: canvas.toDataURL("image/png"), svg: decodeURIComponent(image.src.slice(image.src.indexOf(",") + 1)) };
-}""" % (SCALE, SCALE)
+}"""
 PLACES = """() => {
   const of = (e) => { const r = e.getBoundingClientRect(); return [r.x, r.y, r.width, r.height]; };
   return { images: [...document.querySelectorAll("image")].map(of),

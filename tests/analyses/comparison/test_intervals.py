@@ -66,7 +66,7 @@ def test_the_interval_of_what_needs_no_fit_holds_that_of_the_system(monkeypatch)
 
 
 def test_the_timescale_may_be_any_lag_at_which_its_autocorrelation_may_be_at_the_threshold():
-    """A curve that falls by 0.1 a lag, known to 0.05 either way: half a lag either way, and NaN where it may not fall."""
+    """A curve that falls by 0.1 a lag, known to 0.05: half a lag either way, and NaN where it may not fall."""
     curve = 1 - 0.1 * np.arange(9)
     flat = np.concatenate([[1.0], np.full(8, 0.4)])
     draws = [curve + shift for shift in (-0.05, 0.05)]
