@@ -41,7 +41,7 @@ def code_of(held):
 
 def test_there_is_a_tutorial_for_every_kind_and_a_study():
     assert [path.stem.split("_", 2)[2] for path in LESSONS] == [
-        "language_model", "spikes", "calcium", "eeg", "fmri", "study"
+        "language_model", "spikes", "calcium", "eeg", "fmri", "study", "meg"
     ]  # fmt: skip
     listed = (DOCS / "learn.md").read_text("utf-8")
     for path in LESSONS:

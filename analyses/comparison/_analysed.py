@@ -17,7 +17,7 @@ from neurointerp import store, surrogate
 from neurointerp.analyses import factorization, features
 from neurointerp.analyses.comparison._degraded import LEVELS, REPLICATES, degraded_figures
 from neurointerp.analyses.comparison._figures import FIGURES, STABILITY_RANK, figures
-from neurointerp.analyses.comparison._intervals import intervals
+from neurointerp.analyses.comparison._intervals import METHOD, intervals
 from neurointerp.errors import StoreError
 from neurointerp.recordings import version
 
@@ -85,7 +85,7 @@ def _kept(
 def _path(cache: Path, name: str, matched: xr.DataArray, options: Mapping[str, Any], seed: int) -> Path:
     """Name a file by what decides the answer: values, labels, name (it seeds the nulls), options, figures, version."""
     known = [[f.name, f.definition] for f in FIGURES]
-    about = [name, store.digest(matched), options, seed, version(), known, READ, TOP, CONTEXT]
+    about = [name, store.digest(matched), options, seed, version(), known, METHOD, READ, TOP, CONTEXT]
     return cache / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.zarr"
 
 

@@ -220,9 +220,16 @@ def hoyer_sparsity(features: np.ndarray) -> float:
 def intrinsic_timescale(matched: xr.DataArray) -> float:
     """Give the clock time at which the mean circular autocorrelation of the units falls below 1/e.
 
-    The autocorrelation is taken about each segment's mean, around the segment as on a ring (lags up to half of it),
-    and pooled over segments and units, which makes it exactly invariant to circular shifts. NaN when it does not
-    fall within the lags there are.
+    NaN when it does not fall within the lags there are.
+    """
+    return below_threshold(autocorrelation(matched)) * step(matched)
+
+
+def autocorrelation(matched: xr.DataArray) -> np.ndarray:
+    """Give the mean circular autocorrelation of the units at lags of 0, 1, ... samples.
+
+    It is taken about each segment's mean, around the segment as on a ring (lags up to half of it), and pooled over
+    segments and units, which makes it exactly invariant to circular shifts.
     """
     values = np.asarray(matched.values)
     pieces = [values[stretch] - values[stretch].mean(axis=0) for stretch in matrix.stretches(matched)]
@@ -233,14 +240,19 @@ def intrinsic_timescale(matched: xr.DataArray) -> float:
         power = np.abs(np.fft.rfft(piece, axis=0)) ** 2
         pooled[:reach] += np.fft.irfft(power, n=len(piece), axis=0)[:reach].sum(axis=1)
         weight[:reach] += (piece**2).sum()
-    curve = pooled[weight > 0] / weight[weight > 0]
+    return pooled[weight > 0] / weight[weight > 0]
+
+
+def below_threshold(curve: np.ndarray) -> float:
+    """Give where a curve over lags first falls below 1/e, by a line between lags; 0 where it starts there, else NaN."""
     below = np.flatnonzero(curve < np.exp(-1))
-    if not below.size or longest < 1:
+    if not below.size or len(curve) < 2:
         return float("nan")
     after = int(below[0])
+    if after == 0:
+        return 0.0
     before = after - 1
-    fraction = (curve[before] - np.exp(-1)) / (curve[before] - curve[after])
-    return float((before + fraction) * step(matched))
+    return float(before + (curve[before] - np.exp(-1)) / (curve[before] - curve[after]))
 
 
 def step(matched: xr.DataArray) -> float:

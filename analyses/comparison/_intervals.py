@@ -3,6 +3,10 @@
 A bootstrap with replacement would draw the same unit twice, and twins are perfectly correlated: dimensions, errors of
 factorizations, communities and predictions would all be those of another kind of recording. So units and blocks of
 time are left out instead. The spread of a figure over such draws, times kept / left out, estimates its variance.
+
+The intrinsic timescale is where a curve crosses a threshold, and a jump of the curve that hardly moves the crossing in
+one place moves it far in another. So its interval is read from the curve: at each lag the autocorrelation has an
+interval, and the timescale may be any lag at which that one holds the threshold.
 """
 
 from __future__ import annotations
@@ -14,7 +18,17 @@ import xarray as xr
 from scipy.special import expit
 
 from neurointerp import matrix
-from neurointerp.analyses.comparison._figures import FIGURES, WINDOW, Figure, figures, step
+from neurointerp.analyses.comparison._figures import (
+    FIGURES,
+    WINDOW,
+    Figure,
+    autocorrelation,
+    below_threshold,
+    figures,
+    step,
+)
+
+METHOD = "delete-d jackknife over units and blocks of time; of the timescale, on its autocorrelation"
 
 LEVEL = 0.95
 KEPT = 0.85
@@ -43,6 +57,7 @@ def intervals(
     if kept[0] >= units or len(blocks) < FEWEST_BLOCKS:
         return np.full((len(FIGURES), 2), np.nan), float("nan")
     draws = np.full((resamples, len(FIGURES)), np.nan)
+    curves: list[np.ndarray] = []
     from scipy.stats import t
 
     for draw in range(resamples):
@@ -51,10 +66,24 @@ def intervals(
         if part.sizes["unit"] >= FEWEST_UNITS:
             found = figures(part, seed)[0]
             draws[draw] = [found.get(figure, np.nan) for figure in order]
+            curves += [autocorrelation(part)] if "time" in part.dims else []
     freedom = 1 / (1 / (min(units, len(blocks)) - 1) + 1 / (resamples - 1))
     ratio = max(kept[0] / (units - kept[0]), kept[1] / (len(blocks) - kept[1]))
-    half = t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(ratio * np.array([_variance(column) for column in draws.T]))
-    return np.array([_bounded(*each) for each in zip(data, half, FIGURES, strict=True)]), float(freedom)
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(ratio))
+    half = reach * np.sqrt(np.array([_variance(column) for column in draws.T]))
+    bounds = np.array([_bounded(*each) for each in zip(data, half, FIGURES, strict=True)])
+    timescale = order.index("intrinsic_timescale")
+    if np.isfinite(bounds[timescale]).all():
+        bounds[timescale] = _crossings(autocorrelation(matched), curves, reach) * step(matched)
+    return bounds, float(freedom)
+
+
+def _crossings(curve: np.ndarray, draws: list[np.ndarray], reach: float) -> np.ndarray:
+    """Give the first and the last lag at which the interval of a curve may hold the threshold; NaN without a last."""
+    known = min(len(curve), *map(len, draws))
+    half = reach * np.std([one[:known] for one in draws], axis=0, ddof=1)
+    found = np.array([below_threshold(curve[:known] - half), below_threshold(curve[:known] + half)])
+    return found if np.isfinite(found).all() else np.full(2, np.nan)
 
 
 def time_blocks(matched: xr.DataArray, timescale: float) -> list[np.ndarray]:

@@ -14,10 +14,10 @@ from neurointerp import store
 from neurointerp.analyses.comparison._degraded import LEVELS
 from neurointerp.analyses.comparison._figures import FIGURES
 from neurointerp.analyses.comparison._groups import checked, group_tests
-from neurointerp.analyses.comparison._intervals import KEPT, LEVEL
+from neurointerp.analyses.comparison._intervals import KEPT, LEVEL, METHOD
 from neurointerp.analyses.comparison._mapped import all_analysed
 from neurointerp.analyses.comparison._matched import matched
-from neurointerp.analyses.comparison.sensitivity import joined
+from neurointerp.analyses.comparison.sensitivity import clock_units, joined
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import version
 from neurointerp.schema import SCHEMA_VERSION
@@ -160,7 +160,7 @@ def compare(
         nodes |= {_result_node(part.path, name): part.to_dataset(inherit=False) for part in results}
     if sensitivity:
         parts = {name: one.children["sensitivity"].to_dataset(inherit=False) for name, one in each.items()}
-        nodes["/sensitivity"] = joined(parts, LEVELS)
+        nodes["/sensitivity"] = joined(parts, cut, LEVELS)
     return xr.DataTree.from_dict(nodes)
 
 
@@ -208,7 +208,7 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
             "modality": _strings(rows, [rec.attrs["modality"] for rec in named.values()]),
             "system": _strings(rows, systems),
             "kind": _strings(rows, [_kind(system) for system in systems]),
-            "clock": _strings(rows, [_clock_units(rec) for rec in named.values()]),
+            "clock": _strings(rows, [clock_units(rec) for rec in named.values()]),
             "family": _strings("metric", [figure.family for figure in FIGURES]),
             "unit_of_metric": _strings("metric", [figure.unit for figure in FIGURES]),
             "definition": _strings("metric", [figure.definition for figure in FIGURES]),
@@ -218,7 +218,7 @@ def _summary(named: Mapping[str, xr.DataArray], data: np.ndarray, draws: np.ndar
 
 def _with_intervals(summary: xr.Dataset, roots: Sequence[xr.Dataset], resamples: int) -> xr.Dataset:
     bounds, freedom = (np.stack([one[key].values for one in roots]) for key in ("interval", "interval_freedom"))
-    about = {"level": LEVEL, "method": "delete-d jackknife over units and blocks of time", "kept": KEPT,
+    about = {"level": LEVEL, "method": METHOD, "kept": KEPT,
              "resamples": resamples}  # fmt: skip
     return summary.assign(
         interval=(("recording", "metric", "bound"), bounds, about), interval_freedom=("recording", freedom)
@@ -228,10 +228,6 @@ def _with_intervals(summary: xr.Dataset, roots: Sequence[xr.Dataset], resamples:
 def _kind(system: str) -> str:
     """Tell real from simulated by the attr `system`; data that do not say what was recorded are neither."""
     return "simulated" if system == "simulated" else "real" if system else "not stated"
-
-
-def _clock_units(rec: xr.DataArray) -> str:
-    return str(rec["time"].attrs["units"]) if "time" in rec.coords else "trial"
 
 
 def _strings(dim: str, values: list[str]) -> tuple[str, np.ndarray]:

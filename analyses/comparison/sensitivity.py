@@ -31,6 +31,7 @@ def sensitivity(
     reliability: float | None = None,
     levels: Sequence[float] = LEVELS,
     replicates: int = REPLICATES,
+    truth: Mapping[str, Mapping[str, float]] | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Give every figure of a comparison on recordings made worse: of fewer units or samples, slower, noisier.
@@ -56,6 +57,8 @@ def sensitivity(
         Shares kept, above 0 and at most 1; 1, the recording as it is, is always among them.
     replicates
         Random draws of units, windows and noise for each level.
+    truth
+        Name of a recording -> figure -> what it is of the system itself, where that is known, as of a simulation.
     seed
         Seeds the draws and the solvers.
 
@@ -63,12 +66,15 @@ def sensitivity(
     -------
     xarray.Dataset
         `value (recording, metric, factor, level, replicate)`. At level 1 all replicates are the recording itself
-        (but for `rate`). NaN where a figure is undefined, or fewer than 4 units or 60 samples are left.
+        (but for `rate`). NaN where a figure is undefined, or fewer than 4 units or 60 samples are left. `clock
+        (recording)` and `unit_of_metric (metric)` tell which figures are times, and of which clock. With `truth` also
+        `truth (recording, metric)`, NaN where it is not known.
 
     Raises
     ------
     AnalysisError
-        When a level or the number of replicates is out of range, or recordings cannot be matched, as in `compare`.
+        When a level or the number of replicates is out of range, `truth` names what is not there, or recordings cannot
+        be matched, as in `compare`.
 
     Examples
     --------
@@ -80,6 +86,7 @@ def sensitivity(
     True
     """
     steps = checked_levels(levels, replicates)
+    known = None if truth is None else _known(truth, recordings)
     matching = {"rate": rate, "quality": quality, "reliability": reliability}
     cut = matched(
         recordings, units=units, samples=samples, seed=seed, rate=rate, quality=quality, reliability=reliability
@@ -89,7 +96,9 @@ def sensitivity(
         log.info("degrading %s", name)
         parts.append(degraded_figures(name, rec, steps, replicates, seed))
     first = next(iter(cut.values()))
-    out = joined(dict(zip(cut, parts, strict=True)), steps)
+    out = joined(dict(zip(cut, parts, strict=True)), cut, steps)
+    if known is not None:
+        out = out.assign(truth=(("recording", "metric"), known))
     return out.assign_attrs(
         analysis=NAME,
         parameters={
@@ -106,14 +115,31 @@ def sensitivity(
     )
 
 
-def joined(parts: Mapping[str, xr.Dataset], levels: Sequence[float]) -> xr.Dataset:
+def joined(parts: Mapping[str, xr.Dataset], matched: Mapping[str, xr.DataArray], levels: Sequence[float]) -> xr.Dataset:
     """Give what was found of several recordings as one dataset with labels."""
     names = xr.Variable("recording", np.array(list(parts), dtype=object))
     return xr.concat(list(parts.values()), names).assign_coords(
         metric=np.array([figure.name for figure in FIGURES], dtype=object),
         factor=np.array(FACTORS, dtype=object),
         level=np.array(levels, dtype=np.float64),
+        clock=("recording", np.array([clock_units(matched[name]) for name in parts], dtype=object)),
+        unit_of_metric=("metric", np.array([figure.unit for figure in FIGURES], dtype=object)),
     )
+
+
+def clock_units(rec: xr.DataArray) -> str:
+    """Give what the clock of a recording counts; `trial` where there is none."""
+    return str(rec["time"].attrs["units"]) if "time" in rec.coords else "trial"
+
+
+def _known(truth: Mapping[str, Mapping[str, float]], recordings: Mapping[str, xr.DataArray]) -> np.ndarray:
+    """Give the truth (recording, metric), or refuse names that are not there."""
+    metrics = [figure.name for figure in FIGURES]
+    lost = [name for name in truth if name not in recordings]
+    lost += [metric for of in truth.values() for metric in of if metric not in metrics]
+    if lost:
+        raise AnalysisError(f"{NAME}: truth of {lost[0]!r}, which is no recording and no figure of the comparison")
+    return np.array([[float(truth.get(name, {}).get(m, np.nan)) for m in metrics] for name in recordings])
 
 
 def checked_levels(levels: Sequence[float], replicates: int) -> list[float]:

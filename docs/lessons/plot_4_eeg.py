@@ -35,9 +35,9 @@ else:
     closed = simulated["recordings/eeg_sources/recording"]
     truth = simulated["truth"].to_dataset()
     alpha = (truth["leadfield"] * truth["sources"]).sel(source="alpha").transpose("time", "unit").values
-    paths = {eyes: folder / f"{eyes}_raw.fif" for eyes in ("open", "closed")}
+    paths = {eyes: folder / f"{eyes}.edf" for eyes in ("open", "closed")}
     for eyes, rec in (("open", closed.copy(data=closed.values - 0.8 * alpha)), ("closed", closed)):
-        eeg.to_mne(rec).save(paths[eyes], verbose="error")
+        mne.export.export_raw(paths[eyes], eeg.to_mne(rec), verbose="error")  # needs `pip install edfio`
     told = "simulated"
 print(told, {eyes: path.name for eyes, path in paths.items()})
 
@@ -73,7 +73,7 @@ def spectrum(one):
     raw = eeg.to_mne(one)
     if "x" not in one.coords:
         mne.datasets.eegbci.standardize(raw)
-        raw.drop_channels(["T9", "T10"])  # the cap of the montage does not have them
+        raw.drop_channels([name for name in ("T9", "T10") if name in raw.ch_names])  # the montage does not have them
         raw.set_montage("biosemi64")
     window = 2 * int(one.attrs["sampling_rate"])
     found = raw.compute_psd(method="welch", fmin=1, fmax=40, n_fft=window, n_overlap=window // 2, verbose="error")

@@ -97,23 +97,55 @@ def methods_of(family: str) -> list[dict[str, Any]]:
     rows = []
     for name in module.__all__:
         method = getattr(module, name)
-        if not inspect.isfunction(method):
-            continue
-        given = inspect.signature(method).parameters.values()
-        needed = [one for one in given if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
-        taken = [one.name for one in itertools.takewhile(_is_recording, needed)]
+        taken = recordings_of(method)
         if not taken:
             continue
+        options = [one.name for one in _needed(method)[len(taken) :]]
         rows.append(
-            {"method": f"{family}.{name}", "recordings": taken, "options": [one.name for one in needed[len(taken) :]],
-             "what": (method.__doc__ or "").strip().splitlines()[0]}
+            {"method": f"{family}.{name}", "recordings": [f"{one}..." if many else one for one, many in taken],
+             "options": options, "what": (method.__doc__ or "").strip().splitlines()[0]}
         )  # fmt: skip
     return rows
 
 
+def recordings_of(method: Any) -> list[tuple[str, bool]]:
+    """Give the recordings that a method takes: the name of each, and whether it may be many, a mapping by name.
+
+    None, where it takes anything else first, such as results, or gives no single result.
+    """
+    if not inspect.isfunction(method) or "DataTree" in str(inspect.signature(method).return_annotation):
+        return []
+    taken = itertools.takewhile(_is_recording, _needed(method))
+    return [(one.name, str(one.annotation).startswith("Mapping")) for one in taken]
+
+
+def _needed(method: Any) -> list[inspect.Parameter]:
+    given = inspect.signature(method).parameters.values()
+    return [one for one in given if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+
+
 def _is_recording(parameter: inspect.Parameter) -> bool:
-    told = str(parameter.annotation)
-    return parameter.name == "recording" or ("DataArray" in told and "Mapping" not in told)
+    return parameter.name == "recording" or "xr.DataArray" in str(parameter.annotation)
+
+
+def arguments_of(name: str, method: Any, sources: list[str], mirror: str | None) -> list[Any]:
+    """Load the sources of `analyze` as its method takes them: those of a mapping under their names, the rest alone."""
+    taken = recordings_of(method)
+    if not taken:
+        instead = "run `neurointerp compare`" if name == "comparison.compare" else f"call analyses.{name} in Python"
+        raise AnalysisError(
+            f"{name} does not run on recordings alone: {instead}; `neurointerp methods` has those that do"
+        )
+    after = len(taken) - 1
+    one_each = after and len(sources) == len(taken)  # features as a single recording, which its bands may part
+    if one_each or not any(many for _, many in taken):
+        return [source_of(source, mirror=mirror) for source in sources]
+    together, alone = sources[: len(sources) - after], sources[len(sources) - after :]
+    if len(together) < 2:
+        wanted = " ".join(f"{one.upper()}..." if many else one.upper() for one, many in taken)
+        raise AnalysisError(f"{name} takes {wanted}, recordings beside each other: {len(sources)} are too few")
+    named = several(together, mirror, [], None, None, None)
+    return [named, *(source_of(source, mirror=mirror) for source in alone)]
 
 
 def method_of(name: str) -> Any:

@@ -10,8 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from neurointerp.errors import AnalysisError
 
 if TYPE_CHECKING:
+    import typer
     import xarray as xr
     import yaml
+
+BESIDE = ("sources", "out", "mirror", "cache", "as_json")
+"""What `compare` takes beside a study file, which does not state it."""
 
 
 class Member(BaseModel):
@@ -89,9 +93,11 @@ def _repeated(node: yaml.Node | None) -> str | None:
     return here or next(filter(None, (_repeated(value) for _, value in pairs)), None)
 
 
-def refuse_beside(options: dict[str, object]) -> None:
-    """Refuse options that a study states itself: they would do nothing."""
-    given = [name for name, value in options.items() if value not in (None, [])]
+def refuse_beside(context: typer.Context) -> None:
+    """Refuse options that a study states itself, also where they say what is the default: they would do nothing."""
+    sources = {one: context.get_parameter_source(one.name or "") for one in context.command.params}
+    given = [one.opts[0] for one, source in sources.items()
+             if one.name not in BESIDE and source is not None and source.name == "COMMANDLINE"]  # fmt: skip
     if given:
         raise AnalysisError(f"compare: {', '.join(given)} beside a study file: it states them itself, change it there")
 

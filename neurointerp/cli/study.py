@@ -15,7 +15,7 @@ import typer
 from neurointerp.cli._folder import deliver, staging_folder
 from neurointerp.cli._options import AsJson, BinWidth, Mirror, Modality, Rate, Seed, Units
 from neurointerp.cli._printing import echo, print_next, print_result, print_rows, print_summary
-from neurointerp.cli._sources import families, method_of, methods_of, options_of, several, source_of
+from neurointerp.cli._sources import arguments_of, families, method_of, methods_of, options_of, several
 from neurointerp.errors import AnalysisError, NeurointerpError
 
 log = logging.getLogger("neurointerp")
@@ -42,11 +42,14 @@ def analyze(
     overwrite: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one analysis and write or describe its result."""
+    """Run one analysis and write or describe its result.
+
+    A method of many recordings (geometry.cka) takes two sources or more, and knows each by its name.
+    """
     from neurointerp import store
 
     call = method_of(method)
-    recs = [source_of(source, mirror=mirror) for source in sources]
+    recs = arguments_of(method, call, sources, mirror)
     try:
         result = call(*recs, **options_of(option), seed=seed)
     except TypeError as error:
@@ -59,6 +62,7 @@ def analyze(
 
 
 def compare(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None, typer.Argument(help="Datasets or paths, or one study.yaml; the embedded five by default.")
     ] = None,
@@ -103,14 +107,7 @@ def compare(
     try:
         if sources and is_study(sources):
             study = read_study(sources[0])
-            refuse_beside(
-                {"--modality": modality, "--units": units, "--rate": rate, "--bin-width": bin_width,
-                 "--max-units": max_units, "--max-samples": max_samples, "--nulls": nulls if nulls != 20 else None,
-                 "--resamples": resamples if resamples != 10 else None, "--match-rate": match_rate,
-                 "--match-quality": match_quality, "--reliability": reliability, "--sensitivity": sensitivity or None,
-                 "--group": group, "--subject": subject,
-                 "--seed": seed or None}
-            )  # fmt: skip
+            refuse_beside(context)
             recs = recordings_of(study, Path(sources[0]).parent, mirror)
             tree = comparison.compare(
                 recs, units=study.units, samples=study.samples, nulls=study.nulls, resamples=study.resamples,

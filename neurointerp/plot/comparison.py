@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,8 @@ VERDICTS = {
 def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
     """Draw a small panel per figure: a dot per recording with its interval, a grey bar for its null (mean and 2 sd).
 
+    A figure that is a time has a panel for each clock, seconds or tokens, and in it the recordings on that clock.
+
     Parameters
     ----------
     comparison
@@ -49,27 +52,46 @@ def figure_strips(comparison: xr.DataTree, figure: Figure) -> Figure:
         `figure`.
     """
     summary = comparison.to_dataset(inherit=False)
-    names = [_label(summary, i) for i in range(summary.sizes["recording"])]
-    rows = -(-summary.sizes["metric"] // COLUMNS)
-    panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False).ravel()
+    names = np.array([_label(summary, i) for i in range(summary.sizes["recording"])])
+    drawn = strips(summary)
+    panels = figure.subplots(-(-len(drawn) // COLUMNS), COLUMNS, sharey=True, squeeze=False).ravel()
     place = np.arange(len(names))
-    for panel, metric in zip(panels, summary["metric"].values, strict=False):
+    for panel, (metric, unit, rows) in zip(panels, drawn, strict=False):
         cell = summary.sel(metric=metric)
         null, sd = cell["summary"].sel(arm="null").values, cell["null_sd"].values
-        panel.hlines(place, null - 2 * sd, null + 2 * sd, color="#bbbbbb", linewidth=5)
-        for i, (low, high) in enumerate(cell["interval"].values if "interval" in summary else []):
-            panel.hlines(i, low, high, color=COLOURS[i % len(COLOURS)], linewidth=1.5)
-        for i, value in enumerate(cell["summary"].sel(arm="data").values):
-            panel.plot(value, i, "o", color=COLOURS[i % len(COLOURS)], markersize=6)
-        panel.set_title(str(metric).replace("_", " "), fontsize=8)
+        panel.hlines(place[rows], (null - 2 * sd)[rows], (null + 2 * sd)[rows], color="#bbbbbb", linewidth=5)
+        for i in rows:
+            colour = COLOURS[i % len(COLOURS)]
+            if "interval" in summary:
+                panel.hlines(i, *cell["interval"].values[i], color=colour, linewidth=1.5)
+            panel.plot(cell["summary"].sel(arm="data").values[i], i, "o", color=colour, markersize=6)
+        panel.set_title(_titled(metric, unit), fontsize=8)
         panel.set_yticks(place, names, fontsize=7)
         panel.tick_params(axis="x", labelsize=7)
         panel.margins(x=0.15, y=0.15)
-        panel.invert_yaxis() if panel is panels[0] else None
+        panel.set_ylim(len(names) - 0.5, -0.5)
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in panels[summary.sizes["metric"] :]:
+    for panel in panels[len(drawn) :]:
         panel.set_visible(False)
     return figure
+
+
+def strips(summary: xr.Dataset) -> list[tuple[str, str, list[int]]]:
+    """Give what may lie on one axis: a figure, the unit of a time, and which recordings; each clock has its own."""
+    clock = [str(one) for one in summary["clock"].values]
+    out = []
+    for metric, kind in zip(summary["metric"].values, summary["unit_of_metric"].values, strict=True):
+        units = clock if str(kind) == "clock" else [""] * len(clock)
+        known = np.isfinite(summary["summary"].sel(metric=metric, arm="data").values)
+        for unit in dict.fromkeys(units):
+            rows = [i for i, one in enumerate(units) if one == unit]
+            if not unit or known[rows].any():
+                out.append((str(metric), unit, rows))
+    return out
+
+
+def _titled(metric: str, unit: str) -> str:
+    return metric.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def rank_curves(comparison: xr.DataTree | xr.Dataset, ax: Axes, *, recording: str) -> Axes:
@@ -155,6 +177,8 @@ def ranked(summary: xr.Dataset) -> dict[str, list[int]]:
 def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metric: str) -> Figure:
     """Draw how one figure changes as recordings are made worse: a panel per factor, a line per recording.
 
+    Times on different clocks, seconds or tokens, have a row of panels each.
+
     Parameters
     ----------
     result
@@ -168,40 +192,70 @@ def sensitivity_curves(result: xr.Dataset | xr.DataTree, figure: Figure, *, metr
     -------
     matplotlib.figure.Figure
         `figure`. Lines are means over replicates, bands reach from the least to the most of them. Recordings are told
-        by colour and by marker.
+        by colour and by marker; a dashed line is the `truth` of a recording, where the result has it.
 
     Raises
     ------
     AnalysisError
         When there is no such metric.
     """
-    value = (result.to_dataset() if isinstance(result, xr.DataTree) else result)["value"]
+    held = result.to_dataset() if isinstance(result, xr.DataTree) else result
+    value = held["value"]
     if metric not in value["metric"].values:
         raise AnalysisError(f"sensitivity_curves: no metric {metric!r}; there are {', '.join(value['metric'].values)}")
     value = value.sel(metric=metric).transpose("recording", "factor", "level", "replicate")
-    share = 100 * value["level"].values
-    panels = figure.subplots(1, value.sizes["factor"], sharey=True, squeeze=False)[0]
-    for panel, factor in zip(panels, value["factor"].values, strict=True):
-        for i, name in enumerate(value["recording"].values):
-            draws = value.sel(factor=factor).values[i]
-            known = np.isfinite(draws).any(axis=-1)
-            if not known.any():
-                continue
-            colour, kept = COLOURS[i % len(COLOURS)], draws[known]
-            panel.fill_between(
-                share[known], np.nanmin(kept, -1), np.nanmax(kept, -1), color=colour, alpha=0.2, linewidth=0
-            )
-            panel.plot(share[known], np.nanmean(kept, -1), MARKERS[i % len(MARKERS)] + "-", color=colour, label=name,
-                       markersize=4)  # fmt: skip
+    truth = held["truth"].sel(metric=metric).values if "truth" in held else np.full(len(value), np.nan)
+    clocks = _clocks(value)
+    rows = list(dict.fromkeys(clocks))
+    grid = figure.subplots(len(rows), value.sizes["factor"], sharey="row", squeeze=False)
+    for unit, panels in zip(rows, grid, strict=True):
+        for i in (i for i, clock in enumerate(clocks) if clock == unit):
+            for panel, factor in zip(panels, value["factor"].values, strict=True):
+                _curve(value.isel(recording=i).sel(factor=factor), float(truth[i]), panel, i)
+        panels[0].set_ylabel(_titled(metric, unit), fontsize=9)
+    for panel, factor in zip(grid[0], value["factor"].values, strict=True):
         panel.set_title(FACTOR_TITLES.get(factor, factor), fontsize=9)
-        panel.set_xlabel("kept (%)", fontsize=8)
+    share = 100 * value["level"].values
+    for panel in grid.flat:
         panel.set_xlim(share.max() + 4, share.min() - 4)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel(metric.replace("_", " "), fontsize=9)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), fontsize=8, frameon=False)
+    for panel in grid[-1]:
+        panel.set_xlabel("kept (%)", fontsize=8)
+    _legend(figure, grid[:, 0], bool(np.isfinite(truth).any()))
     return figure
+
+
+def _clocks(value: xr.DataArray) -> list[str]:
+    """Give the unit of one figure for each recording: that of its clock, of a time, else nothing."""
+    if "clock" not in value.coords or str(value.coords["unit_of_metric"].item()) != "clock":
+        return [""] * len(value)
+    return [str(clock) for clock in value["clock"].values]
+
+
+def _curve(value: xr.DataArray, truth: float, panel: Axes, number: int) -> None:
+    """Draw one recording (level, replicate) under one factor, and what is true of the system where that is known."""
+    draws, share = value.values, 100 * value["level"].values
+    known = np.isfinite(draws).any(axis=-1)
+    if not known.any():
+        return
+    colour, kept = COLOURS[number % len(COLOURS)], draws[known]
+    panel.fill_between(share[known], np.nanmin(kept, -1), np.nanmax(kept, -1), color=colour, alpha=0.2, linewidth=0)
+    panel.plot(share[known], np.nanmean(kept, -1), MARKERS[number % len(MARKERS)] + "-", color=colour,
+               label=str(value["recording"].item()), markersize=4)  # fmt: skip
+    if np.isfinite(truth):
+        panel.axhline(truth, color=colour, linestyle="--", linewidth=1)
+
+
+def _legend(figure: Figure, panels: Iterable[Axes], with_truth: bool) -> None:
+    """Name every recording once, below all panels."""
+    from matplotlib.lines import Line2D
+
+    entries = {name: line for panel in panels for line, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if with_truth:
+        entries["true of the system"] = Line2D([], [], color="0.3", linestyle="--", linewidth=1)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(len(entries), 5),
+                  fontsize=8, frameon=False)  # fmt: skip
 
 
 def difference_matrix(result: xr.Dataset, ax: Axes) -> Axes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurointerp.errors import AnalysisError
 from neurointerp.plot.results import COLOURS
-from neurointerp.plot.unit_maps import positions, sensor_map, slices, unit_bars
+from neurointerp.plot.unit_maps import planes, positions, sensor_map, slices, unit_bars
 from neurointerp.schema import segment_bounds
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def component_card(
     Returns
     -------
     matplotlib.figure.SubFigure
-        `figure`; its axes are labelled `units` (one or three of them) and `samples`.
+        `figure`; its axes are labelled `units` (one, or three of a volume of voxels) and `samples`.
 
     Raises
     ------
@@ -84,9 +84,11 @@ def component_card(
     figure.suptitle(f"{title} - {_origin(recording)}", fontsize=9, x=0.01, ha="left")
     kind = _kind(recording)
     if kind == "slices":
-        grid = figure.add_gridspec(1, 4, width_ratios=(1, 1, 1, 3.2))
-        slices(weights, recording, [figure.add_subplot(grid[i], label="units") for i in range(3)])
-        ax = figure.add_subplot(grid[3], label="samples")
+        across = planes(recording)
+        grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.1 if len(across) > 1 else 2.2))
+        inner = grid[0].subgridspec(1, len(across), wspace=0.08)
+        slices(weights, recording, [figure.add_subplot(cell, label="units") for cell in inner], across=across)
+        ax = figure.add_subplot(grid[1], label="samples")
     else:
         grid = figure.add_gridspec(1, 2, width_ratios=(1, 3.2 if has_text else 2.2))
         where = figure.add_subplot(grid[0], label="units")

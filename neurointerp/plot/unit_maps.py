@@ -123,8 +123,10 @@ def sensor_map(values: NDArray[Any], recording: xr.DataArray, ax: Axes) -> Axes:
     return ax
 
 
-def slices(values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes]) -> Sequence[Axes]:
-    """Draw the three slices through the voxel of largest magnitude.
+def slices(
+    values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes], *, across: Sequence[int] = (0, 1, 2)
+) -> Sequence[Axes]:
+    """Draw slices through the voxel of largest magnitude.
 
     Parameters
     ----------
@@ -133,7 +135,9 @@ def slices(values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes]) 
     recording
         With voxel indices `i`, `j`, `k` along `unit`; units without them are not shown.
     axes
-        Three axes: slices across the first, the second and the third index.
+        One for each slice.
+    across
+        Which index each slice is across: 0 for `i`, 1 for `j`, 2 for `k`. `planes` gives those that show anything.
 
     Returns
     -------
@@ -145,17 +149,13 @@ def slices(values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes]) 
     AnalysisError
         When no unit has voxel indices.
     """
-    index = np.stack([np.asarray(recording[axis].values, dtype=np.float64) for axis in "ijk"], axis=1)
-    known = np.isfinite(index).all(axis=1) & (index >= 0).all(axis=1)
-    if not known.any():
-        raise AnalysisError("plot: no unit has voxel indices 'i', 'j', 'k'; slices need them")
-    place = index[known].astype(np.int64)
+    place, known = _voxels(recording)
     low = place.min(axis=0)
     volume = np.full(place.max(axis=0) - low + 1, np.nan)
     volume[tuple((place - low).T)] = np.asarray(values, dtype=np.float64)[known]
     peak = np.unravel_index(int(np.nan_to_num(np.abs(volume)).argmax()), volume.shape)
     bound = float(np.nanmax(np.abs(volume))) or 1.0
-    for axis, ax in enumerate(axes):
+    for axis, ax in zip(across, axes, strict=True):
         cut = np.take(volume, peak[axis], axis=axis)
         ax.set_facecolor("#eeeeee")
         ax.imshow(cut.T, origin="lower", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
@@ -163,6 +163,22 @@ def slices(values: NDArray[Any], recording: xr.DataArray, axes: Sequence[Axes]) 
         ax.set_xticks([])
         ax.set_yticks([])
     return axes
+
+
+def planes(recording: xr.DataArray) -> list[int]:
+    """Give the indices across which a slice is more than a line: all three of a volume, one of a single slice."""
+    place, _ = _voxels(recording)
+    wide = np.ptp(place, axis=0) > 0
+    return [axis for axis in range(3) if np.delete(wide, axis).all()] or [2]
+
+
+def _voxels(recording: xr.DataArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Give the indices (unit, 3) of the units that have all three, and which these are."""
+    index = np.stack([np.asarray(recording[axis].values, dtype=np.float64) for axis in "ijk"], axis=1)
+    known = np.isfinite(index).all(axis=1) & (index >= 0).all(axis=1)
+    if not known.any():
+        raise AnalysisError("plot: no unit has voxel indices 'i', 'j', 'k'; slices need them")
+    return index[known].astype(np.int64), known
 
 
 def positions(values: NDArray[Any], recording: xr.DataArray, ax: Axes) -> Axes:

@@ -18,6 +18,7 @@ import xarray as xr
 
 from neurointerp.errors import AnalysisError, NeurointerpError
 from neurointerp.report import overview
+from neurointerp.report.curves import curves
 from neurointerp.report.downloads import file_stem
 from neurointerp.report.drawing import UNPRINTABLE
 from neurointerp.report.sections import matched, sections
@@ -100,6 +101,7 @@ def render(comparison: xr.DataTree, *, command: str = "") -> str:
         panels=overview.panels(summary),
         groups=overview.groups(summary),
         sensitivity=overview.sensitivity(comparison),
+        curves=curves(comparison),
         has_intervals="interval" in summary,
         command=command,
         style=style, style_hash=_hash(style), script=script, script_hash=_hash(script),

@@ -68,7 +68,7 @@
       row.hidden = !(modality.has(row.dataset.modality) && kind.has(row.dataset.kind) && row.dataset.name.includes(text));
       if (row.hidden) out.add(row.dataset.recording); else count += 1;
     }
-    for (const mark of all("#panels g[data-recording]")) mark.classList.toggle("out", out.has(mark.dataset.recording));
+    for (const mark of all(".panels g[data-recording]")) mark.classList.toggle("out", out.has(mark.dataset.recording));
     byId("shown").textContent = `${count} of ${rows.length} recordings`;
   };
   filter.addEventListener("input", apply);
@@ -76,17 +76,18 @@
   apply();
 
   // Pointing at a recording in one drawing, or at its row, shows it in all of them; a click opens its page.
-  const panels = byId("panels");
+  const panels = all(".panels");
   const light = (number) => {
-    panels.classList.toggle("lit", number !== undefined);
-    for (const mark of all("g[data-recording]", panels)) mark.classList.toggle("lit", mark.dataset.recording === number);
+    for (const part of panels) part.classList.toggle("lit", number !== undefined);
+    for (const mark of panels.flatMap((part) => all("g[data-recording]", part))) mark.classList.toggle("lit", mark.dataset.recording === number);
   };
   const pointed = (event) => event.target.closest("[data-recording]")?.dataset.recording;
-  for (const place of [panels, byId("summary")]) {
+  const keys = byId("keys") ? [byId("keys")] : [];
+  for (const place of [...panels, ...keys, byId("summary")]) {
     place.addEventListener("pointerover", (event) => light(pointed(event)));
     place.addEventListener("pointerleave", () => light(undefined));
   }
-  panels.addEventListener("click", (event) => {
+  for (const place of panels) place.addEventListener("click", (event) => {
     if (pointed(event) !== undefined) location.hash = `recording-${Number(pointed(event)) + 1}`;
   });
 
@@ -106,7 +107,7 @@
     const live = figure.querySelector("svg"), copy = live.cloneNode(true), from = all("*", live);
     all("*", copy).forEach((part, i) => {
       const style = getComputedStyle(from[i]);
-      for (const name of ["fill", "stroke", "stroke-width", "opacity", "font-size", "font-weight", "text-anchor"]) part.setAttribute(name, style.getPropertyValue(name));
+      for (const name of ["fill", "stroke", "stroke-width", "opacity", "stroke-dasharray", "stroke-linecap", "font-size", "font-weight", "text-anchor"]) part.setAttribute(name, style.getPropertyValue(name));
       part.removeAttribute("class");
     });
     const box = live.viewBox.baseVal;

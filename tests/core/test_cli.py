@@ -219,6 +219,8 @@ resamples: 10
     assert "'sparks' has no group" in one_line(run(*arguments, "--out", tmp_path / "c", check=1)[1])
     beside = run(*arguments, "--seed", 3, "--max-units", 4, "--out", tmp_path / "c", check=1)[1]
     assert "--max-units, --seed beside a study file" in one_line(beside)
+    same = run(*arguments, "--nulls", 20, "--resamples", 10, "--out", tmp_path / "c", check=1)[1]
+    assert "--nulls, --resamples beside a study file" in one_line(same)  # the default of the command, not of the study
     assert not (tmp_path / "c").exists()
 
 

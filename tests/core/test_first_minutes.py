@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import neurointerp as ni
 from neurointerp import cli, extras, models
+from neurointerp.analyses import encoding, geometry
 from neurointerp.cli import app
 from neurointerp.loaders import activations, eeg
 
@@ -111,6 +112,54 @@ def test_version_and_methods():
     assert "connectivity.wpli" in text
     assert "factorization" not in text
     assert "neurointerp analyze FAMILY.METHOD" in said
+
+
+def responses(folder, name, seed, units):
+    """Keep the responses of some units to twelve stimuli, driven by the same four latents."""
+    latent = np.random.default_rng(0).standard_normal((12, 4))
+    rng = np.random.default_rng(seed)
+    values = latent @ rng.standard_normal((4, units)) + 0.3 * rng.standard_normal((12, units))
+    rec = ni.recording(
+        values, modality="fmri", units="1", dims=("trial", "unit"), name=name,
+        coords={"stimulus": ("trial", [f"s{i:02}" for i in range(12)])},
+    )  # fmt: skip
+    ni.save(rec, folder / f"{name}.zarr")
+    return rec
+
+
+def test_a_method_of_many_recordings_takes_them_under_their_names(tmp_path):
+    recs = {name: responses(tmp_path, name, seed, 6 + seed) for seed, name in enumerate(("one", "two", "three"))}
+    stores = [tmp_path / f"{name}.zarr" for name in recs]
+    run("analyze", "geometry.cka", *stores, "-o", "permutations=20", "--seed", 1, "--out", tmp_path / "cka.zarr")
+    found = ni.open(tmp_path / "cka.zarr")
+    assert found["recording"].values.tolist() == ["one", "two", "three"]
+    assert ni.digest(found) == ni.digest(geometry.cka(recs, permutations=20, seed=1))
+    run("analyze", "encoding.banded_ridge", *stores, "--out", tmp_path / "bands.zarr")
+    bands = encoding.banded_ridge({name: recs[name] for name in ("one", "two")}, recs["three"])
+    assert ni.digest(ni.open(tmp_path / "bands.zarr")) == ni.digest(bands)
+    rows = {row["method"]: row for row in json.loads(run("methods", "--json")[0])}
+    assert rows["geometry.cka"]["recordings"] == ["recordings..."]
+    assert rows["geometry.gcca"]["options"] == ["rank"]
+    assert rows["encoding.banded_ridge"]["recordings"] == ["features...", "responses"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["geometry.cka", "demo-eeg"], "geometry.cka takes RECORDINGS..., recordings beside each other: 1 are too few"),
+        (["geometry.cka", "demo-eeg", "demo-fmri"], "stimulus"),
+        (
+            ["geometry.aligned", "demo-eeg"],
+            "does not run on recordings alone: call analyses.geometry.aligned in Python",
+        ),
+        (["comparison.compare", "demo-eeg"], "run `neurointerp compare`"),
+        (["encoding.banded_ridge", "demo-eeg"], "takes FEATURES... RESPONSES"),
+    ],
+)
+def test_a_method_that_cannot_run_so_says_what_to_call(arguments, message):
+    done = CliRunner().invoke(app, ["analyze", *arguments])
+    assert isinstance(done.exception, ni.NeurointerpError), done.exception
+    assert message in str(done.exception)
 
 
 @pytest.mark.parametrize(

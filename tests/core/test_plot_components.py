@@ -75,6 +75,10 @@ def test_voxels_are_slices_through_the_largest_and_parcels_dots():
     volume = np.zeros((4, 3, 2))
     volume[tuple((index - [2, 0, 0]).T)] = F
     np.testing.assert_allclose(maps[0].images[0].get_array(), volume[peak[0] - 2].T)
+    flat = rec.isel(unit=np.flatnonzero(index[:, 1] == 2))  # one slice, as of a fast sequence: no lines beside it
+    _, axes, thin = card(flat)
+    assert [ax.get_title()[:3] for ax in thin.axes if ax.get_label() == "units"] == ["j ="]
+    assert axes["units"].images[0].get_array().shape == (2, 4)
     where = {axis: ("unit", 0.01 * index[:, i], {"units": "m", "frame": "mni"}) for i, axis in enumerate("xyz")}
     _, axes, _ = card(rec.drop_vars(["i", "j", "k"]).assign_coords(where))
     assert len(axes["units"].collections[0].get_offsets()) == 24

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 
 import numpy as np
@@ -39,7 +40,21 @@ def tree():
         ni.recording(rec(2).values, modality="fmri", units="1", dims=("trial", "unit")),
     ]
     groups = {name: "one" if place < 2 else "two" for place, name in enumerate(NAMES)}
-    return comparison.compare(dict(zip(NAMES, recs, strict=True)), samples=60, nulls=2, groups=groups)
+    made = comparison.compare(dict(zip(NAMES, recs, strict=True)), samples=60, nulls=2, groups=groups)
+    return made.assign(sensitivity=xr.DataTree(degraded(made)))
+
+
+def degraded(tree):
+    """Give a sensitivity of known values: each figure, and less of it at each level; what is true is known of one."""
+    labels = {"recording": tree["recording"].values, "metric": tree["metric"].values,
+              "factor": ["units", "samples", "rate", "signal", "all"], "level": [1.0, 0.75, 0.5]}  # fmt: skip
+    data = tree["summary"].sel(arm="data").values[:, :, None, None, None]
+    lost = np.arange(5)[:, None, None] + np.array([0, 1, 3])[:, None] + [0.0, 0.5]
+    truth = np.full(data.shape[:2], np.nan)
+    truth[0, 0] = 2.5
+    return xr.Dataset(
+        {"value": ((*labels, "replicate"), data * (1 - 0.1 * lost)), "truth": (("recording", "metric"), truth)}, labels
+    )
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +280,74 @@ def test_nothing_is_wider_than_the_screen_and_every_picture_shows(opened, width,
         assert image.evaluate("image => image.naturalWidth") > 100
         assert image.get_attribute("loading") == "lazy"
         assert len(image.get_attribute("alt")) > 40
+
+
+READ = """(figure) => ({
+  ticks: [...figure.querySelectorAll("text.name")].map(
+    (t) => [t.textContent.replace("\u2212", "-"), t.getAttribute("y")]),
+  spots: Object.fromEntries([...figure.querySelectorAll("g[data-recording]")].map(
+    (g) => [g.dataset.recording, g.querySelector(".spots").getAttribute("d")])),
+  stroke: getComputedStyle(figure.querySelector("g[data-recording='1'] .line")).stroke,
+  card: getComputedStyle(figure).backgroundColor })"""
+
+
+def numbers(text):
+    return [float(one) for one in re.findall(r"-?[\d.]+", text)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_sensitivity_is_drawn_where_its_values_lie(opened, tree, scheme):
+    """The ticks give the scale back: every dot, read from the page, is the mean over replicates of a level."""
+    view = opened("#sensitivity", color_scheme=scheme)
+    value = tree["sensitivity/value"].mean("replicate")
+    figures = view.locator("#curves figure")
+    known = np.isfinite(value).any(("recording", "factor", "level"))
+    assert figures.count() == int(known.sum())  # one clock of times: trials have none
+    figure = figures.filter(has_text="effective dimension")
+    found = figure.evaluate(READ)
+    (first, y_first), (last, y_last) = [[float(one) for one in found["ticks"][i]] for i in (0, -1)]
+    assert list(found["spots"]) == ["0", "1", "2", "3"]
+    for number, path in found["spots"].items():
+        points = np.array(numbers(path.replace("h0", ""))).reshape(5, 3, 2)
+        assert (np.diff(points[..., 0].ravel()) > 0).all()  # from left to right, factor by factor
+        height = first + (points[..., 1] + 4 - y_first) * (last - first) / (y_last - y_first)
+        wanted = value.sel(metric="effective_dimension").isel(recording=int(number))
+        np.testing.assert_allclose(height, wanted, atol=0.002 * abs(last - first) * 132 / abs(y_last - y_first) + 0.01)
+    ink, ground = (luminance(numbers(found[key])[:3]) for key in ("stroke", "card"))
+    assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) > 3
+    heads, below = (figure.locator(f"text.{kind}").all_text_contents() for kind in ("head", "small"))
+    assert heads == ["units", "samples", "rate", "signal to noise", "all"]
+    assert below[:8] == ["count", "8", "6", "4", "count", "60", "45", "30"]
+    assert below[12:16] == ["ratio", "\u221e", "3", "1"]
+    assert figure.locator(".truth").count() == view.locator("#curves .truth").count() == 1
+    assert "true 2.5" in figure.locator("g[data-recording='0'] title").text_content()
+
+
+def test_curves_light_up_lead_on_and_can_be_saved(opened, tree):
+    view = opened("#sensitivity")
+    view.locator("#keys [data-recording='1'] a").hover()
+    assert view.locator("#curves g.lit").count() == view.locator("#curves g[data-recording='1']").count() > 10
+    assert view.locator("#panels g.lit").count() > 10
+    figure = view.locator("#curves figure").first
+    with view.expect_download() as found:
+        figure.get_by_role("link", name="(CSV)").click()
+    assert found.value.suggested_filename == "effective_dimension-sensitivity.csv"
+    table = list(csv.DictReader(io.StringIO(found.value.path().read_text("utf-8"))))
+    value = tree["sensitivity/value"].sel(metric="effective_dimension")
+    assert len(table) == value.size
+    for row in table[:: len(table) // 7]:
+        at = {"recording": row["recording"], "factor": row["factor"], "level": float(row["level"])}
+        wanted = value.sel(at).isel(replicate=int(row["replicate"])).item()
+        assert float(row["value"]) == pytest.approx(wanted, rel=1e-5)
+        assert row["truth"] == ("2.5" if row["recording"] == HOSTILE else "")
+    with view.expect_download() as found:
+        figure.get_by_role("button", name="(SVG)").click()
+    drawing = found.value.path().read_text("utf-8")
+    assert "class=" not in drawing
+    assert 'stroke-dasharray="3px' in drawing
+    view.locator("#keys").get_by_role("link", name="alpha").focus()
+    view.keyboard.press("Enter")
+    assert view.locator("#recording-3").is_visible()
 
 
 def test_without_scripts_everything_is_there(opened, tree):

@@ -1,6 +1,10 @@
 """Studies: what is kept and found again, and groups of recordings."""
 
 import importlib
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -139,3 +143,39 @@ def test_groups_that_do_not_fit_are_refused(groups, message, tmp_path):
     recs = {name: planted(samples=100) for name in "abcd"}
     with pytest.raises(ni.AnalysisError, match=message):
         comparison.compare(recs, groups=groups, cache=tmp_path, units=8, samples=80, nulls=2, resamples=0)
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_computes_only_what_is_missing(tmp_path):
+    """The process is killed (SIGKILL) once two of five recordings are kept; the same command then ends the study."""
+    names = [f"r{i}" for i in range(5)]
+    for i, name in enumerate(names):
+        np.save(tmp_path / f"{name}.npy", planted(seed=i, samples=300).values)
+    members = [f"  {name}: {{source: {name}.npy, modality: calcium, units: '1', rate: 10}}" for name in names]
+    sizes = ["units: 8", "samples: 200", "nulls: 4", "resamples: 0"]
+    (tmp_path / "study.yaml").write_text("\n".join(["recordings:", *members, *sizes]), "utf-8")
+
+    def command(cache, out):
+        words = ["compare", tmp_path / "study.yaml", "--cache", tmp_path / cache, "--out", tmp_path / out]
+        return [sys.executable, "-m", "neurointerp", *map(str, words)]
+
+    def kept():
+        return sorted((tmp_path / "kept").glob("[!.]*.zarr"))
+
+    process = subprocess.Popen(command("kept", "out"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(kept()) < 2 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    survived = kept()
+    assert 2 <= len(survived) < len(names)
+    assert not (tmp_path / "out").exists()
+    assert all(ni.verify(path) > 0 for path in survived)
+    before = {path: path.stat().st_mtime_ns for path in survived}
+    done = subprocess.run(command("kept", "out"), capture_output=True, text=True, check=True)
+    assert done.stderr.count(": taken from ") == len(survived)
+    assert len(kept()) == len(names)
+    assert {path: path.stat().st_mtime_ns for path in survived} == before
+    subprocess.run(command("fresh", "anew"), capture_output=True, check=True)
+    ours, theirs = (ni.open(tmp_path / out / "results.zarr") for out in ("out", "anew"))
+    assert ni.digest(ours) == ni.digest(theirs)
