@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ from neurointerp.analyses.geometry._compared import COMPARISONS, FORMS, compared
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import joined, named
 from neurointerp.analyses.geometry.rdm import Metric, Noise, rdm
+from neurointerp.device import require_device
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -24,7 +25,7 @@ Comparison = Literal["pearson", "spearman", "kendall", "cosine", "whitened_cosin
 def rsa(
     recordings: Mapping[str, xr.DataArray | xr.Dataset], *, metric: Metric = "correlation", noise: Noise = "shrinkage",
     comparison: Comparison = "spearman", by: str = "stimulus", repeat: str = "repeat", join: str = "exact",
-    permutations: int = 1000, bootstraps: int = 0, seed: int = 0,
+    permutations: int = 1000, bootstraps: int = 0, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Compare the dissimilarity matrices of recordings, matched by the names of their stimuli.
 
@@ -45,6 +46,9 @@ def rsa(
         Draws of the null that renames the stimuli of one of the two (Mantel); 0 for none.
     bootstraps
         Draws of stimuli with replacement for 95% intervals; 0 for none. Pairs of a stimulus with itself are left out.
+    device
+        Where torch makes the products behind each matrix of a recording: see `rdm`; None (default): numpy. The null is
+        drawn by numpy.
     seed
         Seed of both.
 
@@ -83,10 +87,10 @@ def rsa(
     """
     if comparison not in COMPARISONS:
         raise AnalysisError(f"{_ANALYSIS}: comparison {comparison!r} is not one of {', '.join(COMPARISONS)}")
+    require_device(device, None, _ANALYSIS)
     given = named(recordings, _ANALYSIS)
-    matrices = {
-        name: _matrix(name, one, metric=metric, noise=noise, by=by, repeat=repeat) for name, one in given.items()
-    }
+    how: dict[str, Any] = {"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": device}
+    matrices = {name: _matrix(name, one, how) for name, one in given.items()}
     labels = {name: one["stimulus"].values for name, one in matrices.items()}
     shared, left_out = joined(labels, _ANALYSIS, by=by, join=join)
     stack = np.stack([one.sel(stimulus=shared, stimulus2=shared).values for one in matrices.values()])
@@ -124,20 +128,19 @@ def rsa(
         analysis=_ANALYSIS,
         recording=list(given.values()),
         parameters=plain({"metric": metric, "noise": noise, "comparison": comparison, "by": by, "repeat": repeat,
-                          "join": join, "permutations": permutations, "bootstraps": bootstraps}),
+                          "join": join, "permutations": permutations, "bootstraps": bootstraps,
+                          "device": device}),
         seed=seed,
     )  # fmt: skip
 
 
-def _matrix(
-    name: str, given: xr.DataArray | xr.Dataset, *, metric: Metric, noise: Noise, by: str, repeat: str
-) -> xr.DataArray:
+def _matrix(name: str, given: xr.DataArray | xr.Dataset, how: Mapping[str, Any]) -> xr.DataArray:
     """Give the (stimulus, stimulus2) matrix of a recording, a result of `rdm` or a matrix."""
     one = given["rdm"] if isinstance(given, xr.Dataset) and "rdm" in given else given
     if not isinstance(one, xr.DataArray):
         raise AnalysisError(f"{_ANALYSIS}: {name!r} is neither a recording nor a matrix (stimulus, stimulus2)")
     if one.dims != SIDES:
-        return rdm(one, metric=metric, noise=noise, by=by, repeat=repeat)["rdm"]
+        return rdm(one, **how)["rdm"]
     values = np.asarray(one.values, dtype=np.float64)
     same = all(side in one.coords for side in SIDES) and list(one[SIDES[0]].values) == list(one[SIDES[1]].values)
     if not same or len(set(one[SIDES[0]].values.tolist())) != len(values):
