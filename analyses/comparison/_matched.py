@@ -86,7 +86,8 @@ def _trial_clock(rec: xr.DataArray) -> np.ndarray:
 
 def _window(name: str, rec: xr.DataArray, count: int, seed: int) -> xr.DataArray:
     start = int(_rng(name, seed, "window").integers(0, len(rec) - count + 1))
-    return rec[start : start + count]
+    cut = rec[start : start + count]
+    return cut.copy(data=cut.values) if rec.chunks else cut
 
 
 def _varying(rec: xr.DataArray) -> np.ndarray:

@@ -91,22 +91,9 @@ def rdm(
     array([[ 0. , 12.5],
            [12.5,  0. ]])
     """
-    _known("metric", metric, METRICS)
-    _known("noise", noise, NOISES)
-    require_device(device, None, _ANALYSIS)
+    require_known(metric, noise)
     analysed = pending(recording)
-    stimulus, values = DISTANCES[metric](recording, noise, by, repeat, partial(row_products, device))
-    if len(stimulus) < 2:
-        raise AnalysisError(f"{_ANALYSIS}: the recording holds {len(stimulus)} {by}; two or more are needed")
-    units = "1"
-    if metric == "euclidean" or (metric != "correlation" and noise == "identity"):
-        units = f"({recording.attrs['units']})**2" if recording.attrs["units"] != "1" else "1"
-    named = xr.DataArray(
-        values,
-        dims=("stimulus", "stimulus2"),
-        coords={"stimulus": stimulus, "stimulus2": stimulus},
-        attrs={"units": units, "metric": metric},
-    )
+    named = distances(recording, metric=metric, noise=noise, by=by, repeat=repeat, device=device)
     return result(
         {"rdm": named},
         analysis=_ANALYSIS,
@@ -114,6 +101,32 @@ def rdm(
         parameters={"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": device},
         seed=seed,
     )
+
+
+def distances(
+    recording: xr.DataArray, *, metric: Metric, noise: Noise, by: str, repeat: str, device: str | None
+) -> xr.DataArray:
+    """Give the matrix of `rdm` alone, without the digest that a result carries, which is one more pass."""
+    require_known(metric, noise)
+    require_device(device, None, _ANALYSIS)
+    stimulus, values = DISTANCES[metric](recording, noise, by, repeat, partial(row_products, device))
+    if len(stimulus) < 2:
+        raise AnalysisError(f"{_ANALYSIS}: the recording holds {len(stimulus)} {by}; two or more are needed")
+    units = "1"
+    if metric == "euclidean" or (metric != "correlation" and noise == "identity"):
+        units = f"({recording.attrs['units']})**2" if recording.attrs["units"] != "1" else "1"
+    return xr.DataArray(
+        values,
+        dims=("stimulus", "stimulus2"),
+        coords={"stimulus": stimulus, "stimulus2": stimulus},
+        attrs={"units": units, "metric": metric},
+    )
+
+
+def require_known(metric: str, noise: str) -> None:
+    """Refuse a metric or an estimate of the noise that there is not."""
+    _known("metric", metric, METRICS)
+    _known("noise", noise, NOISES)
 
 
 def _known(name: str, value: str, known: tuple[str, ...]) -> None:

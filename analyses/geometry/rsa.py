@@ -11,7 +11,7 @@ import xarray as xr
 from neurointerp.analyses.geometry._compared import COMPARISONS, FORMS, compared, pairs_of, square
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import joined, named
-from neurointerp.analyses.geometry.rdm import Metric, Noise, rdm
+from neurointerp.analyses.geometry.rdm import Metric, Noise, distances
 from neurointerp.device import require_device
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
@@ -85,15 +85,9 @@ def rsa(
     >>> float(found.similarity.sel(recording="one", recording2="reversed").round(6))
     1.0
     """
-    if comparison not in COMPARISONS:
-        raise AnalysisError(f"{_ANALYSIS}: comparison {comparison!r} is not one of {', '.join(COMPARISONS)}")
-    require_device(device, None, _ANALYSIS)
     given = named(recordings, _ANALYSIS)
     how: dict[str, Any] = {"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": device}
-    matrices = {name: _matrix(name, one, how) for name, one in given.items()}
-    labels = {name: one["stimulus"].values for name, one in matrices.items()}
-    shared, left_out = joined(labels, _ANALYSIS, by=by, join=join)
-    stack = np.stack([one.sel(stimulus=shared, stimulus2=shared).values for one in matrices.values()])
+    shared, left_out, stack = _stacked(given, comparison, join, how)
     size, every = len(shared), pairs_of(np.arange(len(shared)))
     forms = (
         [[square(side, every, size) for side in FORMS[comparison](one[every], every)] for one in stack]
@@ -134,13 +128,30 @@ def rsa(
     )  # fmt: skip
 
 
+def _stacked(
+    given: Mapping[str, xr.DataArray | xr.Dataset], comparison: str, join: str, how: Mapping[str, Any]
+) -> tuple[np.ndarray, list[int], np.ndarray]:
+    """Give the stimuli that all hold, how many of each are left out, and the matrices (recording, stimulus, stimulus).
+
+    `how` are the options of `rdm`.
+    """
+    if comparison not in COMPARISONS:
+        raise AnalysisError(f"{_ANALYSIS}: comparison {comparison!r} is not one of {', '.join(COMPARISONS)}")
+    require_device(how["device"], None, _ANALYSIS)
+    matrices = {name: _matrix(name, one, how) for name, one in given.items()}
+    labels = {name: one["stimulus"].values for name, one in matrices.items()}
+    shared, left_out = joined(labels, _ANALYSIS, by=how["by"], join=join)
+    stack = np.stack([one.sel(stimulus=shared, stimulus2=shared).values for one in matrices.values()])
+    return shared, left_out, stack
+
+
 def _matrix(name: str, given: xr.DataArray | xr.Dataset, how: Mapping[str, Any]) -> xr.DataArray:
     """Give the (stimulus, stimulus2) matrix of a recording, a result of `rdm` or a matrix."""
     one = given["rdm"] if isinstance(given, xr.Dataset) and "rdm" in given else given
     if not isinstance(one, xr.DataArray):
         raise AnalysisError(f"{_ANALYSIS}: {name!r} is neither a recording nor a matrix (stimulus, stimulus2)")
     if one.dims != SIDES:
-        return rdm(one, **how)["rdm"]
+        return distances(one, **how)
     values = np.asarray(one.values, dtype=np.float64)
     same = all(side in one.coords for side in SIDES) and list(one[SIDES[0]].values) == list(one[SIDES[1]].values)
     if not same or len(set(one[SIDES[0]].values.tolist())) != len(values):
@@ -198,18 +209,18 @@ def rsa_ceiling(
     >>> bool(0.5 < found.lower < found.upper <= 1)
     True
     """
-    found = rsa(
-        subjects, metric=metric, noise=noise, comparison=comparison, by=by, repeat=repeat, join=join, permutations=0
-    )
-    first, second = np.triu_indices(found.sizes["stimulus"], 1)
-    vectors = found["rdm"].values[:, first, second]
+    given = named(subjects, _ANALYSIS)
+    how: dict[str, Any] = {"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": None}
+    shared, _, stack = _stacked(given, comparison, join, how)
+    first, second = np.triu_indices(len(shared), 1)
+    vectors = stack[:, first, second]
     if np.isnan(vectors).any():
         raise AnalysisError(f"geometry.rsa_ceiling: {int(np.isnan(vectors).sum())} missing pairs; drop their stimuli")
     scaled = np.stack([_scaled(vector, comparison) for vector in vectors])
     pairs, every, rest = (first, second), scaled.mean(axis=0), [np.delete(scaled, i, 0) for i in range(len(scaled))]
     upper = [compared(comparison, every, vector, pairs) for vector in vectors]
     lower = [compared(comparison, one.mean(axis=0), vector, pairs) for one, vector in zip(rest, vectors, strict=True)]
-    people = {"subject": found["recording"].values}
+    people = {"subject": np.array(list(given), dtype=object)}
     return result(
         {
             "lower": xr.DataArray(np.mean(lower)),
@@ -219,9 +230,10 @@ def rsa_ceiling(
         },
         analysis="geometry.rsa_ceiling",
         recording=list(subjects.values()),
-        parameters=found.attrs["parameters"],
+        parameters=plain({"metric": metric, "noise": noise, "comparison": comparison, "by": by, "repeat": repeat,
+                          "join": join}),
         seed=seed,
-    )
+    )  # fmt: skip
 
 
 def _scaled(vector: np.ndarray, comparison: str) -> np.ndarray:
