@@ -237,7 +237,7 @@ logging.basicConfig(level="INFO", format="%(message)s")
 logging.getLogger("distributed").setLevel("ERROR")
 recs = {f"r{i}": rec for i, rec in enumerate(ni.open(path) for path in sys.argv[3:])}
 with Client(sys.argv[1]):
-    comparison.compare(recs, cache=sys.argv[2], units=5, samples=80, nulls=2)
+    comparison.compare(recs, cache=sys.argv[2], units=5, samples=80, nulls=2, resamples=0)
 """
 
 
@@ -262,12 +262,12 @@ def test_a_killed_client_of_compare_goes_on_where_it_was(cluster, tmp_path):
     time.sleep(5)  # what workers were at when it died, they may still finish
     before = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.zarr")}
     assert 3 <= len(before) < 8
-    recs = {f"r{i}": ni.open(path) for i, path in enumerate(paths)}
-    found = comparison.compare(recs, cache=cache, units=5, samples=80, nulls=2)
+    recs, options = {f"r{i}": ni.open(path) for i, path in enumerate(paths)}, {"units": 5, "samples": 80, "nulls": 2}
+    found = comparison.compare(recs, cache=cache, resamples=0, **options)
     after = {path.name: path.stat().st_mtime_ns for path in cache.glob("*.zarr")}
     assert len(after) == 8
     assert {name: after[name] for name in before} == before  # taken from where they were kept
-    whole = comparison.compare(recs, units=5, samples=80, nulls=2)
+    whole = comparison.compare(recs, resamples=0, **options)
     for path in whole.groups:
         assert found[path].to_dataset(inherit=False).identical(whole[path].to_dataset(inherit=False)), path
 
