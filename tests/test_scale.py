@@ -116,6 +116,33 @@ def test_coherence_in_a_quarter_of_the_memory(large):
     np.testing.assert_array_equal(np.diag(found), 1)
 
 
+def test_partial_correlation_in_a_quarter_of_the_memory(large):
+    scale = np.sqrt(np.diag(large.covariance))
+    found = result_of(large, "partial_correlation")
+    amount = float(found.shrinkage)
+    C = large.covariance / np.outer(scale, scale)
+    P = np.linalg.inv((1 - amount) * C + amount * np.trace(C) / UNITS * np.eye(UNITS))
+    wanted = -P / np.sqrt(np.outer(np.diag(P), np.diag(P)))
+    np.fill_diagonal(wanted, 1)
+    assert 0 <= amount < 1e-3  # of 1.8 million samples
+    np.testing.assert_allclose(found.connectivity.values, wanted, atol=1e-3)
+
+
+def test_ica_in_a_quarter_of_the_memory(large):
+    vectors = np.linalg.eigh(large.covariance)[1][:, ::-1][:, :2]
+    patterns = result_of(large, "ica").features.values
+    inside = patterns @ vectors @ vectors.T
+    assert np.linalg.norm(patterns - inside) < 1e-4 * np.linalg.norm(patterns)  # components of the leading two
+
+
+def test_compare_reads_a_window_of_a_recording_four_times_the_memory(large):
+    run = analysed(large, "compare")
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert int(run.stdout.split()[-1]) <= ALLOWED
+    found = ni.open(f"{large.path}.compare.zarr").load()
+    assert (found["summary"].sizes["recording"], found["matched/large"].sizes["time"]) == (1, 200)
+
+
 def test_what_needs_all_is_refused_before_it_is_read(large):
     run = analysed(large, "tucker")
     assert run.returncode == 1
