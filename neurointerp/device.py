@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurointerp.backend import placed, torch_device
+from neurointerp.backend import placed, to_numpy, torch_device
 from neurointerp.errors import AnalysisError
+from neurointerp.streaming import COPIES, Rows
 
 PRECISIONS = (None, "tf32", "bfloat16")
 BLOCK_BYTES = 2**26
@@ -33,8 +34,31 @@ def require_device(device: Any, precision: Any, analysis: str) -> None:
     torch_device(device, analysis)
 
 
+def require_none(device: Any, analysis: str, why: str) -> None:
+    """Refuse a device where the work is not made of products of matrices."""
+    if device is not None:
+        raise AnalysisError(f"{analysis}: device {device!r} is not for {why}; leave device= out")
+
+
+def require_room(size: int, device: Any, analysis: str) -> None:
+    """Refuse to copy so many bytes to a CUDA device, all at once, where what is worked on with them is not free."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return
+    free = torch.cuda.mem_get_info(device)[0]
+    if COPIES * size > free:
+        raise AnalysisError(
+            f"{analysis}: needs all values on device {device!r} at once: {size / 2**30:.3g} GiB, and {COPIES} times "
+            f"that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave device= "
+            "out"
+        )
+
+
 def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: str) -> xr.DataArray:
     """Give a recording in blocks for a device: as it is chunked, else cut along its first dim; itself without one.
+
+    Subjects, which are analysed one by one, lie in blocks of their own.
 
     Raises
     ------
@@ -44,11 +68,19 @@ def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: st
     require_device(device, precision, analysis)
     if device is None or recording.chunks:
         return recording
-    row = max(recording.nbytes // max(len(recording), 1), 1)
+    alone = {"subject": 1} if recording.dims[0] == "subject" else {}
+    dim = recording.dims[len(alone)]
+    count = recording.sizes[dim] * (recording.sizes["subject"] if alone else 1)
+    row = max(recording.nbytes // max(count, 1), 1)
     try:
-        return recording.chunk({recording.dims[0]: max(BLOCK_BYTES // row, 1)})
+        return recording.chunk({**alone, dim: max(BLOCK_BYTES // row, 1)})
     except ImportError as error:
         raise AnalysisError(f"{analysis}: device {device!r} needs dask: pip install 'neurointerp[dask]'") from error
+
+
+def on_device(rows: Iterable[Any], device: Any, precision: Any) -> list[Any]:
+    """Give the rows of blocks to kernels as tensors on a device; what is in memory stays where it is."""
+    return [one.on(device, precision) if isinstance(one, Rows) else one for one in rows]
 
 
 def computed_on(device: str, precision: str | None, kernel: Callable[..., Any], values: np.ndarray, *args: Any) -> Any:
@@ -57,8 +89,25 @@ def computed_on(device: str, precision: str | None, kernel: Callable[..., Any], 
     Each thread has a stream of its own on a CUDA device, so that the copy of one thread's block and the products of
     another's overlap: with two threads of dask or more, the device waits for neither.
     """
-    with _stream(device), _products(precision):
+    with working_on(device, precision):
         return kernel(placed(values, device, precision), *args)
+
+
+@contextlib.contextmanager
+def working_on(device: str, precision: str | None = None) -> Iterator[None]:
+    """Work on the stream that this thread has on a device, with products of a precision; wait for it at the end."""
+    with _products(precision), _stream(device):
+        yield
+
+
+def row_products(device: str | None, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Give the products of all rows of two matrices, `one @ other.T`: made by torch on a device, by numpy without."""
+    if device is None:
+        return np.asarray(one @ other.T)
+    with working_on(device):
+        left = placed(one, device)
+        right = left if other is one else placed(other, device)
+        return to_numpy(left @ right.T)
 
 
 @contextlib.contextmanager

@@ -104,11 +104,20 @@ class Rows:
 
     def astype(self, dtype: Any) -> Rows:
         """Give the rows as another type."""
-        return self if np.dtype(dtype) == self.dtype else self.then(functools.partial(_as, dtype=dtype), dtype=dtype)
+        if np.dtype(dtype) == self.dtype:
+            return self
+        made = self.then(functools.partial(_as, dtype=dtype), dtype=dtype)
+        return self._known(made) if np.dtype(dtype) == np.float64 else made  # the values stay what they are
 
     def on(self, device: str | None, precision: str | None = None) -> Rows:
         """Give the rows as tensors on a device to the kernels; None: as numpy arrays."""
-        return replace(self, device=device, precision=precision)
+        return self._known(replace(self, device=device, precision=precision))
+
+    def _known(self, other: Rows) -> Rows:
+        """Hand on what a pass told of the same values, so that it is not made again."""
+        if "about" in self.__dict__:
+            other.__dict__["about"] = self.about
+        return other
 
     def within(self, part: slice) -> Rows:
         """Give the rows of a slice, counted anew from 0; before any step that counts rows."""
@@ -280,7 +289,7 @@ def _taken(values: Any, first: int, *, keep: NDArray[np.bool_]) -> Any:
 
 
 def _scaled(values: Any, first: int, *, mean: NDArray[Any], scale: NDArray[Any]) -> Any:
-    return ((values - mean) / scale).astype(values.dtype)
+    return ((values - mean) / scale).astype(values.dtype, copy=False)
 
 
 def _about(values: Any, first: int, own: slice) -> tuple[Any, ...]:

@@ -19,6 +19,9 @@ CALLS = {
     "correlation": ("connectivity", "correlation", {}),
     "coherence": ("connectivity", "coherence", {"mode": "fourier", "fmin": 20.0, "fmax": 22.0}),
     "tucker": ("tensor", "tucker", {"rank": 2}),
+    "partial_correlation": ("connectivity", "partial_correlation", {}),
+    "ica": ("factorization", "ica", {"rank": 2, "max_iter": 5}),
+    "compare": ("comparison", "compare", {"units": 8, "samples": 200, "nulls": 2, "resamples": 0}),
 }
 
 
@@ -33,7 +36,8 @@ def main(name: str, path: str) -> None:
     family, method, options = CALLS[name]
     call = getattr(importlib.import_module(f"neurointerp.analyses.{family}"), method)
     with dask.config.set(scheduler="threads", num_workers=2):
-        found = call(ni.open(path).chunk({"trial": TRIALS}), **options)
+        lazy = ni.open(path).chunk({"trial": TRIALS})
+        found = call({"large": lazy} if name == "compare" else lazy, **options)
     ni.save(found, f"{path}.{name}.zarr")
     print(peak())  # noqa: T201
 

@@ -13,6 +13,7 @@ from neurointerp.analyses.comparison._quality import Quality, of_equal_quality
 from neurointerp.analyses.comparison._rates import Rate, at_one_rate
 from neurointerp.errors import AnalysisError
 from neurointerp.recordings import add_history, recording
+from neurointerp.streaming import rows_of
 
 MAX_UNITS = 64
 MAX_SAMPLES = 1000
@@ -60,10 +61,11 @@ def _flat(name: str, rec: xr.DataArray) -> xr.DataArray:
             f"compare: recording {name!r} has dims {rec.dims}; pick one subject (.isel(subject=0)) and stack "
             "further dims into unit"
         )
-    stacked = matrix.stack(rec)
+    # of a chunked recording a window alone is ever read
+    values = rows_of(rec).array if rec.chunks else matrix.stack(rec).values
     segment = np.concatenate([np.full(s.stop - s.start, i) for i, s in enumerate(matrix.stretches(rec))])
     return recording(
-        stacked.values,
+        values,
         modality=rec.attrs["modality"],
         units=rec.attrs["units"],
         unit=list(rec["unit"].values),
@@ -84,7 +86,8 @@ def _trial_clock(rec: xr.DataArray) -> np.ndarray:
 
 def _window(name: str, rec: xr.DataArray, count: int, seed: int) -> xr.DataArray:
     start = int(_rng(name, seed, "window").integers(0, len(rec) - count + 1))
-    return rec[start : start + count]
+    cut = rec[start : start + count]
+    return cut.copy(data=cut.values) if rec.chunks else cut
 
 
 def _varying(rec: xr.DataArray) -> np.ndarray:

@@ -19,6 +19,7 @@ from neurointerp.analyses.connectivity._spectra import (
     tapers,
 )
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
+from neurointerp.device import in_blocks, on_device
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 
@@ -41,6 +42,8 @@ class Estimate(TypedDict, total=False):
     frequencies: Sequence[float] | None
     cycles: float
     decimate: int
+    device: str | None
+    precision: str | None
 
 
 DEFAULTS = Estimate(
@@ -53,6 +56,8 @@ DEFAULTS = Estimate(
     frequencies=None,
     cycles=7.0,
     decimate=1,
+    device=None,
+    precision=None,
 )
 
 
@@ -84,12 +89,14 @@ def spectral_variables(
     frequencies: Sequence[float] | None,
     cycles: float,
     decimate: int,
+    device: str | None,
+    precision: str | None,
 ) -> dict[str, xr.DataArray]:
     """Give each measure, under the name it is to have, as a labelled array; of several subjects also the parts."""
     one_of(mode, MODES, analysis, "mode")
     require_whole(analysis, window=window, step=step, decimate=decimate)
     rate = sampling_rate(recording, analysis)
-    people = subjects_of(recording, analysis)
+    people = subjects_of(in_blocks(recording, device, precision, analysis), analysis)
     starts, length = _epochs(recording, people.parts, window, step, analysis)
     least = 2 if "psi" in measures else 1
     way: Tapers | Wavelets
@@ -107,7 +114,8 @@ def spectral_variables(
         bins = _bins(length, rate, fmin, fmax, least, analysis)
         way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
     _require_epochs(len(starts), way.shape[1], tuple(measures), analysis)
-    crosses = [cross_spectra(values, starts, length, way, tuple(measures)) for values in people.each]
+    placed = on_device(people.each, device, precision)
+    crosses = [cross_spectra(values, starts, length, way, tuple(measures)) for values in placed]
     clock = str(recording["time"].attrs["units"])
     axes: dict[str, Any] = {"frequency": ("frequency", frequency, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
     if mode == "morlet":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp.backend import like, namespace
 from neurointerp.errors import AnalysisError
 from neurointerp.streaming import Rows
 
@@ -72,6 +73,12 @@ class Tapers:
         """How many frequencies and tapers."""
         return len(range(*self.bins.indices(self.weights.shape[1] // 2 + 1))), len(self.weights)
 
+    def spectra_of(self, epochs: Any) -> Any:
+        """Give the spectra of epochs (epoch, unit, sample) of any library: (frequency, epoch, taper, unit)."""
+        xp = namespace(epochs)
+        tapered = epochs[:, None, :, :] * like(self.weights, epochs)[None, :, None, :]
+        return xp.moveaxis(xp.fft.rfft(tapered, axis=-1)[..., self.bins], -1, 0)
+
     def transform(self, epoch: np.ndarray, re: np.ndarray, im: np.ndarray) -> None:
         """Write the spectra of an epoch (unit, sample) to (frequency, taper, unit)."""
         from scipy.fft import rfft
@@ -100,6 +107,17 @@ class Wavelets:
     def shape(self) -> tuple[int, int]:
         """How many pairs of a frequency and a time, and one for the tapers."""
         return len(self.spectra) * self.times, 1
+
+    def spectra_of(self, epochs: Any) -> Any:
+        """Give the convolutions of such epochs: (frequency and time, epoch, 1, unit)."""
+        xp = namespace(epochs)
+        whole = xp.fft.fft(epochs, n=self.spectra.shape[1], axis=-1)
+        wavelets = xp.asarray(self.spectra, device=epochs.device)
+        parts = [
+            xp.fft.ifft(whole * wavelets[f, :], axis=-1)[..., half : half + self.length : self.decimate]
+            for f, half in enumerate(self.halves)
+        ]
+        return xp.moveaxis(xp.concat(parts, axis=-1), -1, 0)[:, :, None, :]
 
     def transform(self, epoch: np.ndarray, re: np.ndarray, im: np.ndarray) -> None:
         """Write the convolutions of an epoch (unit, sample) to (frequency and time, 1, unit)."""
@@ -188,8 +206,11 @@ def cross_spectra(
 def _of_block(
     values: Any, first: int, own: slice, *, starts: NDArray[np.int64], about: tuple[Any, ...], span: np.ndarray
 ) -> tuple[np.ndarray, ...]:
+    from neurointerp.analyses.connectivity._spectral_sums import summed
+
     begun = starts - first
-    return _summed(values, begun[(begun >= own.start) & (begun < own.stop)].tolist(), span, *about)
+    here = begun[(begun >= own.start) & (begun < own.stop)].tolist()
+    return (_summed if isinstance(values, np.ndarray) else summed)(values, here, span, *about)
 
 
 def _summed(

@@ -59,7 +59,7 @@ def pearson_and_lengths(rows: Rows) -> tuple[np.ndarray, NDArray[np.bool_], Any]
 
 def lengths(rows: Rows) -> np.ndarray:
     """Give the squared length (sample) of each row."""
-    return np.concatenate(rows.each(partial(_lengths, weight=np.ones(rows.width))))
+    return np.concatenate(rows.on(None).each(partial(_lengths, weight=np.ones(rows.width))))
 
 
 def pair_sums(rows: Rows) -> tuple[Floats, ...]:
@@ -77,8 +77,17 @@ def less_segment_means(rows: Rows, parts: Sequence[slice]) -> Rows:
     return rows.then(partial(_less_means, stops=stops, means=means))
 
 
+def squares(values: Any) -> Any:
+    """Give the sum of squares (unit) of rows, in float64, where they lie."""
+    if isinstance(values, np.ndarray):
+        return np.einsum("tu,tu->u", values, values, dtype=np.float64)
+    xp = namespace(values)
+    wide = xp.astype(values, xp.float64)
+    return xp.sum(wide * wide, axis=0)
+
+
 def _squares(values: Any, first: int, own: slice) -> tuple[Floats]:
-    return (np.einsum("tu,tu->u", values, values, dtype=np.float64),)
+    return (to_numpy(squares(values)),)
 
 
 def _kept(values: Any, first: int, *, keep: NDArray[np.bool_]) -> Any:

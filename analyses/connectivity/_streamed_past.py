@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp.analyses.connectivity._streamed import squares
+from neurointerp.backend import namespace, to_numpy
 from neurointerp.streaming import Rows
 
 Floats = NDArray[np.float64]
@@ -62,26 +64,27 @@ def _past_gram(
 
 def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int) -> tuple[Any, ...]:
     """Sum over own samples that lead, and those up to `max_lag` later in the same stretch that follow."""
+    xp = namespace(values)
     starts, stops = starts_stops
-    units = values.shape[1]
-    products = np.zeros((max_lag + 1, units, units))
-    counts, sums = np.zeros(max_lag + 1, dtype=np.int64), np.zeros((4, max_lag + 1, units))
+    zeros = partial(xp.zeros, dtype=xp.float64, device=values.device)
+    products, sums = zeros((max_lag + 1, values.shape[1], values.shape[1])), zeros((4, max_lag + 1, values.shape[1]))
+    counts = np.zeros(max_lag + 1, dtype=np.int64)
     near = slice(
         np.searchsorted(stops, first + own.start, side="right"), np.searchsorted(starts, first + own.stop, side="left")
     )
-    for start, stop in zip(starts[near] - first, stops[near] - first, strict=True):
+    for start, stop in zip((starts[near] - first).tolist(), (stops[near] - first).tolist(), strict=True):
         low, high = max(start, own.start), min(stop, own.stop)
         for lag in range(max_lag + 1):
             end = min(high, stop - lag, len(values) - lag)
             if end <= low:
                 break
             lead, follow = values[low:end], values[low + lag : end + lag]
-            products[lag] += lead.T @ follow
+            products[lag, ...] += lead.T @ follow
             counts[lag] += end - low
             for place, side in ((0, lead), (2, follow)):
-                sums[place, lag] += side.sum(axis=0, dtype=np.float64)
-                sums[place + 1, lag] += np.einsum("tu,tu->u", side, side, dtype=np.float64)
-    return products, counts, *sums
+                sums[place, lag, :] += xp.sum(side, axis=0, dtype=xp.float64)
+                sums[place + 1, lag, :] += squares(side)
+    return to_numpy(products), counts, *to_numpy(sums)
 
 
 def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int) -> tuple[Floats, ...]:

@@ -27,7 +27,8 @@ def coherence(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estim
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -73,7 +74,8 @@ def imaginary_coherence(recording: xr.DataArray, *, seed: int = 0, **options: Un
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -121,7 +123,8 @@ def psi(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estimate]) 
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -167,7 +170,8 @@ def plv(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estimate]) 
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -214,7 +218,8 @@ def ciplv(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estimate]
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -259,7 +264,8 @@ def pli(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estimate]) 
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -305,7 +311,8 @@ def wpli(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[Estimate])
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------
@@ -351,7 +358,8 @@ def wpli2_debiased(recording: xr.DataArray, *, seed: int = 0, **options: Unpack[
     seed
         Kept in the result; nothing here is random.
     **options
-        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`: as in `spectral`.
+        `mode`, `fmin`, `fmax`, `bandwidth`, `window`, `step`, `frequencies`, `cycles`, `decimate`, `device`,
+        `precision`: as in `spectral`.
 
     Returns
     -------

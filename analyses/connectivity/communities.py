@@ -100,7 +100,7 @@ def communities(
             "agreement": xr.DataArray(agreement, dims="unit", coords=coords, attrs={"units": "1"}),
         },
         analysis=_ANALYSIS,
-        recording=graph,
+        recording=given,  # of a recording its correlation, which knows the digest
         parameters={"resolution": resolution, "runs": runs},
         seed=seed,
     )

@@ -33,7 +33,7 @@ from neurointerp.analyses.connectivity._shrinkage import (
     shrunk_pairwise,
     shrunk_product,
 )
-from neurointerp.device import in_blocks
+from neurointerp.device import in_blocks, on_device, require_none
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
@@ -71,7 +71,7 @@ def correlation(
         A pair with fewer samples in common has no correlation; at least 2.
     device
         Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
-        another; None (default): numpy. Not for `spearman`, nor where values are missing: that is the processor's.
+        another; None (default): numpy. Not for `spearman`; where values are missing numpy works on the blocks.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
         about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
@@ -112,10 +112,12 @@ def correlation(
     """
     one_of(method, METHODS, _CORRELATION, "method")
     require_shared(min_samples, _CORRELATION)
+    if method == "spearman":
+        require_none(device, _CORRELATION, "method='spearman', whose ranks order all samples")
     analysed = pending(recording)
     recording = in_blocks(recording, device, precision, _CORRELATION)
     stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method == "pearson")
-    subjects = [one.on(device, precision) if isinstance(one, Rows) else one for one in subjects]
+    subjects = on_device(subjects, device, precision)
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
     counts = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
@@ -149,6 +151,8 @@ def covariance(
     method: str = "empirical",
     centre: str = "recording",
     min_samples: int = 2,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Give the covariance of every pair of units over all samples that both have.
@@ -169,6 +173,12 @@ def covariance(
         `recording` (default): one mean of each unit; `segment`: one in each segment of each trial.
     min_samples
         A pair with fewer samples in common is NaN, or refused where there is shrinkage; at least 2.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. Where values are missing numpy works on the blocks.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -207,8 +217,10 @@ def covariance(
     """
     one_of(method, SHRINKAGES, _COVARIANCE, "method")
     require_shared(min_samples, _COVARIANCE)
-    stacked, subjects = by_subject(recording, _COVARIANCE, centre=centre)
     analysed = pending(recording)
+    recording = in_blocks(recording, device, precision, _COVARIANCE)
+    stacked, subjects = by_subject(recording, _COVARIANCE, centre=centre)
+    subjects = on_device(subjects, device, precision)
     found = [_covariance(values, method, min_samples) for values in subjects]
     units = str(recording.attrs["units"])
     squared = units if units.strip() == "1" else f"({units})**2"
@@ -219,9 +231,10 @@ def covariance(
         variables,
         analysis=_COVARIANCE,
         recording=analysed,
-        parameters={"method": method, "centre": centre, "min_samples": min_samples},
+        parameters={"method": method, "centre": centre, "min_samples": min_samples, "device": device,
+                    "precision": precision},
         seed=seed,
-    )
+    )  # fmt: skip
 
 
 def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:

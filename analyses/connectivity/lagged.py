@@ -13,6 +13,7 @@ from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rat
 from neurointerp.analyses.connectivity._past import ridge, rows
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
+from neurointerp.device import in_blocks, on_device
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
@@ -22,7 +23,10 @@ _LAGGED = "connectivity.lagged"
 _EFFECTIVE = "connectivity.effective"
 
 
-def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.Dataset:
+def lagged(
+    recording: xr.DataArray, *, max_lag: int = 10, device: str | None = None, precision: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
     r"""Correlate every pair of units at every lag up to `max_lag`.
 
     .. math:: r_{ij}(\ell) = \operatorname{corr}_t \left( x_i(t),\ x_j(t + \ell) \right)
@@ -37,6 +41,12 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
         alone, and may lack whole units (NaN).
     max_lag
         Largest lag, in samples; 10 by default. Some segment must be longer than `max_lag + 1` samples.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. There each lag is a product of matrices of its own.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -79,7 +89,7 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     """
     require_whole(_LAGGED, max_lag=max_lag)
     rate = sampling_rate(recording, _LAGGED)
-    people = subjects_of(recording, _LAGGED)
+    people = subjects_of(in_blocks(recording, device, precision, _LAGGED), _LAGGED)
     longest = max((part.stop - part.start for part in people.parts), default=0)
     if not 0 <= max_lag < longest - 1:
         raise AnalysisError(
@@ -87,7 +97,8 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
             f"{longest - 2} leaves at least two pairs of samples"
         )
     analysed = pending(recording)
-    each = [np.moveaxis(lagged_correlations(values, people.parts, int(max_lag)), 0, -1) for values in people.each]
+    given = on_device(people.each, device, precision)
+    each = [np.moveaxis(lagged_correlations(values, people.parts, int(max_lag)), 0, -1) for values in given]
     clock = {"units": recording["time"].attrs["units"]}
     axes = {"lag": ("lag", np.arange(-max_lag, max_lag + 1) / rate, clock)}
     variables = people.variables("connectivity", each, average=fisher_mean, axes=axes, attrs={"units": "1"})
@@ -96,7 +107,8 @@ def lagged(recording: xr.DataArray, *, max_lag: int = 10, seed: int = 0) -> xr.D
     pairs = side_coords(people.stacked.unit_coords)
     variables["peak"] = xr.DataArray(peak, dims=SIDES, coords=pairs, attrs={"units": "1"})
     variables["peak_lag"] = xr.DataArray(at / rate, dims=SIDES, coords=pairs, attrs=clock)
-    return result(variables, analysis=_LAGGED, recording=analysed, parameters={"max_lag": int(max_lag)}, seed=seed)
+    parameters = {"max_lag": int(max_lag), "device": device, "precision": precision}
+    return result(variables, analysis=_LAGGED, recording=analysed, parameters=parameters, seed=seed)
 
 
 def effective(

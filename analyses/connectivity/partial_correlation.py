@@ -14,6 +14,7 @@ from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_nor
 from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
 from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
+from neurointerp.device import in_blocks, on_device, require_none
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 from neurointerp.streaming import Rows
@@ -32,6 +33,8 @@ def partial_correlation(
     method: str = "ledoit_wolf",
     alpha: float | None = None,
     centre: str = "recording",
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Correlate every pair of units given all other units.
@@ -57,6 +60,13 @@ def partial_correlation(
         consecutive samples.
     centre
         `recording` (default): one mean of each unit; `segment`: one in each segment of each trial.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. The products alone: :math:`C` is inverted by numpy,
+        which also works on the blocks where values are missing. Not for the graphical lasso without `alpha`.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -98,10 +108,13 @@ def partial_correlation(
         raise AnalysisError(
             f"{_ANALYSIS}: alpha is {alpha!r} with method {method!r}; it is the penalty of 'graphical_lasso', above 0"
         )
-    stacked, subjects = by_subject(
-        recording, _ANALYSIS, centre=centre, lazy=method != "graphical_lasso" or alpha is not None
-    )
+    whole = method == "graphical_lasso" and alpha is None
+    if whole:
+        require_none(device, _ANALYSIS, "method='graphical_lasso' without alpha, whose cross-validation is numpy's")
     analysed = pending(recording)
+    recording = in_blocks(recording, device, precision, _ANALYSIS)
+    stacked, subjects = by_subject(recording, _ANALYSIS, centre=centre, lazy=not whole)
+    subjects = on_device(subjects, device, precision)
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
     found = [_on_units(values, method, alpha, out) for values, out in zip(subjects, matrices, strict=True)]
@@ -113,7 +126,7 @@ def partial_correlation(
         variables,
         analysis=_ANALYSIS,
         recording=analysed,
-        parameters={"method": method, "alpha": alpha, "centre": centre},
+        parameters={"method": method, "alpha": alpha, "centre": centre, "device": device, "precision": precision},
         seed=seed,
     )
 

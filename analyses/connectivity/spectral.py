@@ -27,6 +27,8 @@ def spectral(
     frequencies: Sequence[float] | None = None,
     cycles: float = 7.0,
     decimate: int = 1,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure how the spectra of every pair of units go together, epoch by epoch.
@@ -74,6 +76,13 @@ def spectral(
         Of `morlet` alone: the frequencies of the wavelets, ascending, in place of `fmin` and `fmax` (required); their
         cycles, default 7; and the step in samples from one time that is kept to the next, default 1. The result holds a
         matrix per frequency and time.
+    device
+        Where torch transforms the epochs of a block of the recording and sums their products (`"cuda"`, `"cpu"`, ...);
+        None (default): numpy and compiled loops.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; not of the phase sums, which are no products of matrices); `"bfloat16"`, the values themselves
+        rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -132,6 +141,8 @@ def spectral(
         "frequencies": None if frequencies is None else list(map(float, frequencies)),
         "cycles": cycles,
         "decimate": decimate,
+        "device": device,
+        "precision": precision,
     }
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     for name in names:

@@ -119,7 +119,7 @@ def states(
     return result(
         variables,
         analysis=_ANALYSIS,
-        recording=windows,
+        recording=moving,  # which knows the digest of its recording
         parameters={"count": count, "method": method, "restarts": restarts, "components": components},
         seed=seed,
     )

@@ -41,10 +41,10 @@ def leading(X: Any, mean: Any, rank: int) -> tuple[Any, Any]:
         _, values, vectors = xp.linalg.svd(xp.astype(X, xp.float64) - mean, full_matrices=False)
         squares, vectors = values**2, vectors[:rank, :]
     elif units <= samples:
-        squares, basis = _descending(xp, sum(rows.T @ rows for rows in row_blocks(X, mean)))
+        squares, basis = descending(xp, sum(rows.T @ rows for rows in row_blocks(X, mean)))
         vectors = basis[:, :rank].T
     else:
-        squares, basis = _descending(xp, sum(part @ part.T for part in _column_blocks(X, mean)))
+        squares, basis = descending(xp, sum(part @ part.T for part in _column_blocks(X, mean)))
         image = xp.concat([part.T @ basis[:, :rank] for part in _column_blocks(X, mean)], axis=0)
         vectors = xp.linalg.qr(image)[0].T
     return signed(xp, vectors), squares
@@ -63,7 +63,8 @@ def _column_blocks(X: Any, mean: Any) -> Iterator[Any]:
         yield xp.astype(X[:, start : start + BLOCK], xp.float64) - mean[start : start + BLOCK]
 
 
-def _descending(xp: Any, gram: Any) -> tuple[Any, Any]:
+def descending(xp: Any, gram: Any) -> tuple[Any, Any]:
+    """Give the eigenvalues of a Gram matrix, largest first and none below 0, and its eigenvectors."""
     values, basis = xp.linalg.eigh(gram)
     return xp.flip(xp.clip(values, min=0.0)), xp.flip(basis, axis=1)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -96,61 +95,6 @@ def blocks_of(recording: xr.DataArray, analysis: str, device: str | None, precis
     return Blocks(scaled.blocks, rows.shape, scale, power, mean, missing, onto, analysis)
 
 
-def principal(rows: Rows, rank: int) -> tuple[Floats, Floats, Floats]:
-    """Give the leading right singular vectors (rank, unit) of centred rows, all squared singular values, and means.
-
-    Of more samples than units from the triangular factors of blocks, put together in a tree, which are as exact as the
-    whole; else from the products of samples, of some units at a time.
-    """
-    from neurointerp.analyses.factorization._spectrum import signed
-
-    mean = rows.about.total / len(rows)
-    centred = rows.astype(np.float64).scaled(mean, np.ones(rows.width))
-    if rows.width <= len(rows):
-        factor = centred.total(_triangular, combine=_joined)[0]
-        _, values, vectors = np.linalg.svd(factor, full_matrices=False)
-        squares = np.zeros(rows.width)
-        squares[: len(values)] = values**2
-        return signed(np, vectors[:rank]), squares, mean
-    inner: Any = 0.0
-    for columns in _columns(rows):
-        part = columns - columns.mean(axis=0)
-        inner = inner + part @ part.T
-    values, basis = np.linalg.eigh(inner)
-    lead = basis[:, ::-1][:, :rank]
-    starts = rows.slices
-    image = centred.both(_images, [(lead[part],) for part in starts])[1][0]
-    return signed(np, np.linalg.qr(image)[0].T), np.maximum(values[::-1], 0.0), mean
-
-
-def projected(rows: Rows, mean: Floats, features: Floats) -> Floats:
-    """Give (rows - mean) features', in float64."""
-    return np.concatenate(rows.each(partial(_projected, mean=mean, features=features)))
-
-
-def errors(rows: Rows, mean: Floats, mixing: Floats, courses: Floats) -> tuple[float, float, float]:
-    """Give the sums of squares of what `mean + courses mixing` leaves, of the rows, and about the means."""
-    kernel = partial(_errors, mean=mean, mixing=mixing)
-    found: tuple[float, float, float] = rows.both(kernel, [(courses[part],) for part in rows.slices])[1]
-    return found
-
-
-def _columns(rows: Rows) -> Iterator[Floats]:
-    """Give all rows of some units at a time, as many as a block holds."""
-    size = max(part.stop - part.start for part in rows.slices) * rows.width
-    step = max(1, min(rows.width, size // len(rows)))
-    for start in range(0, rows.width, step):
-        keep = np.zeros(rows.width, dtype=bool)
-        keep[start : start + step] = True
-        cut = rows.array[:, start : start + step]  # what has no steps yet need not be read whole
-        some = rows.take(keep) if rows.steps else replace(rows, array=cut, width=int(cut.shape[1]))
-        yield np.concatenate(some.each(_whole))
-
-
-def _whole(values: Any, first: int, own: slice) -> Floats:
-    return np.asarray(values, dtype=np.float64)
-
-
 def _over(values: Any, first: int, *, scale: float) -> Any:
     return values / values.dtype.type(scale)
 
@@ -195,27 +139,3 @@ def _swept(
 
 def _wide(image: Any) -> Floats:
     return np.asarray(backend.to_numpy(image), dtype=np.float64)
-
-
-def _triangular(values: Any, first: int, own: slice) -> tuple[Floats]:
-    return (np.asarray(np.linalg.qr(values, mode="r")),)
-
-
-def _joined(*parts: tuple[Floats]) -> tuple[Floats]:
-    return (np.asarray(np.linalg.qr(np.concatenate([part for (part,) in parts]), mode="r")),)
-
-
-def _images(values: Any, first: int, own: slice, lead: Floats) -> tuple[None, tuple[Floats]]:
-    return None, (values.T @ lead,)
-
-
-def _projected(values: Any, first: int, own: slice, *, mean: Floats, features: Floats) -> Floats:
-    return np.asarray((values.astype(np.float64) - mean) @ features.T)
-
-
-def _errors(
-    values: Any, first: int, own: slice, courses: Floats, *, mean: Floats, mixing: Floats
-) -> tuple[None, tuple[float, float, float]]:
-    wide = values.astype(np.float64)
-    about = wide - mean
-    return None, (float(((about - courses @ mixing) ** 2).sum()), float((wide**2).sum()), float((about**2).sum()))

@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import matrix, result, threads
-from neurointerp.analyses.factorization import _streamed
+from neurointerp.analyses.factorization import _principal
 from neurointerp.analyses.factorization._checks import require_count, require_tolerance
+from neurointerp.analyses.factorization._fastica import unmixed
+from neurointerp.device import computed_on, in_blocks, require_room
 from neurointerp.errors import AnalysisError
 from neurointerp.streaming import Rows
 
@@ -26,6 +28,7 @@ def ica(
     contrast: str = "logcosh",
     max_iter: int = 1000,
     tolerance: float = 1e-4,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Find patterns over units whose courses are statistically independent.
@@ -45,6 +48,11 @@ def ica(
         Most iterations.
     tolerance
         Stop once no row of the unmixing matrix turns by more than this (1 - cosine).
+    device
+        Where torch works (`"cuda"`, `"cpu"`, ...): on the blocks of the recording, copying one beside the products of
+        another, and on the principal components, which lie there whole; None (default): numpy. In float64, from the
+        start that scikit-learn draws. A direction whose deviation is less than the root of (samples times 2e-16) of the
+        largest counts there as none.
     seed
         Seed of the start.
 
@@ -81,7 +89,7 @@ def ica(
     array([[ 1. ,  0.5,  0. ],
            [ 0. , -0.5,  1. ]])
     """
-    stacked = matrix.streamed(recording)
+    stacked = matrix.streamed(in_blocks(recording, device, None, NAME))
     lazy = isinstance(stacked.values, Rows)
     if contrast not in CONTRASTS:
         raise AnalysisError(f"{NAME}: contrast is {contrast!r}; one of {', '.join(CONTRASTS)} is needed")
@@ -93,7 +101,7 @@ def ica(
         matrix.require_all(stacked.values, recording["unit"].values, NAME)
     else:
         matrix.require_complete(recording, NAME)
-    X = stacked.values.astype(np.float64)
+    X = stacked.values.on(device).astype(np.float64) if lazy else stacked.values.astype(np.float64)
     peak = float(np.maximum(X.about.high, -X.about.low).max() if lazy else np.abs(X).max(initial=0.0))
     scale = 2.0 ** math.frexp(peak)[1] if peak else 1.0
     X = X.scaled(np.zeros(X.width), np.full(X.width, scale)) if lazy else X / scale
@@ -107,9 +115,10 @@ def ica(
         },
         analysis=NAME,
         recording=recording,
-        parameters={"rank": rank, "contrast": contrast, "max_iter": max_iter, "tolerance": tolerance},
+        parameters={"rank": rank, "contrast": contrast, "max_iter": max_iter, "tolerance": tolerance,
+                    "device": device},
         seed=seed,
-    )
+    )  # fmt: skip
 
 
 def _fit(
@@ -117,38 +126,62 @@ def _fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
     """Give mixing (component, unit), unmixing (component, unit), mean, iterations and whether it converged."""
     from sklearn.decomposition import FastICA
-    from sklearn.exceptions import ConvergenceWarning
 
-    if isinstance(X, Rows):
-        whole, squares, mean = _streamed.principal(X, min(X.shape))
-        spread = int((np.sqrt(squares) > np.sqrt(squares[0]) * max(X.shape) * np.finfo(np.float64).eps).sum())
+    options = {"fun": contrast, "max_iter": max_iter, "tol": tolerance, "random_state": seed}
+    if isinstance(X, Rows):  # what it makes of the principal components is done here, and it sees them alone
+        white, mean = _whitening(X, rank)
+        seen = _principal.projected(X, mean, white)
+        if X.device is None:
+            rotation, iterations, converged = _rotation(FastICA(whiten=False, **options), seen)
+        else:
+            require_room(seen.nbytes, X.device, NAME)
+            how = (contrast, max_iter, tolerance, seed)
+            rotation, iterations, converged = computed_on(X.device, None, unmixed, seen, *how)
+        turn = rotation / (seen @ rotation.T).std(axis=0)[:, None]
+        unmixing, mixing = turn @ white, np.linalg.pinv(turn @ white).T
     else:
-        spread = np.linalg.matrix_rank(X - X.mean(axis=0))
+        spread = int(np.linalg.matrix_rank(X - X.mean(axis=0)))
+        _require_spread(rank, spread)
+        eigh = X.shape[0] > 50 * X.shape[1] and spread == X.shape[1]
+        model = FastICA(rank, whiten="unit-variance", whiten_solver="eigh" if eigh else "svd", **options)
+        unmixing, iterations, converged = _rotation(model, X)
+        mixing, mean = model.mixing_.T, model.mean_
+    order = np.argsort(-np.linalg.norm(mixing, axis=1), kind="stable")
+    largest = np.take_along_axis(mixing, np.abs(mixing).argmax(axis=1)[:, None], axis=1)
+    signs = np.where(largest < 0, -1.0, 1.0)
+    return (mixing * signs)[order], (unmixing * signs)[order], mean, iterations, converged
+
+
+def _whitening(X: Rows, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give what turns centred rows into white ones (component, unit), and the means."""
+    whole, squares, mean = _principal.principal(X, min(X.shape))
+    least = max(X.shape) * np.finfo(np.float64).eps
+    # products of matrices, of which components on a device come, know squares alone
+    _require_spread(rank, int((squares > squares[0] * (least**2 if X.device is None else least)).sum()))
+    vectors = whole[:rank] * np.where(whole[:rank, :1] < 0, -1, 1)
+    return vectors / np.sqrt(squares[:rank, None] / len(X)), mean
+
+
+def _require_spread(rank: int, spread: int) -> None:
     if rank > spread:
         raise AnalysisError(
             f"{NAME}: rank is {rank}, but the recording varies along {spread} dimensions only (a common reference or "
             "interpolated units take some away)"
         )
-    options = {"fun": contrast, "max_iter": max_iter, "tol": tolerance, "random_state": seed}
-    if isinstance(X, Rows):  # what it makes of the principal components is done here, and it sees them alone
-        vectors = whole[:rank] * np.where(whole[:rank, :1] < 0, -1, 1)
-        white = vectors / np.sqrt(squares[:rank, None] / len(X))
-        model, seen = FastICA(whiten=False, **options), _streamed.projected(X, mean, white)
-    else:
-        eigh = X.shape[0] > 50 * X.shape[1] and spread == X.shape[1]
-        model, seen = FastICA(rank, whiten="unit-variance", whiten_solver="eigh" if eigh else "svd", **options), X
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions it then drops
-        warnings.simplefilter("ignore", ConvergenceWarning)
+
+
+def _rotation(model: Any, seen: np.ndarray) -> tuple[np.ndarray, int, bool]:
+    """Fit scikit-learn's model; give what unmixes, how many iterations there were and whether it converged."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as said, np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("always")  # divisions are those of directions that it then drops
         model.fit(seen)
-    if isinstance(X, Rows):
-        turn = model.components_ / (seen @ model.components_.T).std(axis=0)[:, None]
-        unmixing, mixing = turn @ white, np.linalg.pinv(turn @ white).T
-    else:
-        mixing, unmixing, mean = model.mixing_.T, model.components_, model.mean_
-    order = np.argsort(-np.linalg.norm(mixing, axis=1), kind="stable")
-    largest = np.take_along_axis(mixing, np.abs(mixing).argmax(axis=1)[:, None], axis=1)
-    signs = np.where(largest < 0, -1.0, 1.0)
-    return (mixing * signs)[order], (unmixing * signs)[order], mean, int(model.n_iter_), model.n_iter_ < max_iter
+    late = [one for one in said if issubclass(one.category, ConvergenceWarning)]
+    for one in said:
+        if one not in late:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model.components_, int(model.n_iter_), not late
 
 
 def _variables(
@@ -157,8 +190,8 @@ def _variables(
 ) -> dict[str, Any]:  # fmt: skip
     on = {"component": np.arange(len(mixing)), **stacked.unit_coords}
     if isinstance(X, Rows):
-        courses = _streamed.projected(X, mean, unmixing)
-        error, power, spread = _streamed.errors(X, mean, mixing, courses)
+        courses = _principal.projected(X, mean, unmixing)
+        error, power, spread = _principal.errors(X, mean, mixing, courses)
     else:
         courses = (X - mean) @ unmixing.T
         rest = X - mean - courses @ mixing

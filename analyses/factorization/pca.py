@@ -8,16 +8,19 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import backend, matrix, result
-from neurointerp.analyses.factorization import _streamed
+from neurointerp.analyses.factorization import _principal
 from neurointerp.analyses.factorization._checks import require_count
 from neurointerp.analyses.factorization._spectrum import leading, row_blocks
+from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
 from neurointerp.streaming import Rows
 
 NAME = "factorization.pca"
 
 
-def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
+def pca(
+    recording: xr.DataArray, rank: int, *, device: str | None = None, precision: str | None = None, seed: int = 0
+) -> xr.Dataset:
     """Find the orthogonal patterns over units that explain most variance.
 
     With `X` the (sample, unit) matrix and `m` its unit means, `X - m = U S V'`; the features are the first
@@ -31,6 +34,14 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
         coefficients.
     rank
         Number of components, at most the number of samples and of units.
+    device
+        Where torch works on the blocks of the recording (`"cuda"`, `"cpu"`, ...), copying one beside the products of
+        another; None (default): numpy. There components come from the products of units (or of samples, where units
+        are more), and are exact to about 1e-16 times the square of (first singular value / their own).
+    precision
+        On a device: None (default), products in float64 whatever the values are; `"tf32"`, products of float32, in TF32
+        where the device has it (10 bits of mantissa, about 1e-3); `"bfloat16"`, the values, centred, rounded to 8 bits
+        (4e-3). Components of less than such a share of the variance of the first are then rounding.
     seed
         Recorded only: nothing here is random.
 
@@ -69,14 +80,14 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
     >>> round(float(res.explained_variance), 6)
     1.0
     """
-    stacked = matrix.streamed(recording)
-    X = stacked.values
+    stacked = matrix.streamed(in_blocks(recording, device, precision, NAME))
+    X = stacked.values.on(device, precision) if isinstance(stacked.values, Rows) else stacked.values
     rank = require_count(rank, "rank", NAME, high=min(X.shape), why="the smaller of samples and units")
     if isinstance(X, Rows):
         matrix.require_all(X, recording["unit"].values, NAME)
     else:
         matrix.require_complete(recording, NAME)
-    features, coefficients, mean, squares = _principal(X, rank)
+    features, coefficients, mean, squares = _decomposed(X, rank)
     total, left = float(squares.sum()), float(squares[rank:].sum())
     if total <= np.finfo(X.dtype).eps ** 2 * X.shape[0] * float(mean @ mean):
         raise AnalysisError(f"{NAME}: no unit varies over samples; there is nothing to decompose")
@@ -94,14 +105,15 @@ def pca(recording: xr.DataArray, rank: int, *, seed: int = 0) -> xr.Dataset:
         "relative_error": xr.DataArray(loss**0.5),
         "explained_variance": xr.DataArray(1 - left / total),
     }
-    return result.result(variables, analysis=NAME, recording=recording, parameters={"rank": rank}, seed=seed)
+    parameters = {"rank": rank, "device": device, "precision": precision}
+    return result.result(variables, analysis=NAME, recording=recording, parameters=parameters, seed=seed)
 
 
-def _principal(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
+def _decomposed(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
     """Give features (component, unit), coefficients (sample, component), mean and squared singular values."""
     if isinstance(X, Rows):
-        features, squares, mean = _streamed.principal(X, rank)
-        return features, _streamed.projected(X, mean, features), mean, squares
+        features, squares, mean = _principal.principal(X, rank)
+        return features, _principal.projected(X, mean, features), mean, squares
     xp = backend.namespace(X)
     mean = xp.sum(X, axis=0, dtype=xp.float64) / X.shape[0]
     features, squares = leading(X, mean, rank)

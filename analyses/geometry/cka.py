@@ -10,6 +10,7 @@ import xarray as xr
 
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import patterns
+from neurointerp.device import require_device, require_none, row_products
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -19,7 +20,7 @@ _ANALYSIS = "geometry.cka"
 def cka(
     recordings: Mapping[str, xr.DataArray], *, kernel: Literal["linear", "rbf"] = "linear", bandwidth: float = 1.0,
     debiased: bool = True, by: str = "stimulus", join: str = "exact", permutations: int = 200, bootstraps: int = 0,
-    seed: int = 0,
+    device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Compare recordings by the alignment of their centred kernels over the same stimuli.
 
@@ -47,6 +48,9 @@ def cka(
     bootstraps
         Draws of stimuli with replacement for 95% intervals; 0 for none. Kernel entries of a stimulus with itself are
         left out of the debiased estimate.
+    device
+        Where torch makes the products of the patterns of a `linear` kernel (`"cuda"`, `"cpu"`, ...), in float64; None
+        (default): numpy. Not for `rbf`. The mean patterns are summed, and the null is drawn, by numpy.
     seed
         Seed of both.
 
@@ -86,13 +90,16 @@ def cka(
             f"{_ANALYSIS}: kernel {kernel!r} with bandwidth {bandwidth!r}: {' or '.join(KERNELS)} and a positive "
             "number are needed"
         )
+    require_device(device, None, _ANALYSIS)
+    if kernel != "linear":
+        require_none(device, _ANALYSIS, f"kernel={kernel!r}, which is made of distances")
     found = patterns(recordings, _ANALYSIS, by=by, join=join)
     size = len(found.stimulus)
     if debiased and size < 4:
         raise AnalysisError(
             f"{_ANALYSIS}: the debiased estimate needs four {by} or more, found {size}; pass debiased=False"
         )
-    kernels = [KERNELS[kernel](values, bandwidth) for values in found.values]
+    kernels = [KERNELS[kernel](values, bandwidth, device) for values in found.values]
     for name, values in zip(found.names, found.values, strict=True):
         if not (np.ptp(values, axis=0) > 0).any():
             raise AnalysisError(f"{_ANALYSIS}: {name!r} gives the same pattern for all {size} {by}")
@@ -118,18 +125,18 @@ def cka(
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
         parameters={"kernel": kernel, "bandwidth": bandwidth, "debiased": debiased, "by": by, "join": join,
-                    "permutations": permutations, "bootstraps": bootstraps},
+                    "permutations": permutations, "bootstraps": bootstraps, "device": device},
         seed=seed,
     )  # fmt: skip
 
 
-def _linear(values: np.ndarray, bandwidth: float) -> np.ndarray:
+def _linear(values: np.ndarray, bandwidth: float, device: str | None) -> np.ndarray:
     centred = values - values.mean(axis=0)
-    gram: np.ndarray = centred @ centred.T
+    gram = row_products(device, centred, centred)
     return gram / np.trace(gram) if np.trace(gram) > 0 else gram
 
 
-def _rbf(values: np.ndarray, bandwidth: float) -> np.ndarray:
+def _rbf(values: np.ndarray, bandwidth: float, device: None) -> np.ndarray:
     from scipy.spatial.distance import pdist, squareform
 
     distance = pdist(values)

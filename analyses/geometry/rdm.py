@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import xarray as xr
 
 from neurointerp import matrix
 from neurointerp.analyses.geometry._patterns import averaged, labelled
+from neurointerp.device import require_device, row_products
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 
@@ -22,7 +24,7 @@ Noise = Literal["identity", "diagonal", "shrinkage"]
 
 def rdm(
     recording: xr.DataArray, *, metric: Metric = "correlation", noise: Noise = "shrinkage", by: str = "stimulus",
-    repeat: str = "repeat", seed: int = 0,
+    repeat: str = "repeat", device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Give the dissimilarity of the patterns that every two stimuli evoke.
 
@@ -54,6 +56,9 @@ def rdm(
         Sample coordinate that names the stimulus; `time` for recordings on one clock.
     repeat
         Sample coordinate that names the fold of `crossnobis`; every stimulus must be in every fold.
+    device
+        Where torch makes the products of the mean patterns of every two stimuli (`"cuda"`, `"cpu"`, ...), in float64;
+        None (default): numpy, which estimates the noise and averages the samples in any case.
     seed
         Kept in the result; nothing here is random.
 
@@ -86,28 +91,42 @@ def rdm(
     array([[ 0. , 12.5],
            [12.5,  0. ]])
     """
-    _known("metric", metric, METRICS)
-    _known("noise", noise, NOISES)
+    require_known(metric, noise)
     analysed = pending(recording)
-    stimulus, values = DISTANCES[metric](recording, noise, by, repeat)
+    named = distances(recording, metric=metric, noise=noise, by=by, repeat=repeat, device=device)
+    return result(
+        {"rdm": named},
+        analysis=_ANALYSIS,
+        recording=analysed,
+        parameters={"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": device},
+        seed=seed,
+    )
+
+
+def distances(
+    recording: xr.DataArray, *, metric: Metric, noise: Noise, by: str, repeat: str, device: str | None
+) -> xr.DataArray:
+    """Give the matrix of `rdm` alone, without the digest that a result carries, which is one more pass."""
+    require_known(metric, noise)
+    require_device(device, None, _ANALYSIS)
+    stimulus, values = DISTANCES[metric](recording, noise, by, repeat, partial(row_products, device))
     if len(stimulus) < 2:
         raise AnalysisError(f"{_ANALYSIS}: the recording holds {len(stimulus)} {by}; two or more are needed")
     units = "1"
     if metric == "euclidean" or (metric != "correlation" and noise == "identity"):
         units = f"({recording.attrs['units']})**2" if recording.attrs["units"] != "1" else "1"
-    named = xr.DataArray(
+    return xr.DataArray(
         values,
         dims=("stimulus", "stimulus2"),
         coords={"stimulus": stimulus, "stimulus2": stimulus},
         attrs={"units": units, "metric": metric},
     )
-    return result(
-        {"rdm": named},
-        analysis=_ANALYSIS,
-        recording=analysed,
-        parameters={"metric": metric, "noise": noise, "by": by, "repeat": repeat},
-        seed=seed,
-    )
+
+
+def require_known(metric: str, noise: str) -> None:
+    """Refuse a metric or an estimate of the noise that there is not."""
+    _known("metric", metric, METRICS)
+    _known("noise", noise, NOISES)
 
 
 def _known(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -116,9 +135,11 @@ def _known(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 Labelled = tuple[np.ndarray, np.ndarray]
+Times = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""The products of all rows of two matrices."""
 
 
-def _correlation(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Labelled:
+def _correlation(recording: xr.DataArray, noise: str, by: str, repeat: str, times: Times) -> Labelled:
     stimulus, x = averaged(recording, _ANALYSIS, by=by, complete=False)
     there = (~np.isnan(x)).astype(np.float64)
     count = np.maximum(there.sum(axis=1, keepdims=True), 1)
@@ -127,18 +148,18 @@ def _correlation(recording: xr.DataArray, noise: str, by: str, repeat: str) -> L
     flat = length <= 1e-12 * np.where(there > 0, np.abs(x), 0.0).max(axis=1, keepdims=True)
     known = known / np.where(flat, np.nan, length)  # of unit variance, whatever the units of the recording
     if there.all():
-        return stimulus, _symmetric(1 - known @ known.T / x.shape[1])
-    n = there @ there.T
+        return stimulus, _symmetric(1 - times(known, known) / x.shape[1])
+    n = times(there, there)
     with np.errstate(divide="ignore", invalid="ignore"):
-        first = (known @ there.T) / n  # mean of i over what j has too
-        square = (known**2) @ there.T / n - first**2
-        shared = (known @ known.T) / n - first * first.T
+        first = times(known, there) / n  # mean of i over what j has too
+        square = times(known**2, there) / n - first**2
+        shared = times(known, known) / n - first * first.T
         defined = (n >= 2) & (square > 1e-12) & (square.T > 1e-12)
         r = np.where(defined, shared / np.sqrt(square * square.T), np.nan)
     return stimulus, _symmetric(1 - r)
 
 
-def _euclidean(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Labelled:
+def _euclidean(recording: xr.DataArray, noise: str, by: str, repeat: str, times: Times) -> Labelled:
     stimulus, x = averaged(recording, _ANALYSIS, by=by, complete=False)
     there = (~np.isnan(x)).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -146,21 +167,21 @@ def _euclidean(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Lab
             there.any(axis=0), np.where(there > 0, x, 0).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 0.0
         )
     known = np.where(there > 0, x - centre, 0.0)
-    n = there @ there.T
-    square = (known**2) @ there.T
+    n = times(there, there)
+    square = times(known**2, there)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(n > 0, (square + square.T - 2 * known @ known.T) / n, np.nan)
+        mean = np.where(n > 0, (square + square.T - 2 * times(known, known)) / n, np.nan)
     return stimulus, _symmetric(np.maximum(mean, 0))
 
 
-def _mahalanobis(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Labelled:
+def _mahalanobis(recording: xr.DataArray, noise: str, by: str, repeat: str, times: Times) -> Labelled:
     stimulus, x = averaged(recording, _ANALYSIS, by=by)
     white = (x - x.mean(axis=0)) @ _whitening(recording, noise, by)
-    gram = white @ white.T / x.shape[1]
+    gram = times(white, white) / x.shape[1]
     return stimulus, _symmetric(np.maximum(np.diag(gram)[:, None] + np.diag(gram) - 2 * gram, 0))
 
 
-def _crossnobis(recording: xr.DataArray, noise: str, by: str, repeat: str) -> Labelled:
+def _crossnobis(recording: xr.DataArray, noise: str, by: str, repeat: str, times: Times) -> Labelled:
     matrix.require_complete(recording, _ANALYSIS)
     labels, values = labelled(recording, _ANALYSIS, by=by)
     folds = labelled(recording, _ANALYSIS, by=repeat)[0]
@@ -181,12 +202,12 @@ def _crossnobis(recording: xr.DataArray, noise: str, by: str, repeat: str) -> La
     white = (means - means.mean(axis=(0, 1))) @ _whitening(recording, noise, by)
     # The mean over folds of (fold x mean of the others) is that of all products of two different folds.
     total = white.sum(axis=0)
-    cross = (total @ total.T - np.einsum("fip,fjp->ij", white, white)) / (len(white) * (len(white) - 1))
+    cross = (times(total, total) - sum(times(one, one) for one in white)) / (len(white) * (len(white) - 1))
     gram = cross / values.shape[1]
     return labels[np.sort(first)], _symmetric(np.diag(gram)[:, None] + np.diag(gram) - 2 * gram)
 
 
-DISTANCES: dict[str, Callable[[xr.DataArray, str, str, str], Labelled]] = {
+DISTANCES: dict[str, Callable[[xr.DataArray, str, str, str, Times], Labelled]] = {
     "correlation": _correlation,
     "euclidean": _euclidean,
     "mahalanobis": _mahalanobis,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,8 @@ import xarray as xr
 from neurointerp.analyses.geometry._compared import COMPARISONS, FORMS, compared, pairs_of, square
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import joined, named
-from neurointerp.analyses.geometry.rdm import Metric, Noise, rdm
+from neurointerp.analyses.geometry.rdm import Metric, Noise, distances
+from neurointerp.device import require_device
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -24,7 +25,7 @@ Comparison = Literal["pearson", "spearman", "kendall", "cosine", "whitened_cosin
 def rsa(
     recordings: Mapping[str, xr.DataArray | xr.Dataset], *, metric: Metric = "correlation", noise: Noise = "shrinkage",
     comparison: Comparison = "spearman", by: str = "stimulus", repeat: str = "repeat", join: str = "exact",
-    permutations: int = 1000, bootstraps: int = 0, seed: int = 0,
+    permutations: int = 1000, bootstraps: int = 0, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Compare the dissimilarity matrices of recordings, matched by the names of their stimuli.
 
@@ -45,6 +46,9 @@ def rsa(
         Draws of the null that renames the stimuli of one of the two (Mantel); 0 for none.
     bootstraps
         Draws of stimuli with replacement for 95% intervals; 0 for none. Pairs of a stimulus with itself are left out.
+    device
+        Where torch makes the products behind each matrix of a recording: see `rdm`; None (default): numpy. The null is
+        drawn by numpy.
     seed
         Seed of both.
 
@@ -81,15 +85,9 @@ def rsa(
     >>> float(found.similarity.sel(recording="one", recording2="reversed").round(6))
     1.0
     """
-    if comparison not in COMPARISONS:
-        raise AnalysisError(f"{_ANALYSIS}: comparison {comparison!r} is not one of {', '.join(COMPARISONS)}")
     given = named(recordings, _ANALYSIS)
-    matrices = {
-        name: _matrix(name, one, metric=metric, noise=noise, by=by, repeat=repeat) for name, one in given.items()
-    }
-    labels = {name: one["stimulus"].values for name, one in matrices.items()}
-    shared, left_out = joined(labels, _ANALYSIS, by=by, join=join)
-    stack = np.stack([one.sel(stimulus=shared, stimulus2=shared).values for one in matrices.values()])
+    how: dict[str, Any] = {"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": device}
+    shared, left_out, stack = _stacked(given, comparison, join, how)
     size, every = len(shared), pairs_of(np.arange(len(shared)))
     forms = (
         [[square(side, every, size) for side in FORMS[comparison](one[every], every)] for one in stack]
@@ -124,20 +122,36 @@ def rsa(
         analysis=_ANALYSIS,
         recording=list(given.values()),
         parameters=plain({"metric": metric, "noise": noise, "comparison": comparison, "by": by, "repeat": repeat,
-                          "join": join, "permutations": permutations, "bootstraps": bootstraps}),
+                          "join": join, "permutations": permutations, "bootstraps": bootstraps,
+                          "device": device}),
         seed=seed,
     )  # fmt: skip
 
 
-def _matrix(
-    name: str, given: xr.DataArray | xr.Dataset, *, metric: Metric, noise: Noise, by: str, repeat: str
-) -> xr.DataArray:
+def _stacked(
+    given: Mapping[str, xr.DataArray | xr.Dataset], comparison: str, join: str, how: Mapping[str, Any]
+) -> tuple[np.ndarray, list[int], np.ndarray]:
+    """Give the stimuli that all hold, how many of each are left out, and the matrices (recording, stimulus, stimulus).
+
+    `how` are the options of `rdm`.
+    """
+    if comparison not in COMPARISONS:
+        raise AnalysisError(f"{_ANALYSIS}: comparison {comparison!r} is not one of {', '.join(COMPARISONS)}")
+    require_device(how["device"], None, _ANALYSIS)
+    matrices = {name: _matrix(name, one, how) for name, one in given.items()}
+    labels = {name: one["stimulus"].values for name, one in matrices.items()}
+    shared, left_out = joined(labels, _ANALYSIS, by=how["by"], join=join)
+    stack = np.stack([one.sel(stimulus=shared, stimulus2=shared).values for one in matrices.values()])
+    return shared, left_out, stack
+
+
+def _matrix(name: str, given: xr.DataArray | xr.Dataset, how: Mapping[str, Any]) -> xr.DataArray:
     """Give the (stimulus, stimulus2) matrix of a recording, a result of `rdm` or a matrix."""
     one = given["rdm"] if isinstance(given, xr.Dataset) and "rdm" in given else given
     if not isinstance(one, xr.DataArray):
         raise AnalysisError(f"{_ANALYSIS}: {name!r} is neither a recording nor a matrix (stimulus, stimulus2)")
     if one.dims != SIDES:
-        return rdm(one, metric=metric, noise=noise, by=by, repeat=repeat)["rdm"]
+        return distances(one, **how)
     values = np.asarray(one.values, dtype=np.float64)
     same = all(side in one.coords for side in SIDES) and list(one[SIDES[0]].values) == list(one[SIDES[1]].values)
     if not same or len(set(one[SIDES[0]].values.tolist())) != len(values):
@@ -195,18 +209,18 @@ def rsa_ceiling(
     >>> bool(0.5 < found.lower < found.upper <= 1)
     True
     """
-    found = rsa(
-        subjects, metric=metric, noise=noise, comparison=comparison, by=by, repeat=repeat, join=join, permutations=0
-    )
-    first, second = np.triu_indices(found.sizes["stimulus"], 1)
-    vectors = found["rdm"].values[:, first, second]
+    given = named(subjects, _ANALYSIS)
+    how: dict[str, Any] = {"metric": metric, "noise": noise, "by": by, "repeat": repeat, "device": None}
+    shared, _, stack = _stacked(given, comparison, join, how)
+    first, second = np.triu_indices(len(shared), 1)
+    vectors = stack[:, first, second]
     if np.isnan(vectors).any():
         raise AnalysisError(f"geometry.rsa_ceiling: {int(np.isnan(vectors).sum())} missing pairs; drop their stimuli")
     scaled = np.stack([_scaled(vector, comparison) for vector in vectors])
     pairs, every, rest = (first, second), scaled.mean(axis=0), [np.delete(scaled, i, 0) for i in range(len(scaled))]
     upper = [compared(comparison, every, vector, pairs) for vector in vectors]
     lower = [compared(comparison, one.mean(axis=0), vector, pairs) for one, vector in zip(rest, vectors, strict=True)]
-    people = {"subject": found["recording"].values}
+    people = {"subject": np.array(list(given), dtype=object)}
     return result(
         {
             "lower": xr.DataArray(np.mean(lower)),
@@ -216,9 +230,10 @@ def rsa_ceiling(
         },
         analysis="geometry.rsa_ceiling",
         recording=list(subjects.values()),
-        parameters=found.attrs["parameters"],
+        parameters=plain({"metric": metric, "noise": noise, "comparison": comparison, "by": by, "repeat": repeat,
+                          "join": join}),
         seed=seed,
-    )
+    )  # fmt: skip
 
 
 def _scaled(vector: np.ndarray, comparison: str) -> np.ndarray:

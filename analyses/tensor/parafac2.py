@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp import threads
+from neurointerp import backend, threads
 from neurointerp.analyses.tensor._alternate import PASSES, Fit, Problem, fit
 from neurointerp.analyses.tensor._labelled import restarts_of
 from neurointerp.analyses.tensor._rules import SIGNED
 from neurointerp.analyses.tensor._slices import Slices, slices_of
 from neurointerp.analyses.tensor._values import Given, count, require_tolerance
+from neurointerp.device import require_device, require_room, working_on
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -30,6 +31,7 @@ def parafac2(
     max_iter: int = 1000,
     tolerance: float = 1e-7,
     restarts: int = 1,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Split subjects or trials of unequal length into components that share one dim.
@@ -53,6 +55,9 @@ def parafac2(
         Most sweeps, and the part of `loss` by which a plain one must lower it for the fit to go on.
     restarts
         Number of starts; the one that ends with the smallest error is kept.
+    device
+        Where torch works (`"cuda"`, `"cpu"`, ...); all values are copied there, in float64, and refused where three
+        times their size is not free. None (default): numpy.
     seed
         Seed of the first start; the next ones follow.
 
@@ -107,6 +112,7 @@ def parafac2(
     >>> dict(res.factor_time.sizes), bool(res.relative_error < 0.01)
     ({'subject': 4, 'time': 35, 'component': 2}, True)
     """
+    require_device(device, None, NAME)
     slices = slices_of(recording, dim, NAME)
     least = min(len(X) for X in slices.values)
     rank = count(rank, "rank", NAME, high=least, why=f"the shortest slice along {dim!r}")
@@ -115,71 +121,91 @@ def parafac2(
     scale = max(float(np.abs(X).max()) for X in slices.values)
     if not scale > 0:
         raise AnalysisError(f"{NAME}: all values are zero; there is nothing to factor")
-    turns, small = _compressed([X / scale for X in slices.values], rank)
+    values = [X / scale for X in slices.values]
     with threads.for_work(0):
-        fits = [_started(small, rank, seed + restart, max_iter, tolerance) for restart in range(restarts)]
+        fits = _fits(values, device, rank, range(seed, seed + restarts), max_iter, tolerance)
     errors = np.array([found.losses[-1] ** 0.5 for found, _ in fits])
     ranking = np.argsort(errors, kind="stable")
-    best, courses = fits[ranking[0]]
-    own = [turn @ course for turn, course in zip(turns, courses, strict=True)]
+    best, own = fits[ranking[0]]
     variables = _labelled(slices, own, best, scale)
     variables["restart_error"] = restarts_of(errors, ranking, seed)
-    parameters = {"rank": rank, "dim": dim, "max_iter": max_iter, "tolerance": tolerance, "restarts": restarts}
+    parameters = {"rank": rank, "dim": dim, "max_iter": max_iter, "tolerance": tolerance, "restarts": restarts,
+                  "device": device}  # fmt: skip
     return result(variables, analysis=NAME, recording=slices.source, parameters=parameters, seed=seed)
+
+
+def _fits(
+    values: list[Array], device: str | None, rank: int, seeds: range, max_iter: int, tolerance: float
+) -> list[tuple[Fit, list[Array]]]:
+    """Fit from each start, here or on a device; give each fit and what is each slice's own, of numpy."""
+    if device is None:
+        turns, small = _compressed(values, rank)
+        return [_whole(turns, *_started(small, rank, one, max_iter, tolerance)) for one in seeds]
+    require_room(sum(X.nbytes for X in values), device, NAME)
+    with working_on(device):
+        turns, small = _compressed([backend.placed(X, device) for X in values], rank)
+        return [_whole(turns, *_started(small, rank, one, max_iter, tolerance)) for one in seeds]
+
+
+def _whole(turns: list[Any], fit: Fit, courses: list[Any]) -> tuple[Fit, list[Array]]:
+    own = [backend.to_numpy(turn @ course) for turn, course in zip(turns, courses, strict=True)]
+    factors = [backend.to_numpy(factor) for factor in fit.factors]
+    return replace(fit, factors=factors, weight=backend.to_numpy(fit.weight)), own
 
 
 @dataclass(frozen=True)
 class _Ragged(Problem):
     """Slices whose projections on their own orthonormal bases are a tensor (component, shared, slice)."""
 
-    slices: list[Array]
+    slices: list[Any]
 
     @property
     def power(self) -> float:
         """Give the sum of squares of all slices."""
-        return float(sum((X**2).sum() for X in self.slices))
+        return float(sum(float((X**2).sum()) for X in self.slices))
 
     def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         """Set each basis to its best, and every factor once; give their squared relative error."""
         bases = [_basis(X, factors, k) for k, X in enumerate(self.slices)]
-        tensor = np.stack([P.T @ X for P, X in zip(bases, self.slices, strict=True)], axis=2)
+        xp = backend.namespace(*bases)
+        tensor = xp.stack([P.T @ X for P, X in zip(bases, self.slices, strict=True)], axis=2)
         inside = float((tensor**2).sum())
         found, loss = Problem(tensor, None, self.rule).sweep(factors, inside, passes)
         return found, max(0.0, (power - inside + loss * inside) / power)
 
 
-def _basis(X: Array, factors: list[Array], k: int) -> Array:
+def _basis(X: Any, factors: list[Any], k: int) -> Any:
     """Give the orthonormal `P` for which `P H diag(d_k) V'` is nearest to `X`."""
     H, V, D = factors
-    left, _, right = np.linalg.svd(X @ (V * D[k]) @ H.T, full_matrices=False)
-    return np.asarray(left @ right)
+    left, _, right = backend.namespace(X).linalg.svd(X @ (V * D[k, :]) @ H.T, full_matrices=False)
+    return left @ right
 
 
-def _compressed(values: list[Array], rank: int) -> tuple[list[Array], list[Array]]:
+def _compressed(values: list[Any], rank: int) -> tuple[list[Any], list[Any]]:
     """Give each slice as an orthonormal matrix times one that is no longer than the shared dim.
 
     Of more components than the shared dim is long, the bases have no room there: those slices stay as they are.
     """
-    pairs = [np.linalg.qr(X) if len(X) > X.shape[1] >= rank else (np.eye(len(X)), X) for X in values]
+    xp = backend.namespace(*values)
+    pairs = [xp.linalg.qr(X) if len(X) > X.shape[1] >= rank else (backend.like(np.eye(len(X)), X), X) for X in values]
     return [Q for Q, _ in pairs], [R for _, R in pairs]
 
 
-def _started(slices: list[Array], rank: int, seed: int, max_iter: int, tolerance: float) -> tuple[Fit, list[Array]]:
+def _started(slices: list[Any], rank: int, seed: int, max_iter: int, tolerance: float) -> tuple[Fit, list[Any]]:
     """Fit from one start: unit factors along the leading directions, the first start without chance."""
-    rng = np.random.default_rng(seed)
+    xp, rng = backend.namespace(*slices), np.random.default_rng(seed)
     shared = slices[0].shape[1]
     start = [np.eye(rank), rng.standard_normal((shared, rank)), rng.uniform(0.5, 1.5, (len(slices), rank))]
-    start = [factor / np.linalg.norm(factor, axis=0) for factor in start]
+    start = [backend.like(factor / np.linalg.norm(factor, axis=0), slices[0]) for factor in start]
     problem = _Ragged(np.empty(0), None, SIGNED, slices)
     found = fit(problem, start, max_iter, tolerance)
-    H, V, D = (factor.copy() for factor in found.factors)
-    for one in (V, D):
-        sign = np.where((one * np.abs(one)).sum(axis=0) < 0, -1.0, 1.0)
-        one *= sign
-        H *= sign
+    H, V, D = found.factors
+    signs = [xp.sign(xp.sum(one * xp.abs(one), axis=0)) for one in (V, D)]
+    signs = [xp.where(sign < 0, -xp.ones_like(sign), xp.ones_like(sign)) for sign in signs]
+    H, V, D = H * signs[0] * signs[1], V * signs[0], D * signs[1]
     scaled = [H, V, D * found.weight]
     bases = [_basis(X, scaled, k) for k, X in enumerate(slices)]
-    model = [P @ (H * scaled[2][k]) @ V.T for k, P in enumerate(bases)]
+    model = [P @ (H * scaled[2][k, :]) @ V.T for k, P in enumerate(bases)]
     loss = sum(float(((X - M) ** 2).sum()) for X, M in zip(slices, model, strict=True)) / problem.power
     losses = [*found.losses[:-1], min(loss, *found.losses[-2:-1]) if len(found.losses) > 1 else loss]
     return replace(found, factors=[H, V, D], losses=losses), [P @ H for P in bases]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from neurointerp.analyses.tensor._alternate import sum_of_squares
 from neurointerp.analyses.tensor._decompose import FINE
 from neurointerp.analyses.tensor._labelled import course_of, factor_of
 from neurointerp.analyses.tensor._values import Given, count, read, require_tolerance
+from neurointerp.device import computed_on, require_device, require_room
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -27,6 +28,8 @@ def tucker(
     *,
     max_iter: int = 100,
     tolerance: float = 1e-7,
+    device: str | None = None,
+    precision: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Compress every dim of a recording to a few orthonormal directions, joined by a small core.
@@ -47,6 +50,12 @@ def tucker(
         Most sweeps over all factors.
     tolerance
         Stop when a sweep lowers `loss` by no more than this part of it.
+    device
+        Where torch works (`"cuda"`, `"cpu"`, ...); all values are copied there, and refused where three times their
+        size is not free. None (default): numpy.
+    precision
+        On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
+        about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
     seed
         Kept in the result; nothing here is random.
 
@@ -93,6 +102,7 @@ def tucker(
     >>> dict(res.core.sizes)
     {'component_trial': 1, 'component_time': 2, 'component_unit': 2}
     """
+    require_device(device, precision, NAME)
     tensor = read(recording, NAME, signed=True)
     dims = [str(dim) for dim in tensor.array.dims]
     ranks = _ranks(rank, dict(zip(dims, tensor.X.shape, strict=True)))
@@ -101,10 +111,15 @@ def tucker(
     X, seen = tensor.turned
     sizes = [ranks[dims[place]] for place in tensor.order]
     with threads.for_work(4 * X.size * max(sizes)):
-        fit = _fit(X, seen, sizes, max_iter, tolerance)
+        if device is None:
+            fit = _fit(X, seen, sizes, max_iter, tolerance)
+        else:
+            require_room(X.nbytes, device, NAME)
+            fit = computed_on(device, precision, _fit_on, X, seen, sizes, max_iter, tolerance)
     back = np.argsort(tensor.order)
+    factors = [factor.astype(tensor.X.dtype, copy=False) for factor in fit.factors]
     variables = {
-        f"factor_{dim}": factor_of(tensor.array, dim, fit.factors[place], f"component_{dim}")
+        f"factor_{dim}": factor_of(tensor.array, dim, factors[place], f"component_{dim}")
         for dim, place in zip(dims, back, strict=True)
     }
     core = fit.core.transpose(back) * tensor.X.dtype.type(tensor.scale)
@@ -112,7 +127,7 @@ def tucker(
     labels = {name: np.arange(size) for name, size in zip(names, core.shape, strict=True)}
     variables["core"] = xr.DataArray(core, dims=names, coords=labels, attrs={"units": tensor.array.attrs["units"]})
     variables |= course_of(tensor, fit.losses, fit.stop_reason)
-    parameters = {"rank": ranks, "max_iter": max_iter, "tolerance": tolerance}
+    parameters = {"rank": ranks, "max_iter": max_iter, "tolerance": tolerance, "device": device, "precision": precision}
     return result(variables, analysis=NAME, recording=tensor.source, parameters=parameters, seed=seed)
 
 
@@ -143,6 +158,13 @@ def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -
     factors, core = _ordered(found.factors, found.core)
     factors, core = [xp.astype(f, X.dtype) for f in factors], xp.astype(core, X.dtype)
     return _Fit(factors, core, found.losses, found.stop_reason)
+
+
+def _fit_on(X: Any, seen: np.ndarray | None, ranks: list[int], max_iter: int, tolerance: float) -> _Fit:
+    """Fit values that lie on a device; what comes back is numpy's."""
+    there = None if seen is None else backend.like(seen, X)
+    fit = _fit(X, there, ranks, max_iter, tolerance)
+    return replace(fit, factors=[backend.to_numpy(one) for one in fit.factors], core=backend.to_numpy(fit.core))
 
 
 def _iterated(X: Any, seen: Any, whole: Any, factors: list[Any], max_iter: int, tolerance: float) -> _Fit:

@@ -5,7 +5,7 @@ import pytest
 
 import neurointerp as ni
 from neurointerp import backend, device
-from neurointerp.analyses import connectivity, factorization, tensor
+from neurointerp.analyses import connectivity, factorization, geometry, tensor
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("dask")
@@ -26,7 +26,25 @@ CALLS = {
     "cp": (tensor.cp, {"rank": 2, "max_iter": 15}),
     "nonnegative_cp": (tensor.nonnegative_cp, {"rank": 2, "max_iter": 15}),
     "correlation": (connectivity.correlation, {}),
+    "covariance": (connectivity.covariance, {"method": "ledoit_wolf"}),
+    "covariance_centred": (connectivity.covariance, {"centre": "segment"}),
+    "partial_correlation": (connectivity.partial_correlation, {}),
+    "tucker": (tensor.tucker, {"rank": 2, "max_iter": 5}),
 }
+COMPLETE = {
+    "graphical_lasso": (connectivity.partial_correlation, {"method": "graphical_lasso", "alpha": 0.5}),
+    "lagged": (connectivity.lagged, {"max_lag": 7}),
+    "spectral": (connectivity.spectral, {}),
+    "one taper": (connectivity.spectral, {"mode": "fourier", "window": 20, "step": 15}),
+    "wavelets": (connectivity.spectral, {"mode": "morlet", "frequencies": [1.5, 3.0], "cycles": 3.0, "decimate": 7}),
+    "wpli": (connectivity.wpli, {"mode": "fourier"}),
+    "pca": (factorization.pca, {"rank": 3}),
+    "logcosh": (factorization.ica, {"rank": 3}),
+    "exp": (factorization.ica, {"rank": 3, "contrast": "exp"}),
+    "cube": (factorization.ica, {"rank": 3, "contrast": "cube", "max_iter": 3}),
+    "parafac2": (tensor.parafac2, {"rank": 2, "max_iter": 10, "restarts": 2}),
+}
+"""What refuses missing values."""
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -37,13 +55,124 @@ def test_a_torch_device_gives_what_numpy_gives(name, chunked, missing, rec):
     if missing:
         given[3, 10:20, 2] = np.nan
     wanted = call(given, **options)
-    found = call(given.chunk({"trial": 7}) if chunked else given, device="cpu", **options)
+    require_same(call(given.chunk({"trial": 7}) if chunked else given, device="cpu", **options), wanted)
+
+
+def require_same(found, wanted, tolerance=1e-10):
+    """Ask for the same numbers, to a part of the largest of a variable, in the same types."""
     for key, variable in wanted.data_vars.items():
         assert found[key].dtype == variable.dtype
         if variable.dtype.kind == "f":
-            np.testing.assert_allclose(found[key], variable, rtol=0, atol=1e-10 * float(np.abs(variable).max()))
+            size = float(np.nanmax(np.abs(variable)))
+            np.testing.assert_allclose(found[key], variable, rtol=0, atol=tolerance * size, err_msg=str(key))
+        else:
+            np.testing.assert_array_equal(found[key], variable)
+    assert set(found.data_vars) == set(wanted.data_vars)
     assert found.attrs["parameters"]["device"] == "cpu"
     assert wanted.attrs["parameters"]["device"] is None
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_torch_device_gives_what_numpy_gives_of_what_is_complete(name, chunked, rec):
+    call, options = COMPLETE[name]
+    tolerance = 1e-8 if call is factorization.ica else 1e-10  # the whitening is of products, not of singular values
+    given = rec.chunk({"trial": 7}) if chunked else rec
+    require_same(call(given, device="cpu", **options), call(rec, **options), tolerance)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Two recordings of 40 stimuli, twice each, that share what they hold."""
+    rng = np.random.default_rng(4)
+    shown = rng.standard_normal((40, 6))
+    coords = {"stimulus": ("trial", np.arange(80) % 40), "repeat": ("trial", np.arange(80) // 40)}
+    return {
+        name: ni.recording(np.tile(shown, (2, 1)) @ rng.standard_normal((6, 9)) + rng.standard_normal((80, 9)),
+                           modality="fmri", units="1", dims=("trial", "unit"), coords=coords)
+        for name in ("one", "two")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["correlation", "euclidean", "mahalanobis", "crossnobis"])
+def test_distances_of_stimuli_on_a_device(metric, seen):
+    require_same(*(geometry.rdm(seen["one"], metric=metric, device=place) for place in ("cpu", None)))
+    if metric in ("correlation", "euclidean"):
+        holes = seen["one"].copy(deep=True)
+        holes[5, 2] = holes[45, 2] = holes[7, 3] = np.nan
+        require_same(*(geometry.rdm(holes, metric=metric, device=place) for place in ("cpu", None)))
+        chunked = seen["one"].chunk(trial=11)
+        require_same(geometry.rdm(chunked, metric=metric, device="cpu"), geometry.rdm(seen["one"], metric=metric))
+
+
+def test_likeness_of_recordings_on_a_device(seen):
+    for call in (geometry.rsa, geometry.cka):
+        require_same(*(call(seen, permutations=20, device=place) for place in ("cpu", None)))
+
+
+def test_subjects_and_units_without_variance_on_a_device():
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((2, 400, 5)).cumsum(axis=1) + 50
+    x[:, :, 2] = 7.0
+    two = ni.recording(x, modality="eeg", units="V", sampling_rate=100.0, dims=("subject", "time", "unit"))
+    for call, options in (
+        (connectivity.covariance, {"method": "oas"}),
+        (connectivity.partial_correlation, {}),
+        (connectivity.lagged, {"max_lag": 3}),
+        (connectivity.spectral, {"window": 50}),
+    ):
+        require_same(call(two, device="cpu", **options), call(two, **options), 1e-9)
+    absent = two.copy(deep=True)
+    absent[1, :, 0] = np.nan  # a unit that one subject lacks
+    for call, options in ((connectivity.lagged, {"max_lag": 3}), (connectivity.coherence, {"window": 50})):
+        require_same(call(absent, device="cpu", **options), call(absent, **options), 1e-9)
+
+
+def test_single_precision_stays_single_on_a_device(rec):
+    narrow = rec.astype(np.float32)
+    narrow.attrs = rec.attrs
+    for name in ("covariance", "partial_correlation", "tucker", "lagged", "spectral", "pca", "parafac2"):
+        call, options = (CALLS | COMPLETE)[name]
+        wide, here, there = call(rec, **options), call(narrow, **options), call(narrow, device="cpu", **options)
+        for key, variable in here.data_vars.items():
+            assert there[key].dtype == variable.dtype
+            if variable.dtype == np.float32:
+                missed, missed_here = (float(np.abs(one[key] - wide[key]).max()) for one in (there, here))
+                assert missed < 3 * missed_here + 1e-6 * float(np.abs(wide[key]).max()), (name, key)
+    found, wanted = (factorization.pca(narrow, 3, device=place).features.values for place in ("cpu", None))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)  # products in float64 all the same
+
+
+def test_more_units_than_samples_on_a_device():
+    x = np.random.default_rng(6).standard_normal((30, 90)) + 100
+    wide = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
+    for given in (wide, wide.chunk(trial=7, unit=40)):
+        require_same(factorization.pca(given, 4, device="cpu"), factorization.pca(wide, 4))
+
+
+def test_a_unit_and_its_copy_have_no_lag_on_a_device():
+    x = np.random.default_rng(7).standard_normal((600, 2)).cumsum(axis=0)
+    twins = ni.recording(x[:, [0, 1, 0]], modality="eeg", units="V", sampling_rate=100.0)
+    for measure in ("pli", "wpli"):
+        assert getattr(connectivity, measure)(twins, window=60, device="cpu").connectivity[0, 2].max() == 0
+
+
+def test_what_a_reduced_precision_costs():
+    x = np.random.default_rng(8).standard_normal((8000, 16)).astype(np.float32) * np.geomspace(
+        4, 1, 16, dtype=np.float32
+    )
+    x[:, 1] += x[:, 0]
+    x[1:, 2] += 2 * x[:-1, 0]
+    signal = ni.recording(x + 20, modality="eeg", units="V", sampling_rate=100.0)
+    for call, name, largest in (
+        (connectivity.covariance, "connectivity", 2e-3),
+        (connectivity.partial_correlation, "connectivity", 2e-3),
+        (lambda rec, **on: connectivity.lagged(rec, max_lag=2, **on), "connectivity", 2e-3),
+        (lambda rec, **on: factorization.pca(rec, 2, **on), "features", 5e-3),
+    ):
+        exact = call(signal)[name]
+        rounded = call(signal, device="cpu", precision="bfloat16")[name]
+        assert 0 < float(np.abs(rounded - exact).max() / np.abs(exact).max()) < largest
 
 
 def test_bfloat16_costs_what_the_documentation_says():
@@ -83,9 +212,37 @@ def test_what_torch_does_not_have_is_refused(rec):
         factorization.nmf(rec, 2, precision="tf32")
     with pytest.raises(ni.AnalysisError, match="cp: device 'cpu' is for one recording and init='random'"):
         tensor.cp(rec, 2, init="svd", device="cpu")
+    for call, options, why in (
+        (connectivity.correlation, {"method": "spearman"}, "method='spearman', whose ranks"),
+        (connectivity.partial_correlation, {"method": "graphical_lasso"}, "method='graphical_lasso' without alpha"),
+    ):
+        with pytest.raises(ni.AnalysisError, match=f"device 'cpu' is not for {why}"):
+            call(rec, device="cpu", **options)
+    with pytest.raises(ni.AnalysisError, match="cka: device 'cpu' is not for kernel='rbf'"):
+        geometry.cka({"one": rec, "two": rec}, kernel="rbf", device="cpu")
     if not torch.cuda.is_available():
         with pytest.raises(ni.AnalysisError, match="device='cuda' is not available"):
             connectivity.correlation(rec, device="cuda")
+
+
+@pytest.mark.parametrize("name", ["covariance", "tucker", "pca", "logcosh", "spectral", "lagged", "parafac2"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(name, rec):
+    def read(block):
+        raise AssertionError("read")
+
+    call, options = (CALLS | COMPLETE)[name]
+    chunked = rec.chunk({"trial": 7})
+    unread = chunked.copy(data=chunked.data.map_blocks(read, dtype=rec.dtype, meta=np.empty((0, 0, 0))))
+    with pytest.raises(ni.AnalysisError, match="device='warp' is not available"):
+        call(unread, device="warp", **options)
+
+
+def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda place: (2**30, 2**34))  # there need be no card here
+    device.require_room(2**28, "cuda", "tensor.tucker")
+    with pytest.raises(ni.AnalysisError, match=r"tucker: needs all values on device 'cuda' at once: 0\.5 GiB"):
+        device.require_room(2**29, "cuda", "tensor.tucker")
+    device.require_room(2**40, "cpu", "tensor.tucker")  # which is asked elsewhere
 
 
 def test_values_that_may_not_be_written_to_are_copied():

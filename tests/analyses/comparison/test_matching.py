@@ -138,3 +138,14 @@ def test_nothing_shared_and_no_clock_are_refused():
     )
     with pytest.raises(ni.AnalysisError, match="'i' has an irregular clock"):
         matched({"i": irregular}, rate="slowest", **SIZES)
+
+
+def test_of_chunked_trials_a_window_alone_is_read(monkeypatch):
+    pytest.importorskip("dask")
+    monkeypatch.setattr("neurointerp.streaming.available", lambda: 0)  # so that what asks for all is refused
+    rng = np.random.default_rng(9)
+    trials = rng.standard_normal((40, 20, 8)) @ rng.standard_normal((8, 8))
+    rec = ni.recording(trials, modality="eeg", units="V", sampling_rate=10.0, dims=("trial", "time", "unit"))
+    found = matched({"one": rec.chunk(trial=2)}, units=5, samples=80, seed=0)["one"]
+    assert found.identical(matched({"one": rec}, units=5, samples=80, seed=0)["one"])
+    assert not found.chunks
