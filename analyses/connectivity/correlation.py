@@ -9,16 +9,17 @@ import xarray as xr
 
 from neurointerp.analyses.connectivity import _streamed
 from neurointerp.analyses.connectivity._moments import (
+    has_missing,
     pairwise,
     pairwise_pearson,
     pairwise_spearman,
     pearson,
     ranks,
+    sums,
 )
 from neurointerp.analyses.connectivity._pairs import (
     by_subject,
     grouped,
-    has_missing,
     one_of,
     per_subject,
     require_shared,
@@ -133,8 +134,9 @@ def correlation(
 
 def _correlate(values: Any, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
     """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
-    if not has_missing(values):
-        pearson(ranks(values) if method == "spearman" else values, out)
+    known = sums(values)
+    if not has_missing(values, known):
+        pearson(ranks(values), out) if method == "spearman" else pearson(values, out, known)
         if len(values) < least:
             out[:] = np.nan
         return len(values)
@@ -226,7 +228,7 @@ def covariance(
 
 def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
-    if len(values) >= least and not has_missing(values):
+    if len(values) >= least and not has_missing(values, None):
         if isinstance(values, Rows):
             matrix, amount, largest = _covariance_of_blocks(values, method)
             return _rescaled(matrix, largest), amount, len(values)

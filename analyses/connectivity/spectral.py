@@ -137,7 +137,7 @@ def spectral(
     for name in names:
         one_of(name, MEASURES, _ANALYSIS, "a measure")
     analysed = pending(recording)
-    variables = spectral_variables(recording, {name: name for name in names}, _ANALYSIS, **parameters)
+    variables = spectral_variables(recording, {name: name for name in names}, _ANALYSIS, parameters)
     return result(
         variables, analysis=_ANALYSIS, recording=analysed, parameters={"measures": names, **parameters}, seed=seed
     )
