@@ -88,6 +88,18 @@ def pearson_and_norms(
     return _finished(r, power > 0), power > 0, norms
 
 
+def varying_pearson(
+    values: Any, out: np.ndarray | None = None, known: tuple[Floats, Floats] | None = None
+) -> tuple[Any, Callable[[], Any], Any]:
+    """Give the correlations of the units that vary, in `out` where all do, the function for lengths, and which do."""
+    r, varies, norms = pearson_and_norms(values, out, known)
+    if not varies.any():
+        return r[:0, :0], norms, varies
+    if not varies.all():
+        r, _, norms = pearson_and_norms(values.take(varies) if isinstance(values, Rows) else values[:, varies])
+    return r, norms, varies
+
+
 def _into(out: np.ndarray | None, r: Any) -> Any:
     if out is None:
         return r

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._moments import has_missing, pairwise, pearson_and_norms, sums
+from neurointerp.analyses.connectivity._moments import has_missing, pairwise, sums, varying_pearson
 from neurointerp.analyses.connectivity._pairs import by_subject, grouped, one_of, per_subject, shared
 from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
@@ -173,11 +173,9 @@ def _partial(
 
     Where all vary the first may be `out`.
     """
-    r, varies, norms = pearson_and_norms(values, known=known)
+    r, norms, varies = varying_pearson(values, known=known)
     if not varies.any():
         return r[:0, :0], float("nan"), varies
-    if not varies.all():
-        r, _, norms = pearson_and_norms(values.take(varies) if isinstance(values, Rows) else values[:, varies])
     if method != "graphical_lasso":
         covariance, amount = shrunk_product(r, norms, values.shape[0], method)
         return _normalised(_inverse(covariance), out if varies.all() else None), amount, varies
