@@ -22,6 +22,7 @@ from neurointerp.analyses.connectivity._spectra import (
 )
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
 from neurointerp.errors import AnalysisError
+from neurointerp.matrix import in_order
 from neurointerp.result import pending, result
 
 MODES = ("multitaper", "fourier", "morlet")
@@ -67,6 +68,7 @@ def single(recording: xr.DataArray, measure: str, seed: int, options: Estimate) 
     parameters: Estimate = {**DEFAULTS, **options}
     given = parameters["frequencies"]
     parameters["frequencies"] = None if given is None else list(map(float, given))
+    recording = in_order(recording)
     analysed = pending(recording)
     variables = spectral_variables(recording, {measure: "connectivity"}, analysis, parameters)
     return result(variables, analysis=analysis, recording=analysed, parameters=parameters, seed=seed)
@@ -97,7 +99,8 @@ def spectral_variables(
     for measure, name in measures.items():
         kept = {dim: axis for dim, axis in axes.items() if not (dim == "frequency" and measure == "psi")}
         shape = tuple(len(axis[1]) for axis in kept.values())
-        each = [_pairs_first(measured(cross, measure).astype(dtype, copy=False), shape) for cross in crosses]
+        each = [measured(cross, measure, dtype) for cross in crosses]
+        each = [values.reshape(*values.shape[:2], *shape) for values in each]
         average = fisher_mean if measure in COHERENCIES else mean
         found |= people.variables(name, each, average=average, axes=kept, attrs=attrs)
     return found
@@ -131,11 +134,6 @@ def _planned(
         way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
     _require_epochs(len(starts), way.shape[1], measures, analysis)
     return starts, length, way, frequency
-
-
-def _pairs_first(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Turn (frequency and time, unit, unit), or (time, unit, unit) of the phase slope index, into (unit, unit, ...)."""
-    return np.moveaxis(values.reshape(*shape, *values.shape[1:]), (-2, -1), (0, 1))
 
 
 def _frequencies(
