@@ -103,6 +103,16 @@ def in_memory(recording: xr.DataArray, analysis: str) -> xr.DataArray:
     return read
 
 
+def in_order(recording: xr.DataArray) -> xr.DataArray:
+    """Give a recording whose values lie in memory in the order of its dims; itself where they do, or are not there.
+
+    What is stacked and digested is put in order once, not twice.
+    """
+    if not is_in_memory(recording) or recording.values.flags.c_contiguous:
+        return recording
+    return recording.copy(data=np.ascontiguousarray(recording.values))
+
+
 def labels(recording: xr.DataArray) -> Labels:
     """Give the labels that `stack` gives, without reading the values.
 

@@ -304,6 +304,8 @@ def test_missing_values_segments_and_subjects_in_chunks():
     calls = [
         (connectivity.correlation, some, {}),
         (connectivity.correlation, some, {"centre": "segment"}),
+        (connectivity.correlation, some, {"method": "ledoit_wolf"}),
+        (connectivity.correlation, rec, {"method": "ledoit_wolf"}),
         (connectivity.covariance, some, {"method": "oas"}),
         (connectivity.partial_correlation, some, {"method": "ledoit_wolf"}),
         (connectivity.lagged, absent, {"max_lag": 30}),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._pairs import one_of, require_whole, sampling_rate
 from neurointerp.analyses.connectivity._spectra import (
@@ -21,6 +23,7 @@ from neurointerp.analyses.connectivity._spectra import (
 from neurointerp.analyses.connectivity._subjects import fisher_mean, mean, subjects_of
 from neurointerp.device import in_blocks, on_device
 from neurointerp.errors import AnalysisError
+from neurointerp.matrix import in_order
 from neurointerp.result import pending, result
 
 MODES = ("multitaper", "fourier", "morlet")
@@ -70,50 +73,24 @@ def single(recording: xr.DataArray, measure: str, seed: int, options: Estimate) 
     parameters: Estimate = {**DEFAULTS, **options}
     given = parameters["frequencies"]
     parameters["frequencies"] = None if given is None else list(map(float, given))
+    recording = in_order(recording)
     analysed = pending(recording)
-    variables = spectral_variables(recording, {measure: "connectivity"}, analysis, **parameters)
+    variables = spectral_variables(recording, {measure: "connectivity"}, analysis, parameters)
     return result(variables, analysis=analysis, recording=analysed, parameters=parameters, seed=seed)
 
 
 def spectral_variables(
-    recording: xr.DataArray,
-    measures: dict[str, str],
-    analysis: str,
-    *,
-    mode: str,
-    fmin: float | None,
-    fmax: float | None,
-    bandwidth: float | None,
-    window: int | None,
-    step: int | None,
-    frequencies: Sequence[float] | None,
-    cycles: float,
-    decimate: int,
-    device: str | None,
-    precision: str | None,
+    recording: xr.DataArray, measures: dict[str, str], analysis: str, options: Estimate
 ) -> dict[str, xr.DataArray]:
     """Give each measure, under the name it is to have, as a labelled array; of several subjects also the parts."""
+    mode, decimate = options["mode"], options["decimate"]
     one_of(mode, MODES, analysis, "mode")
-    require_whole(analysis, window=window, step=step, decimate=decimate)
+    require_whole(analysis, window=options["window"], step=options["step"], decimate=decimate)
     rate = sampling_rate(recording, analysis)
-    people = subjects_of(in_blocks(recording, device, precision, analysis), analysis)
-    starts, length = _epochs(recording, people.parts, window, step, analysis)
-    least = 2 if "psi" in measures else 1
-    way: Tapers | Wavelets
-    if mode == "morlet":
-        given = _frequencies(frequencies, fmin, fmax, bandwidth, rate, least, analysis)
-        if not cycles > 0 or decimate < 1:
-            raise AnalysisError(
-                f"{analysis}: cycles {cycles!r} and decimate {decimate!r}: above 0 and at least 1 are needed"
-            )
-        way, frequency = morlet(given, cycles, length, rate, int(decimate)), np.asarray(given)
-    else:
-        if frequencies is not None:
-            raise AnalysisError(f"{analysis}: frequencies are those of wavelets; with mode={mode!r} pass fmin and fmax")
-        weights = tapers(length, mode, None if bandwidth is None else bandwidth * length / (2 * rate))
-        bins = _bins(length, rate, fmin, fmax, least, analysis)
-        way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
-    _require_epochs(len(starts), way.shape[1], tuple(measures), analysis)
+    device, precision = options["device"], options["precision"]
+    plan = partial(_planned, recording, tuple(measures), rate, analysis, options)
+    people = subjects_of(in_blocks(recording, device, precision, analysis), analysis, plan)
+    starts, length, way, frequency = people.plan
     placed = on_device(people.each, device, precision)
     crosses = [cross_spectra(values, starts, length, way, tuple(measures)) for values in placed]
     clock = str(recording["time"].attrs["units"])
@@ -129,15 +106,41 @@ def spectral_variables(
     for measure, name in measures.items():
         kept = {dim: axis for dim, axis in axes.items() if not (dim == "frequency" and measure == "psi")}
         shape = tuple(len(axis[1]) for axis in kept.values())
-        each = [_pairs_first(measured(cross, measure).astype(dtype, copy=False), shape) for cross in crosses]
+        each = [measured(cross, measure, dtype) for cross in crosses]
+        each = [values.reshape(*values.shape[:2], *shape) for values in each]
         average = fisher_mean if measure in COHERENCIES else mean
         found |= people.variables(name, each, average=average, axes=kept, attrs=attrs)
     return found
 
 
-def _pairs_first(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Turn (frequency and time, unit, unit), or (time, unit, unit) of the phase slope index, into (unit, unit, ...)."""
-    return np.moveaxis(values.reshape(*shape, *values.shape[1:]), (-2, -1), (0, 1))
+def _planned(
+    recording: xr.DataArray, measures: tuple[str, ...], rate: float, analysis: str, options: Estimate,
+    parts: Sequence[slice],
+) -> tuple[list[int], int, Tapers | Wavelets, NDArray[np.float64]]:  # fmt: skip
+    """Give the first samples of the epochs, the samples of one, how they are transformed, and the frequencies."""
+    starts, length = _epochs(recording, parts, options["window"], options["step"], analysis)
+    frequencies, bandwidth = options["frequencies"], options["bandwidth"]
+    band = options["fmin"], options["fmax"]
+    least = 2 if "psi" in measures else 1
+    way: Tapers | Wavelets
+    if options["mode"] == "morlet":
+        given = _frequencies(frequencies, *band, bandwidth, rate, least, analysis)
+        cycles, decimate = options["cycles"], options["decimate"]
+        if not cycles > 0 or decimate < 1:
+            raise AnalysisError(
+                f"{analysis}: cycles {cycles!r} and decimate {decimate!r}: above 0 and at least 1 are needed"
+            )
+        way, frequency = morlet(given, cycles, length, rate, int(decimate)), np.asarray(given)
+    else:
+        if frequencies is not None:
+            raise AnalysisError(
+                f"{analysis}: frequencies are those of wavelets; with mode={options['mode']!r} pass fmin and fmax"
+            )
+        weights = tapers(length, options["mode"], None if bandwidth is None else bandwidth * length / (2 * rate))
+        bins = _bins(length, rate, *band, least, analysis)
+        way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
+    _require_epochs(len(starts), way.shape[1], measures, analysis)
+    return starts, length, way, frequency
 
 
 def _frequencies(

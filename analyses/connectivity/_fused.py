@@ -10,8 +10,8 @@ import numpy as np
 
 TILE = 64
 """Rows and columns that are mirrored at a time."""
-TERMS = 16
-"""Subjects whose factors are multiplied before a logarithm is taken: so many 1 - r do not underflow."""
+CELLS = 512
+"""Cells of a matrix that are summed over subjects at a time."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -56,9 +56,10 @@ def lengths(values: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> np.ndar
 def square_sum(values: np.ndarray) -> float:
     """Give the sum of all squares of a matrix, in float64."""
     total = 0.0
-    for row in values:
-        for value in row:
-            total += np.float64(value) * value
+    for i in range(len(values)):
+        row = values[i]  # one loop over an index is vectorised; over the values themselves it is not
+        for j in range(len(row)):
+            total += np.float64(row[j]) * np.float64(row[j])
     return total
 
 
@@ -82,27 +83,22 @@ def normalise(precision: np.ndarray, out: np.ndarray) -> None:
         out[i, i] = one
 
 
-@numba.njit(cache=True, nogil=True)
-def fisher_sums(each: np.ndarray, total: np.ndarray) -> None:
-    """Write, of (subject, cell) correlations, the sums of Fisher's z.
-
-    The sum of arctanh r is half the logarithm of the product of (1 + r) / (1 - r): one logarithm instead of many.
-    """
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def odds(each: np.ndarray, out: np.ndarray) -> None:
+    """Write, of (subject, cell) correlations r, the product over subjects of (1 + r) / (1 - r)."""
     subjects, cells = each.shape
-    above, below = np.empty(TILE), np.empty(TILE)
-    for start in range(0, cells, TILE):
-        size = min(TILE, cells - start)
-        total[start : start + size] = 0.0
-        for first in range(0, subjects, TERMS):
-            above[:] = 1.0
-            below[:] = 1.0
-            for s in range(first, min(first + TERMS, subjects)):
-                row = each[s, start : start + size]
-                for k in range(size):
-                    above[k] *= 1.0 + row[k]
-                    below[k] *= 1.0 - row[k]
+    above, below = np.empty(CELLS), np.empty(CELLS)
+    for start in range(0, cells, CELLS):
+        size = min(CELLS, cells - start)
+        above[:] = 1.0
+        below[:] = 1.0
+        for s in range(subjects):
+            row = each[s, start : start + size]
             for k in range(size):
-                total[start + k] += (np.log(above[k]) - np.log(below[k])) / 2
+                above[k] *= 1.0 + row[k]
+                below[k] *= 1.0 - row[k]
+        for k in range(size):
+            out[start + k] = above[k] / below[k]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -21,18 +21,39 @@ LARGE = 2**17
 """Values from which compiled passes are worth their start."""
 
 
-def pearson(values: Any, out: np.ndarray | None = None) -> tuple[Any, Any]:
+def sums(values: Any) -> tuple[Floats, Floats] | None:
+    """Give the sums and sums of squares (unit) of large (sample, unit) values of numpy, in one pass; None of others."""
+    if not isinstance(values, np.ndarray) or values.size < LARGE:
+        return None
+    from neurointerp.analyses.connectivity import _fused
+
+    found: tuple[Floats, Floats] = _fused.moments(values)
+    return found
+
+
+def has_missing(values: Any, known: tuple[Floats, Floats] | None) -> bool:
+    """Tell whether any value is missing; finite sums, the usual case, say at once that none is."""
+    if isinstance(values, Rows):
+        return bool(values.about.missing.any())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not np.isfinite(values.sum() if known is None else known[0].sum()) and bool(np.isnan(values).any())
+
+
+def pearson(values: Any, out: np.ndarray | None = None, known: tuple[Floats, Floats] | None = None) -> tuple[Any, Any]:
     """Give the correlations (unit, unit) of complete (sample, unit) values, in `out` if given, and which units vary."""
-    r, varies, _ = pearson_and_norms(values, out)
+    r, varies, _ = pearson_and_norms(values, out, known)
     return r, varies
 
 
-def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, Any, Callable[[], Any]]:
+def pearson_and_norms(
+    values: Any, out: np.ndarray | None = None, known: tuple[Floats, Floats] | None = None
+) -> tuple[Any, Any, Callable[[], Any]]:
     """Give also a function that gives the squared length (sample) of each sample of the standardised values.
 
     The product is of the values as they are, or centred where a mean is large beside its deviation; what is left of
     the means comes off the product. That is up to seven passes over the values less than scaling them first, which is
-    what is done where a variance is too small or large. Of `Rows` the products are of centred blocks.
+    what is done where a variance is too small or large. Of `Rows` the products are of centred blocks. `known` are the
+    `sums` of the values.
     """
     if isinstance(values, Rows):
         r, varies, lengths = _streamed.pearson_and_lengths(values)
@@ -41,7 +62,7 @@ def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, 
     samples = values.shape[0]
     in_numpy = isinstance(values, np.ndarray)
     with np.errstate(over="ignore", invalid="ignore"):
-        z, rest, least = _nearly_centred(values)
+        z, rest, least = _nearly_centred(values, known or sums(values))
         r = np.matmul(z.T, z, out=out) if in_numpy else z.T @ z  # of one array with itself: half the work in numpy
         shift = samples**0.5 * rest
         power = (xp.linalg.diagonal(r) - shift * shift) / samples
@@ -67,6 +88,18 @@ def pearson_and_norms(values: Any, out: np.ndarray | None = None) -> tuple[Any, 
     return _finished(r, power > 0), power > 0, norms
 
 
+def varying_pearson(
+    values: Any, out: np.ndarray | None = None, known: tuple[Floats, Floats] | None = None
+) -> tuple[Any, Callable[[], Any], Any]:
+    """Give the correlations of the units that vary, in `out` where all do, the function for lengths, and which do."""
+    r, varies, norms = pearson_and_norms(values, out, known)
+    if not varies.any():
+        return r[:0, :0], norms, varies
+    if not varies.all():
+        r, _, norms = pearson_and_norms(values.take(varies) if isinstance(values, Rows) else values[:, varies])
+    return r, norms, varies
+
+
 def _into(out: np.ndarray | None, r: Any) -> Any:
     if out is None:
         return r
@@ -74,7 +107,7 @@ def _into(out: np.ndarray | None, r: Any) -> Any:
     return out
 
 
-def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
+def _nearly_centred(values: Any, known: tuple[Floats, Floats] | None) -> tuple[Any, Any, Any]:
     """Give values whose means are small beside their deviations, the same array where they are, and those means.
 
     The third is the least variance that is more than rounding.
@@ -82,10 +115,8 @@ def _nearly_centred(values: Any) -> tuple[Any, Any, Any]:
     xp = namespace(values)
     samples = values.shape[0]
     ones = xp.ones(samples, dtype=values.dtype, device=values.device)
-    if isinstance(values, np.ndarray) and values.size >= LARGE:
-        from neurointerp.analyses.connectivity import _fused
-
-        mean, square = ((part / samples).astype(values.dtype) for part in _fused.moments(values))
+    if known is not None:
+        mean, square = ((part / samples).astype(values.dtype) for part in known)
     else:
         mean = ones @ values / samples
         in_numpy = isinstance(values, np.ndarray)

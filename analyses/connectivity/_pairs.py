@@ -18,20 +18,8 @@ from neurointerp.streaming import Rows, rows_of
 CENTRES = ("recording", "segment")
 LARGE = 2**17
 """Values from which a compiled average is worth its start."""
-
-
-def complete(recording: xr.DataArray, analysis: str, *, samples: int = 2) -> Stacked:
-    """Stack a recording; refuse one with missing values, without units or with fewer than `samples` samples.
-
-    The values of one that is chunked are `Rows`.
-    """
-    stacked = stacked_units(recording, analysis, lazy=True)
-    if isinstance(stacked.values, Rows):
-        require_all(stacked.values, recording["unit"].values, analysis)
-    else:
-        require_complete(recording, analysis)
-    _require_samples(stacked, len(stacked.values), samples, analysis)
-    return stacked
+EXPONENTS = 1000
+"""Powers of two that a product of correlations may span before its logarithm is taken."""
 
 
 def stacked_units(recording: xr.DataArray, analysis: str, *, lazy: bool = False) -> Stacked:
@@ -59,7 +47,7 @@ def by_subject(
     one_of(centre, CENTRES, analysis, "centre")
     stacked = stacked_units(recording, analysis, lazy=lazy)
     subjects = recording.sizes.get("subject", 1)
-    _require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
+    require_samples(stacked, len(stacked.values) // max(subjects, 1), 2, analysis)
     values, parts = stacked.values, stretches(recording) if centre == "segment" else []
     if centre == "segment" and all(part.stop - part.start < 2 for part in parts):
         raise AnalysisError(
@@ -72,14 +60,6 @@ def by_subject(
     if parts:
         values = _centred_segments(values, parts)
     return stacked, list(values.reshape(subjects, -1, values.shape[1]))
-
-
-def has_missing(values: Any) -> bool:
-    """Tell whether any value is missing; a finite sum, the usual case, says at once that none is."""
-    if isinstance(values, Rows):
-        return bool(values.about.missing.any())
-    with np.errstate(over="ignore", invalid="ignore"):
-        return not np.isfinite(values.sum()) and bool(np.isnan(values).any())
 
 
 def grouped(
@@ -135,9 +115,7 @@ def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]
     total = np.zeros(each.shape[1:])
     count = np.full(each.shape[1:], len(each), dtype=np.int64)
     if fisher and each.size >= LARGE:
-        from neurointerp.analyses.connectivity import _fused
-
-        _fused.fisher_sums(each.reshape(len(each), -1), total.reshape(-1))
+        _add_fisher(each.reshape(len(each), -1), total.reshape(-1))
     if not fisher or each.size < LARGE or np.isnan(total).any():  # where some are missing they are taken one by one
         total[:], count[:] = 0.0, 0
         for one in each:
@@ -149,6 +127,23 @@ def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
     return (np.tanh(mean) if fisher else mean).astype(each.dtype), count
+
+
+def _add_fisher(each: np.ndarray, total: np.ndarray) -> None:
+    """Add Fisher's z of (subject, cell) correlations.
+
+    The sum of arctanh r is half the logarithm of the product of (1 + r) / (1 - r): one logarithm for as many subjects
+    as no product can leave the range of float64 for, since 1 - r is 0 or has a bit of the type of r.
+    """
+    from neurointerp.analyses.connectivity import _fused
+
+    terms = EXPONENTS // (np.finfo(each.dtype).nmant + 2)
+    product = np.empty_like(total)
+    for first in range(0, len(each), terms):
+        _fused.odds(each[first : first + terms], product)
+        with np.errstate(divide="ignore"):
+            total += np.log(product, out=product)
+    total /= 2
 
 
 def _labelled(values: np.ndarray, coords: Mapping[str, Any], attrs: Mapping[str, Any]) -> xr.DataArray:
@@ -179,7 +174,16 @@ def require_shared(min_samples: int, analysis: str) -> None:
         raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
 
 
-def _require_samples(stacked: Stacked, found: int, needed: int, analysis: str) -> None:
+def require_present(recording: xr.DataArray, stacked: Stacked, analysis: str) -> None:
+    """Refuse a recording with missing values; of one that is chunked all blocks are read."""
+    if isinstance(stacked.values, Rows):
+        require_all(stacked.values, recording["unit"].values, analysis)
+    else:
+        require_complete(recording, analysis)
+
+
+def require_samples(stacked: Stacked, found: int, needed: int, analysis: str) -> None:
+    """Refuse too few samples."""
     if found < needed:
         raise AnalysisError(f"{analysis}: {found} samples along {stacked.sample_dims}; at least {needed} are needed")
 

@@ -25,20 +25,26 @@ def order_of(
 
     `together` says whether all units are regressed on all, or pair by pair.
     """
-    if order is not None and order < 1:
-        raise AnalysisError(f"{analysis}: order is {order!r}; at least 1 sample of past is needed")
-    units = max(z.shape[1] for z in subjects)
-    most = _reach(parts, units, together)
-    if (order or 1) > most:
-        raise AnalysisError(
-            f"{analysis}: order {order or 1} of {units} units{' together' if together else ''} has too few "
-            f"samples ({len(subjects[0])} in {len(parts)} segments), which reach order {most}; "
-            + ("take fewer units (pca)" if together else "take longer segments")
-        )
+    most = require_reach(parts, max(z.shape[1] for z in subjects), order, together, analysis)
     if order is not None:
         return order
     tried = min(most, LARGEST_ORDER)
     return int(np.sum([_scores(z, parts, tried, together, analysis) for z in subjects], axis=0).argmin()) + 1
+
+
+def require_reach(parts: Sequence[slice], units: int, order: int | None, together: bool, analysis: str) -> int:
+    """Give the largest order that so many units leave; refuse one beyond it."""
+    if order is not None and order < 1:
+        raise AnalysisError(f"{analysis}: order is {order!r}; at least 1 sample of past is needed")
+    most = _reach(parts, units if together else 2)
+    if (order or 1) > most:
+        samples = sum(part.stop - part.start for part in parts)
+        raise AnalysisError(
+            f"{analysis}: order {order or 1} of {units} units{' together' if together else ''} has too few "
+            f"samples ({samples} in {len(parts)} segments), which reach order {most}; "
+            + ("take fewer units (pca)" if together and units > 1 else "take longer segments")
+        )
+    return most
 
 
 def rows(parts: Sequence[slice], order: int) -> NDArray[np.int64]:
@@ -46,13 +52,15 @@ def rows(parts: Sequence[slice], order: int) -> NDArray[np.int64]:
     return np.concatenate([np.arange(part.start + order, max(part.stop, part.start + order)) for part in parts])
 
 
-def _reach(parts: Sequence[slice], units: int, together: bool) -> int:
+def _reach(parts: Sequence[slice], predictors: int) -> int:
     """Give the largest order whose regressions leave as many samples free as they have parameters."""
-    order, predictors = 0, units if together else 2
     sizes = np.array([part.stop - part.start for part in parts], dtype=np.int64)
-    while np.maximum(sizes - order - 1, 0).sum() >= 2 * (predictors * (order + 1) + 1):
-        order += 1
-    return order
+    low, high = 0, int(sizes.max(initial=0))
+    while low < high:
+        order = (low + high + 1) // 2
+        enough = np.maximum(sizes - order, 0).sum() >= 2 * (predictors * order + 1)
+        low, high = (order, high) if enough else (low, order - 1)
+    return low
 
 
 def lagged_gram(z: np.ndarray | Rows, parts: Sequence[slice], order: int) -> tuple[np.ndarray, int]:

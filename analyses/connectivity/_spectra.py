@@ -25,6 +25,8 @@ SUMS = {
 MEASURES = ("coherence", "imaginary_coherence", *SUMS, "psi")
 BLOCK = 2**26
 """Bytes of spectra that are held at a time."""
+LINE = 64
+"""Bytes of a line of the cache."""
 LOW_BIAS = 0.9
 """A taper is kept when more than this part of its energy lies within the bandwidth."""
 
@@ -38,7 +40,7 @@ class Cross:
     spectrum
         (frequency, unit, unit), complex: the cross-spectrum, summed over epochs and tapers; Hermitian.
     sums
-        Name -> (frequency, unit, unit), lower triangle: see `_phase_sums.phase_sums`.
+        Name -> (frequency, unit, unit), of which the lower triangle counts: see `_phase_sums.phase_sums`.
     epochs
         How many.
     varies
@@ -54,10 +56,10 @@ class Cross:
     times: int = 1
 
     @cached_property
-    def coherency(self) -> np.ndarray:
-        """(frequency, unit, unit), complex."""
-        root = 1 / np.sqrt(np.einsum("fii->fi", self.spectrum).real)
-        return np.asarray(self.spectrum * (root[:, :, None] * root[:, None, :]))
+    def root(self) -> NDArray[np.float64]:
+        """(frequency, unit): one over the root of the power."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / np.sqrt(np.einsum("fii->fi", self.spectrum).real))
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,13 @@ class Tapers:
 
     def transform(self, epoch: np.ndarray, re: np.ndarray, im: np.ndarray) -> None:
         """Write the spectra of an epoch (unit, sample) to (frequency, taper, unit)."""
-        from scipy.fft import rfft
-
         from neurointerp.analyses.connectivity._fused import split_spectra
 
+        units, length = epoch.shape
+        tapered, spectra = np.empty_like(epoch), np.empty((units, length // 2 + 1), np.complex128)
         for t, taper in enumerate(self.weights):
-            split_spectra(rfft(epoch * taper, axis=1), self.bins.start or 0, 1, re[:, t], im[:, t])
+            np.fft.rfft(np.multiply(epoch, taper, out=tapered), axis=1, out=spectra)
+            split_spectra(spectra, self.bins.start or 0, 1, re[:, t], im[:, t])
 
 
 @dataclass(frozen=True)
@@ -228,81 +231,116 @@ def _summed(
     energy = np.zeros(units)
     scale = 1 / np.where(span > 0, span, 1.0)  # so that no power under- or overflows
     epoch = np.empty((units, length))
-    block = max(1, BLOCK // max(1, 2 * count * n_tapers * units * np.dtype(dtype).itemsize))
+    rows, width = _room(n_tapers, units, wanted)
+    block = max(1, BLOCK // max(1, 2 * count * rows * width * np.dtype(dtype).itemsize))
+    spectra = _aligned_zeros((count, 2, min(block, len(starts)), rows, width), dtype)
+    re, im = (spectra[:, part, :, :n_tapers, :units] for part in range(2))
     for first in range(0, len(starts), block):
-        shape = (count, min(block, len(starts) - first), n_tapers, units)
-        re, im = np.empty(shape, dtype), np.empty(shape, dtype)
-        for e, start in enumerate(starts[first : first + block]):
+        begun = starts[first : first + block]
+        for e, start in enumerate(begun):
             centred_epoch(values[start : start + length], scale, epoch, energy)
             way.transform(epoch, re[:, e], im[:, e])
-        _add_cross_spectrum(re, im, spectrum)
-        if wanted:
-            _add_phase_sums(re, im, sums)
+        spectra[:, :, len(begun) :] = 0
+        _add_cross_spectrum(spectra, spectrum, list(wanted), sums)
     return energy, spectrum, *sums.values()
 
 
-def _add_cross_spectrum(re: np.ndarray, im: np.ndarray, spectrum: np.ndarray) -> None:
-    """Add x_i conj(x_j), summed over epochs and tapers: three real matrix products per frequency."""
-    for f in range(len(re)):
-        a, b = re[f].reshape(-1, re.shape[-1]), im[f].reshape(-1, re.shape[-1])
-        mixed = b.T @ a
-        spectrum[f].real += a.T @ a + b.T @ b
-        spectrum[f].imag += mixed - mixed.T
+def _room(n_tapers: int, units: int, wanted: Sequence[str]) -> tuple[int, int]:
+    """Give the tapers and units that spectra are held of: more than there are, of zeros, where that is quicker."""
+    from neurointerp.analyses.connectivity._phase_sums import LANES, TAPERS
+
+    if list(wanted) != ["size"] or n_tapers > TAPERS:
+        return n_tapers, units
+    return 1 if n_tapers == 1 else TAPERS, units if units < LANES else -(-units // LANES) * LANES
 
 
-def _add_phase_sums(re: np.ndarray, im: np.ndarray, sums: dict[str, NDArray[np.float64]]) -> None:
-    from neurointerp.analyses.connectivity._phase_sums import phase_sums, size_sums
+def _aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Give zeros that begin where a line of the cache does: no vector then lies on two lines."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + LINE, dtype=np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + size].view(dtype).reshape(shape)
 
-    if set(sums) == {"size"} and re.shape[2] == 1:
-        part = np.zeros(sums["size"].shape, dtype=re.dtype)
-        size_sums(re[:, :, 0], im[:, :, 0], part)
-        sums["size"] += part
+
+def _add_cross_spectrum(
+    spectra: np.ndarray, spectrum: np.ndarray, wanted: list[str], sums: dict[str, NDArray[np.float64]]
+) -> None:
+    """Add x_i conj(x_j), summed over epochs and tapers, and what is wanted of the parts (frequency, unit, unit).
+
+    The real part is one product of matrices per frequency. So is the imaginary part, unless the sums give it.
+    """
+    from neurointerp.analyses.connectivity._phase_sums import TAPERS, lag_sums, lag_sums_of_one, phase_sums
+
+    (count, _, epochs, rows, width), units = spectra.shape, spectrum.shape[1]
+    for f, each in enumerate(spectra.reshape(count, 2 * epochs * rows, width)):
+        spectrum[f].real += (each.T @ each)[:units, :units]
+    if wanted == ["size"] and rows in (1, TAPERS):
+        lag, size = (_aligned_zeros((count, width, width), spectra.dtype) for _ in range(2))
+        if rows == 1:
+            lag_sums_of_one(spectra.reshape(count, 2, epochs, width), lag, size)
+        else:
+            lag_sums(spectra, lag, size)
+        spectrum.imag += lag[:, :units, :units]
+        sums["size"] += size[:, :units, :units]
         return
-    none = np.zeros((0, 0, 0), dtype=re.dtype)
+    for f, (re, im) in enumerate(spectra.reshape(count, 2, epochs * rows, width)):
+        mixed = im.T @ re
+        spectrum[f].imag += mixed - mixed.T
+    if not wanted:
+        return
+    none = np.zeros((0, 0, 0), dtype=spectra.dtype)
     names = ("size", "square", "sign", "cosine", "sine")
-    parts = {name: np.zeros(sums[name].shape, dtype=re.dtype) if name in sums else none for name in names}
-    phase_sums(re, im, *(parts[name] for name in names))
+    parts = {name: np.zeros(sums[name].shape, dtype=spectra.dtype) if name in sums else none for name in names}
+    phase_sums(spectra, *(parts[name] for name in names))
     for name, total in sums.items():
         total += parts[name]
 
 
-def measured(cross: Cross, measure: str) -> NDArray[np.float64]:
-    """Give one measure (frequency, unit, unit), NaN for constant units; of the phase slope index (time, unit, unit)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if measure in ("coherence", "imaginary_coherence", "psi"):
-            out = _of_coherency(cross, measure)
-        else:
-            out = _of_sums(cross, measure)
-            out = out + out.swapaxes(-1, -2)
-    units = np.arange(len(cross.varies))
-    out[..., units, units] = 1.0 if measure in ("coherence", "plv") else 0.0
-    out[..., ~cross.varies, :] = np.nan
-    out[..., :, ~cross.varies] = np.nan
+def measured(cross: Cross, measure: str, dtype: Any) -> np.ndarray:
+    """Give one measure (unit, unit, frequency), NaN for constant units; of the phase slope index (unit, unit, time)."""
+    from neurointerp.analyses.connectivity import _coherency
+
+    count, units = cross.spectrum.shape[:2]
+    if measure in ("coherence", "imaginary_coherence"):
+        out = np.empty((units, units, count), dtype)
+        _coherency.write(cross.spectrum, cross.root, measure == "imaginary_coherence", out)
+    elif measure == "wpli":
+        out = np.empty((units, units, count), dtype)
+        _coherency.write_weighted_lag(cross.spectrum, cross.sums["size"], out)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = _slope(cross) if measure == "psi" else _of_sums(cross, measure)
+        out = np.ascontiguousarray(np.moveaxis(found, 0, -1), dtype=dtype)
+    same = np.arange(units)
+    out[same, same] = 1.0 if measure in ("coherence", "plv") else 0.0
+    out[~cross.varies] = np.nan
+    out[:, ~cross.varies] = np.nan
     return out
 
 
-def _of_coherency(cross: Cross, measure: str) -> NDArray[np.float64]:
-    if measure == "coherence":
-        return np.asarray(np.minimum(np.abs(cross.coherency), 1.0))
-    if measure == "imaginary_coherence":
-        return np.asarray(np.clip(cross.coherency.imag, -1.0, 1.0))
-    by_time = cross.coherency.reshape(-1, cross.times, *cross.spectrum.shape[1:])
+def _slope(cross: Cross) -> NDArray[np.float64]:
+    """Give the phase slope index (time, unit, unit)."""
+    coherency = cross.spectrum * (cross.root[:, :, None] * cross.root[:, None, :])
+    by_time = coherency.reshape(-1, cross.times, *cross.spectrum.shape[1:])
     return np.asarray((by_time[:-1].conj() * by_time[1:]).sum(axis=0).imag)
 
 
 def _of_sums(cross: Cross, measure: str) -> NDArray[np.float64]:
-    """Give the lower triangle of a measure of phase; 0 where no epoch has a lag."""
+    """Give a symmetric measure of phase (frequency, unit, unit); 0 where no epoch has a lag."""
     sums, epochs = cross.sums, cross.epochs
     if measure == "pli":
-        return np.asarray(np.abs(sums["sign"]) / epochs)
-    if measure in ("plv", "ciplv"):
+        found = np.abs(sums["sign"]) / epochs
+    elif measure == "wpli2_debiased":
+        size, total = sums["size"], np.abs(cross.spectrum.imag)
+        below = size**2 - sums["square"]
+        found = np.where(below > 0, (total**2 - sums["square"]) / below, 0.0)
+    else:
         cosine, sine = sums["cosine"] / epochs, np.abs(sums["sine"]) / epochs
-        if measure == "plv":
-            return np.minimum(np.hypot(cosine, sine), 1.0)
         rest = 1 - cosine**2
-        return np.where(rest > 0, sine / np.sqrt(rest), 0.0)
-    size, total = sums["size"], np.abs(np.tril(cross.spectrum.imag, -1))
-    if measure == "wpli":
-        return np.where(size > 0, np.minimum(total / size, 1.0), 0.0)
-    below = size**2 - sums["square"]
-    return np.where(below > 0, (total**2 - sums["square"]) / below, 0.0)
+        found = (
+            np.minimum(np.hypot(cosine, sine), 1.0)
+            if measure == "plv"
+            else np.where(rest > 0, sine / np.sqrt(rest), 0.0)
+        )
+    lower = np.tril(found, -1)
+    return lower + lower.swapaxes(-1, -2)

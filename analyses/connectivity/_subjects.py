@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._pairs import (
     averaged,
-    complete,
     each_subject,
+    require_present,
+    require_samples,
     stacked_units,
     subject_coords,
 )
@@ -24,6 +25,8 @@ from neurointerp.streaming import Rows
 
 Average = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Turns (subject, ...) values, NaN where there is none, into one, and says how many there were."""
+Plan = Callable[[list[slice]], Any]
+"""Refuses options that the stretches of a subject do not allow, and gives what follows from them."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Subjects:
         The stretches of one subject, which are those of all.
     coords
         Those of `subject`; empty where there is no such dim.
+    plan
+        What the plan of `subjects_of` gave.
     """
 
     stacked: Stacked
@@ -49,6 +54,7 @@ class Subjects:
     present: list[NDArray[np.bool_]]
     parts: list[slice]
     coords: dict[str, Any]
+    plan: Any = None
 
     @property
     def several(self) -> bool:
@@ -97,18 +103,23 @@ class Subjects:
         return {name: xr.DataArray(list(values), dims=("subject",), coords=self.coords, attrs={"units": "1"})}
 
 
-def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
+def subjects_of(recording: xr.DataArray, analysis: str, plan: Plan | None = None) -> Subjects:
     """Give a recording subject by subject; a unit that a subject lacks is NaN there as a whole.
 
-    Any other missing value is refused.
+    Any other missing value is refused. `plan` sees the stretches of a subject before a block is read.
     """
-    if "subject" not in recording.dims:
-        stacked, parts = complete(recording, analysis), stretches(recording)
-        return Subjects(stacked, [stacked.values], [np.ones(stacked.values.shape[1], dtype=bool)], parts, {})
     stacked = stacked_units(recording, analysis, lazy=True)
+    parts = stretches(recording)
+    parts = parts[: len(parts) // max(recording.sizes.get("subject", 1), 1)]
+    if "subject" not in recording.dims:
+        require_samples(stacked, len(stacked.values), 2, analysis)
+        planned = plan(parts) if plan else None
+        require_present(recording, stacked, analysis)
+        return Subjects(stacked, [stacked.values], [np.ones(stacked.values.shape[1], dtype=bool)], parts, {}, planned)
     count = recording.sizes["subject"]
     if not count or len(stacked.values) // count < 2:
         raise AnalysisError(f"{analysis}: {len(stacked.values)} samples of {count} subjects; each needs at least 2")
+    planned = plan(parts) if plan else None
     lazy = isinstance(stacked.values, Rows)
     given: list[Any] = each_subject(recording) if lazy else np.split(stacked.values, count)
     each, present = [], []
@@ -125,8 +136,7 @@ def subjects_of(recording: xr.DataArray, analysis: str) -> Subjects:
         each.append(values if there.all() else values.take(there) if lazy else values[:, there])
         present.append(there)
     coords = subject_coords(recording) or {"subject": ("subject", np.arange(count))}
-    parts = stretches(recording)
-    return Subjects(stacked, each, present, parts[: len(parts) // count], coords)
+    return Subjects(stacked, each, present, parts, coords, planned)
 
 
 def mean(each: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

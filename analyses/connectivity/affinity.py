@@ -91,16 +91,16 @@ def affinity(
             raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     if not smooth >= 0:
         raise AnalysisError(f"{_ANALYSIS}: smooth is {smooth!r}; a number of at least 0 is needed")
-    by_subject = _by_subject(in_memory(recording, _ANALYSIS))
-    kept = by_subject.isel(unit=_present(by_subject).sum(axis=0) >= min_subjects)
-    if kept.sizes["unit"] < 2:
-        raise AnalysisError(
-            f"{_ANALYSIS}: {kept.sizes['unit']} units are there in {min_subjects} subjects; two are needed"
-        )
-    rates = _rates(kept, float(smooth))
-    bins = _bins(kept, int(bin_size))
+    by_subject = _by_subject(recording)
+    bins = _bins(by_subject, int(bin_size))
     if not bins:
         raise AnalysisError(f"{_ANALYSIS}: no segment has {bin_size} samples; choose smaller bins")
+    if min_subjects > len(by_subject):
+        _require_two(0, min_subjects)
+    by_subject = in_memory(by_subject, _ANALYSIS)
+    kept = by_subject.isel(unit=_present(by_subject).sum(axis=0) >= min_subjects)
+    _require_two(kept.sizes["unit"], min_subjects)
+    rates = _rates(kept, float(smooth))
     variable = _labelled(kept, _affinities(rates, bins, kernel), bins)
     if not variable.sizes["pair"]:
         raise AnalysisError(f"{_ANALYSIS}: none of the {kept.sizes['unit']} units varies together with another")
@@ -168,9 +168,14 @@ def dynamic_connectome(
     >>> len(set(motif.values[planted])), len(set(motif.values[~planted]) & set(motif.values[planted]))
     (1, 0)
     """
-    from neurointerp.analyses.graphs.motifs import motifs  # graphs builds on this family
+    from neurointerp.analyses.graphs.block_model import MODELS  # graphs builds on this family
+    from neurointerp.analyses.graphs.motifs import motifs
     from neurointerp.analyses.tensor import nonnegative_cp
 
+    one_of(model, (*MODELS, "either"), _CONNECTOME, "model")
+    for name, value in (("rank", rank), ("restarts", restarts), ("starts", starts)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise AnalysisError(f"{_CONNECTOME}: {name} is {value!r}; a whole number of at least 1 is needed")
     pairs = affinity(recording, kernel=kernel, smooth=smooth, bin_size=bin_size, min_subjects=min_subjects, seed=seed)
     factors = nonnegative_cp(pairs, rank, restarts=restarts, seed=seed)
     read = motifs(factors, model=model, starts=starts, seed=seed)
@@ -188,6 +193,11 @@ def dynamic_connectome(
         },
         seed=seed,
     )  # fmt: skip
+
+
+def _require_two(units: int, min_subjects: int) -> None:
+    if units < 2:
+        raise AnalysisError(f"{_ANALYSIS}: {units} units are there in {min_subjects} subjects; two are needed")
 
 
 def _by_subject(recording: xr.DataArray) -> xr.DataArray:

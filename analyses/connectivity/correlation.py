@@ -9,16 +9,18 @@ import xarray as xr
 
 from neurointerp.analyses.connectivity import _streamed
 from neurointerp.analyses.connectivity._moments import (
+    has_missing,
     pairwise,
     pairwise_pearson,
     pairwise_spearman,
     pearson,
     ranks,
+    sums,
+    varying_pearson,
 )
 from neurointerp.analyses.connectivity._pairs import (
     by_subject,
     grouped,
-    has_missing,
     one_of,
     per_subject,
     require_shared,
@@ -42,7 +44,7 @@ from neurointerp.streaming import Rows
 _COVARIANCE = "connectivity.covariance"
 _CORRELATION = "connectivity.correlation"
 _INFORMATION = "connectivity.mutual_information"
-METHODS = ("pearson", "spearman")
+METHODS = ("pearson", "spearman", "ledoit_wolf")
 
 
 def correlation(
@@ -61,9 +63,10 @@ def correlation(
         float32 stays float32: on 100,000 samples of normal
         values it is within 1e-6 of the answer in float64, also where means are 100 standard deviations from 0.
     method
-        `pearson` (default), or `spearman`: the same of the ranks of each unit's values (among the samples of the
-        pair), ties sharing their mean rank. `spearman` of a chunked (dask) recording needs all values in memory at
-        once, and is refused where there is no room; `pearson` reads block by block.
+        `pearson` (default); `spearman`: the same of the ranks of each unit's values (among the samples of the
+        pair), ties sharing their mean rank; or `ledoit_wolf`: :math:`(1 - \lambda) r_{ij}`, the covariance of the
+        standardised units shrunk as in `covariance`. `spearman` of a chunked (dask) recording needs all values in
+        memory at once, and is refused where there is no room; the others read block by block.
     centre
         `recording` (default): one mean of each unit; `segment`: a mean of its own in each segment of each trial, so
         that what differs from run to run is no correlation.
@@ -87,17 +90,19 @@ def correlation(
         correlation: its row and column, diagonal included, are NaN, and the attr `undefined_units` of `connectivity`
         counts such units. With a `subject` dim `connectivity` is the average over subjects of Fisher's z, turned back
         into a correlation, `by_subject (subject, source, target)` are those averaged, and `subjects (source, target)`
-        is how many there were.
+        is how many there were. With `ledoit_wolf` also `shrinkage`, :math:`\lambda` in [0, 1], per subject where there
+        are several.
 
     Raises
     ------
     AnalysisError
-        When there are fewer than two samples, or an option is not known.
+        When there are fewer than two samples, an option is not known, or pairs share too few samples for shrinkage.
 
     References
     ----------
     Pearson (1895), Proc R Soc Lond 58:240-242; Spearman (1904), Am J Psychol 15:72-101; Fisher (1921), Metron 1:3-32
-    (z). No deviations.
+    (z); Ledoit and Wolf (2004), J Multivar Anal 88:365-411, as nilearn's `ConnectivityMeasure` estimates correlations
+    by default. No deviations.
 
     Examples
     --------
@@ -116,13 +121,15 @@ def correlation(
         require_none(device, _CORRELATION, "method='spearman', whose ranks order all samples")
     analysed = pending(recording)
     recording = in_blocks(recording, device, precision, _CORRELATION)
-    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method == "pearson")
+    stacked, subjects = by_subject(recording, _CORRELATION, centre=centre, lazy=method != "spearman")
     subjects = on_device(subjects, device, precision)
     units = stacked.values.shape[1]
     matrices = np.empty((len(subjects), units, units), dtype=stacked.values.dtype)
-    counts = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
+    found = [_correlate(v, method, min_samples, out) for v, out in zip(subjects, matrices, strict=True)]
     variables = grouped(recording, matrices, stacked, fisher=True, units="1")
-    variables["samples"] = shared(counts, variables["connectivity"])
+    variables["samples"] = shared([samples for samples, _ in found], variables["connectivity"])
+    if method == "ledoit_wolf":
+        variables["shrinkage"] = per_subject(recording, [amount for _, amount in found])
     return result(
         variables,
         analysis=_CORRELATION,
@@ -133,16 +140,59 @@ def correlation(
     )  # fmt: skip
 
 
-def _correlate(values: Any, method: str, least: int, out: np.ndarray) -> np.ndarray | int:
-    """Write the correlations (unit, unit) of (sample, unit) values to `out`; give how many samples each pair has."""
-    if not has_missing(values):
-        pearson(ranks(values) if method == "spearman" else values, out)
-        if len(values) < least:
+def _correlate(values: Any, method: str, least: int, out: np.ndarray) -> tuple[np.ndarray | int, float]:
+    """Write the correlations (unit, unit) of (sample, unit) values to `out`; give the samples of pairs, and shrinkage.
+
+    The latter is 0 but for `ledoit_wolf`.
+    """
+    known = sums(values)
+    if has_missing(values, known):
+        if method == "ledoit_wolf":
+            return _correlate_shrunk(values, least, out)
+        r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
+        out[:] = np.where(samples >= least, r, np.nan)
+        return samples, 0.0
+    amount = 0.0
+    if method == "spearman":
+        pearson(ranks(values), out)
+    elif method == "pearson":
+        pearson(values, out, known)
+    else:
+        r, norms, varies = varying_pearson(values, out, known)
+        r, amount = shrunk_product(r, norms, len(values), method) if varies.any() else (r, float("nan"))
+        np.fill_diagonal(r, 1.0)
+        if r is not out:
             out[:] = np.nan
-        return len(values)
-    r, samples = (pairwise_spearman if method == "spearman" else pairwise_pearson)(values)
-    out[:] = np.where(samples >= least, r, np.nan)
-    return samples
+            out[np.ix_(varies, varies)] = r
+    if len(values) < least:
+        out[:] = np.nan
+    return len(values), amount
+
+
+def _correlate_shrunk(values: Any, least: int, out: np.ndarray) -> tuple[np.ndarray, float]:
+    """Write shrunk correlations of pairs that have samples of their own."""
+    found = pairwise(values)
+    varies = np.diag(found.variance) > 0
+    keep = np.ix_(varies, varies)
+    _require_pairs(found.samples[keep], least, _CORRELATION, "pearson")
+    scale = 1 / np.sqrt(np.diag(found.variance)[varies])
+    both = np.outer(scale, scale)
+    r, amount = shrunk_pairwise(
+        found.covariance[keep] * both, found.fourth[keep] * both**2, found.samples[keep], "ledoit_wolf"
+    )
+    np.fill_diagonal(r, 1.0)
+    out[:] = np.nan
+    out[keep] = np.clip(r, -1.0, 1.0)
+    return found.samples, amount
+
+
+def _require_pairs(samples: np.ndarray, least: int, analysis: str, other: str) -> None:
+    few = int(np.triu(samples < least).sum())
+    if few:
+        raise AnalysisError(
+            f"{analysis}: {few} pairs of units have fewer than {least} samples in common, too few to shrink all by one "
+            f"amount; drop units, or use method={other!r}"
+        )
 
 
 def covariance(
@@ -239,7 +289,7 @@ def covariance(
 
 def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
     """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
-    if len(values) >= least and not has_missing(values):
+    if len(values) >= least and not has_missing(values, None):
         if isinstance(values, Rows):
             matrix, amount, largest = _covariance_of_blocks(values, method)
             return _rescaled(matrix, largest), amount, len(values)
@@ -249,11 +299,8 @@ def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.
         return _rescaled(matrix, largest), amount, len(values)
     found = pairwise(values)
     few = found.samples < least
-    if method != "empirical" and few.any():
-        raise AnalysisError(
-            f"{_COVARIANCE}: {int(np.triu(few).sum())} pairs of units have fewer than {least} samples in common, too "
-            "few to shrink all by one amount; drop units, or use method='empirical'"
-        )
+    if method != "empirical":
+        _require_pairs(found.samples, least, _COVARIANCE, "empirical")
     largest = found.scale.max(initial=0.0)
     scale = np.outer(found.scale, found.scale) / largest**2  # one scale for all: shrinkage compares variances
     matrix, amount = shrunk_pairwise(found.covariance * scale, found.fourth * scale**2, found.samples, method)

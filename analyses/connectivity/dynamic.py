@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
@@ -105,20 +106,13 @@ def dynamic(
     one_of(method, METHODS, _ANALYSIS, "method")
     if "time" not in recording.dims:
         raise AnalysisError(f"{_ANALYSIS}: dims are {recording.dims}, without a time to move windows along")
-    people = subjects_of(recording, _ANALYSIS)
-    stacked, parts = people.stacked, stretches(recording)
-    longest = max(part.stop - part.start for part in parts)
-    default = 1 if method == "phase" else min(max(longest // 10, 10), longest)
-    size = _count(default if window is None else window, "window", 1 if method == "phase" else 2)
-    stride = _count(max(size // 10, 1) if step is None else step, "step", 1)
     if not taper > 0:
         raise AnalysisError(f"{_ANALYSIS}: taper is {taper!r}; a number above 0 is needed")
+    people = subjects_of(recording, _ANALYSIS, partial(_sizes, method=method, window=window, step=step))
+    size, stride = people.plan
+    parts = stretches(recording)
     places = [_Run(part, size, stride) for part in parts if part.stop - part.start >= size]
-    if not places:
-        raise AnalysisError(
-            f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window"
-        )
-    values = stacked.values
+    stacked, values = people.stacked, people.stacked.values
     if isinstance(values, Rows) and method == "phase":  # the analytic signal of a stretch needs all of it
         values = values.gathered(_ANALYSIS)
     units = values.shape[1]
@@ -153,6 +147,18 @@ class _Run:
     @property
     def count(self) -> int:
         return int((self.part.stop - self.part.start - self.size) // self.step + 1)
+
+
+def _sizes(parts: Sequence[slice], method: str, window: int | None, step: int | None) -> tuple[int, int]:
+    """Give the samples of a window and from one start to the next."""
+    longest = max((part.stop - part.start for part in parts), default=0)
+    default = 1 if method == "phase" else min(max(longest // 10, 10), longest)
+    size = _count(default if window is None else window, "window", 1 if method == "phase" else 2)
+    if size > longest:
+        raise AnalysisError(
+            f"{_ANALYSIS}: no stretch has {size} samples, the longest has {longest}; shorten the window"
+        )
+    return size, _count(max(size // 10, 1) if step is None else step, "step", 1)
 
 
 def _count(value: Any, name: str, least: int) -> int:

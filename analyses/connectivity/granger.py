@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity import _autoregression
 from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rate
-from neurointerp.analyses.connectivity._past import conditioned, lagged_gram, order_of, pairs
+from neurointerp.analyses.connectivity._past import conditioned, lagged_gram, order_of, pairs, require_reach
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import Subjects, combined_p, mean, subjects_of
 from neurointerp.errors import AnalysisError
@@ -81,7 +81,7 @@ def granger(
     """
     require_whole(_IN_TIME, order=order)
     sampling_rate(recording, _IN_TIME)
-    people = subjects_of(recording, _IN_TIME)
+    people = _people(recording, order, conditional, _IN_TIME)
     analysed = pending(recording)
     measure = _conditionally if conditional else _pairwise
     lags, found, varies = _of_each(people, order, conditional, measure, _IN_TIME)
@@ -168,7 +168,7 @@ def spectral_granger(
     rate = sampling_rate(recording, _BY_FREQUENCY)
     if n_frequencies < 2:
         raise AnalysisError(f"{_BY_FREQUENCY}: n_frequencies is {n_frequencies!r}; at least 2 are needed")
-    people = subjects_of(recording, _BY_FREQUENCY)
+    people = _people(recording, order, conditional, _BY_FREQUENCY)
     analysed = pending(recording)
     frequency = np.linspace(0, 0.5, n_frequencies)
     kernel = _autoregression.conditional if conditional else _autoregression.by_pair
@@ -188,6 +188,12 @@ def spectral_granger(
         parameters={"order": order, "conditional": conditional, "n_frequencies": n_frequencies},
         seed=seed,
     )
+
+
+def _people(recording: xr.DataArray, order: int | None, conditional: bool, analysis: str) -> Subjects:
+    """Give the subjects; an order that is too large even if one unit alone varies is refused before values are read."""
+    units = 1 if conditional else recording.sizes["unit"]
+    return subjects_of(recording, analysis, lambda parts: require_reach(parts, units, order, conditional, analysis))
 
 
 def _of_each(

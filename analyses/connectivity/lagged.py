@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,13 +91,8 @@ def lagged(
     """
     require_whole(_LAGGED, max_lag=max_lag)
     rate = sampling_rate(recording, _LAGGED)
-    people = subjects_of(in_blocks(recording, device, precision, _LAGGED), _LAGGED)
-    longest = max((part.stop - part.start for part in people.parts), default=0)
-    if not 0 <= max_lag < longest - 1:
-        raise AnalysisError(
-            f"{_LAGGED}: max_lag is {max_lag!r} and the longest segment has {longest} samples; a lag from 0 to "
-            f"{longest - 2} leaves at least two pairs of samples"
-        )
+    blocks = in_blocks(recording, device, precision, _LAGGED)
+    people = subjects_of(blocks, _LAGGED, partial(_require_lags, max_lag=max_lag))
     analysed = pending(recording)
     given = on_device(people.each, device, precision)
     each = [np.moveaxis(lagged_correlations(values, people.parts, int(max_lag)), 0, -1) for values in given]
@@ -109,6 +106,15 @@ def lagged(
     variables["peak_lag"] = xr.DataArray(at / rate, dims=SIDES, coords=pairs, attrs=clock)
     parameters = {"max_lag": int(max_lag), "device": device, "precision": precision}
     return result(variables, analysis=_LAGGED, recording=analysed, parameters=parameters, seed=seed)
+
+
+def _require_lags(parts: Sequence[slice], max_lag: int) -> None:
+    longest = max((part.stop - part.start for part in parts), default=0)
+    if not 0 <= max_lag < longest - 1:
+        raise AnalysisError(
+            f"{_LAGGED}: max_lag is {max_lag!r} and the longest segment has {longest} samples; a lag from 0 to "
+            f"{longest - 2} leaves at least two pairs of samples"
+        )
 
 
 def effective(
@@ -176,16 +182,10 @@ def effective(
             f"{_EFFECTIVE}: order {order!r}, n_folds {n_folds!r} and alpha {alpha!r}: at least 1, 2 and above 0 are "
             "needed"
         )
-    people = subjects_of(recording, _EFFECTIVE)
-    present = rows(people.parts, order)
-    if len(present) < 2 * n_folds:
-        raise AnalysisError(
-            f"{_EFFECTIVE}: {len(present)} samples have {order} samples of past in their segment; {n_folds} folds need "
-            f"{2 * n_folds}: take a lower order or longer segments"
-        )
+    people = subjects_of(recording, _EFFECTIVE, partial(_with_past, order=order, n_folds=n_folds))
     analysed = pending(recording)
     weights, score, penalty, varies = zip(
-        *(_weighed(values, present, order, alpha, n_folds) for values in people.each), strict=True
+        *(_weighed(values, people.plan, order, alpha, n_folds) for values in people.each), strict=True
     )
     axes = {"lag": ("lag", np.arange(1, order + 1) / rate, {"units": recording["time"].attrs["units"]})}
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
@@ -203,6 +203,16 @@ def effective(
         parameters={"order": order, "alpha": alpha, "n_folds": n_folds},
         seed=seed,
     )
+
+
+def _with_past(parts: Sequence[slice], order: int, n_folds: int) -> NDArray[np.int64]:
+    present = rows(parts, order)
+    if len(present) < 2 * n_folds:
+        raise AnalysisError(
+            f"{_EFFECTIVE}: {len(present)} samples have {order} samples of past in their segment; {n_folds} folds need "
+            f"{2 * n_folds}: take a lower order or longer segments"
+        )
+    return present
 
 
 def _weighed(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity._moments import pairwise, pearson_and_norms
-from neurointerp.analyses.connectivity._pairs import by_subject, grouped, has_missing, one_of, per_subject, shared
+from neurointerp.analyses.connectivity._moments import has_missing, pairwise, sums, varying_pearson
+from neurointerp.analyses.connectivity._pairs import by_subject, grouped, one_of, per_subject, shared
 from neurointerp.analyses.connectivity._shrinkage import LARGE, SHRINKAGES, scaled, shrunk_pairwise, shrunk_product
 from neurointerp.backend import namespace
 from neurointerp.device import in_blocks, on_device, require_none
@@ -136,10 +136,11 @@ def _on_units(
 ) -> tuple[float, np.ndarray | int]:
     """Write the partial correlations of (sample, unit) values to `out`, NaN for units that do not vary."""
     samples: np.ndarray | int
-    if has_missing(values):
+    known = sums(values)
+    if has_missing(values, known):
         partial, amount, varies, samples = _partial_pairwise(values, method, alpha)
     else:
-        partial, amount, varies = _partial(values, method, alpha, out)
+        partial, amount, varies = _partial(values, method, alpha, out, known)
         samples = len(values)
     if not varies.all():
         out[:] = np.nan
@@ -178,16 +179,16 @@ def _partial_pairwise(
     return _normalised(precision).astype(values.dtype), amount, varies, found.samples
 
 
-def _partial(values: Any, method: str, alpha: float | None, out: np.ndarray | None = None) -> tuple[Any, float, Any]:
+def _partial(
+    values: Any, method: str, alpha: float | None, out: np.ndarray | None = None, known: Any = None
+) -> tuple[Any, float, Any]:
     """Give the partial correlations of those of (sample, unit) values that vary, the shrinkage or alpha, and which.
 
     Where all vary the first may be `out`.
     """
-    r, varies, norms = pearson_and_norms(values)
+    r, norms, varies = varying_pearson(values, known=known)
     if not varies.any():
         return r[:0, :0], float("nan"), varies
-    if not varies.all():
-        r, _, norms = pearson_and_norms(values.take(varies) if isinstance(values, Rows) else values[:, varies])
     if method != "graphical_lasso":
         covariance, amount = shrunk_product(r, norms, values.shape[0], method)
         return _normalised(_inverse(covariance), out if varies.all() else None), amount, varies
@@ -230,7 +231,8 @@ def _inverse(covariance: Any) -> Any:
         from scipy.linalg import lapack
 
         factorise, square = lapack.get_lapack_funcs(("potrf", "lauum"), (covariance,))
-        factor, failed = factorise(covariance.T, lower=1, overwrite_a=1)  # its transpose is what LAPACK calls columns
+        # its transpose is what LAPACK calls columns; the other triangle is never read, so that it needs no zeros
+        factor, failed = factorise(covariance.T, lower=1, overwrite_a=1, clean=0)
         smallest = 0.0 if failed else float(np.diagonal(factor).min()) ** 2
         if smallest > limit:
             inverse: np.ndarray = square(_triangular_inverse(factor), lower=1, overwrite_c=1)[0]
@@ -250,19 +252,23 @@ def _inverse(covariance: Any) -> Any:
 
 
 def _triangular_inverse(factor: np.ndarray) -> np.ndarray:
-    """Invert a lower triangular matrix by halves: products of matrices, which LAPACK's own way is slower than."""
-    from scipy.linalg import lapack
+    """Invert a lower triangular matrix by halves: products of triangles, which LAPACK's own way is slower than.
+
+    What stands above the diagonal is neither read nor meant.
+    """
+    from scipy.linalg import blas, lapack
 
     size = len(factor)
     if size <= SMALL:
         inverse: np.ndarray = lapack.get_lapack_funcs("trtri", (factor,))(factor, lower=1)[0]
         return inverse
     half = size // 2
-    out = np.zeros_like(factor, order="F")
-    out[:half, :half], out[half:, half:] = (
-        _triangular_inverse(f) for f in (factor[:half, :half], factor[half:, half:])
-    )
-    np.matmul(-out[half:, half:], factor[half:, :half] @ out[:half, :half], out=out[half:, :half])
+    multiply = blas.get_blas_funcs("trmm", (factor,))
+    first, second = _triangular_inverse(factor[:half, :half]), _triangular_inverse(factor[half:, half:])
+    below = multiply(1.0, first, factor[half:, :half], side=1, lower=1)
+    out = np.empty_like(factor, order="F")
+    out[:half, :half], out[half:, half:] = first, second
+    out[half:, :half] = multiply(-1.0, second, below, lower=1, overwrite_b=1)
     return out
 
 

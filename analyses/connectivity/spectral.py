@@ -9,6 +9,7 @@ import xarray as xr
 from neurointerp.analyses.connectivity._estimates import Estimate, spectral_variables
 from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.analyses.connectivity._spectra import MEASURES
+from neurointerp.matrix import in_order
 from neurointerp.result import pending, result
 
 _ANALYSIS = "connectivity.spectral"
@@ -147,8 +148,9 @@ def spectral(
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     for name in names:
         one_of(name, MEASURES, _ANALYSIS, "a measure")
+    recording = in_order(recording)
     analysed = pending(recording)
-    variables = spectral_variables(recording, {name: name for name in names}, _ANALYSIS, **parameters)
+    variables = spectral_variables(recording, {name: name for name in names}, _ANALYSIS, parameters)
     return result(
         variables, analysis=_ANALYSIS, recording=analysed, parameters={"measures": names, **parameters}, seed=seed
     )

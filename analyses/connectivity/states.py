@@ -87,14 +87,14 @@ def states(
     array([0, 0, 1, 1, 0, 0, 1, 1])
     """
     one_of(method, METHODS, _ANALYSIS, "method")
+    for name, value, least in (("count", count, 2), ("restarts", restarts, 1), ("components", components, 1)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     moving = windows if isinstance(windows, xr.Dataset) else dynamic(windows, seed=seed)
     graphs = moving.get("connectivity")
     if graphs is None or graphs.dims != ("window", *SIDES):
         found = "none" if graphs is None else graphs.dims
         raise AnalysisError(f"{_ANALYSIS}: connectivity (window, source, target) is needed, found {found}")
-    for name, value, least in (("count", count, 2), ("restarts", restarts, 1), ("components", components, 1)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
     vectors = _vectors(graphs, count)
     stretch = moving["stretch"].values
     fit = _kmeans if method == "kmeans" else _hmm

@@ -92,18 +92,13 @@ def transfer_entropy(
     """
     sampling_rate(recording, _ANALYSIS)
     _require_small(order, source_order, levels)
-    people = subjects_of(recording, _ANALYSIS)
+    people = subjects_of(recording, _ANALYSIS, partial(_with_past, past=max(order, source_order)))
     analysed = pending(recording)
-    present = rows(people.parts, max(order, source_order))
-    if not len(present):
-        raise AnalysisError(
-            f"{_ANALYSIS}: no segment has more than {max(order, source_order)} bins, the past of one word"
-        )
     found, varies = [], []
     for values in people.each:
         symbols = _symbols(values, levels, threshold)
         varies.append(symbols.about.varies if isinstance(symbols, Rows) else (symbols != symbols[:1]).any(axis=0))
-        found.append(_tested(symbols, varies[-1], present, order, source_order, levels))
+        found.append(_tested(symbols, varies[-1], people.plan, order, source_order, levels))
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
     variables: dict[str, xr.DataArray] = {}
     for name, each in zip(("connectivity", "corrected", "p_value"), zip(*found, strict=True), strict=True):
@@ -135,6 +130,13 @@ def _require_small(order: int, source_order: int, levels: int) -> None:
             f"{_ANALYSIS}: order {order!r}, source_order {source_order!r} and levels {levels!r}: at least 1, 1 and 2 "
             f"are needed, and no more than {MOST_WORDS} words of past"
         )
+
+
+def _with_past(parts: Sequence[slice], past: int) -> NDArray[np.int64]:
+    present = rows(parts, past)
+    if not len(present):
+        raise AnalysisError(f"{_ANALYSIS}: no segment has more than {past} bins, the past of one word")
+    return present
 
 
 def _symbols(values: Any, levels: int, threshold: float | None) -> Any:
