@@ -206,7 +206,7 @@ def test_labels_coordinates_and_units_of_the_result():
     assert found.weights.attrs["units"] == "(1) / (V)"
     assert found.attrs["recording"] == [ni.digest(features), ni.digest(responses)]
     assert found.attrs["parameters"] == {
-        "alphas": [1.0, 10.0], "cv": 4, "lags": [0], "standardize": False, "gap": 2,
+        "alphas": [1.0, 10.0], "cv": 4, "lags": [0], "standardize": False, "gap": 2, "device": None,
     }  # fmt: skip
 
 
