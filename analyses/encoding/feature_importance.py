@@ -46,8 +46,8 @@ def feature_importance(
     Returns
     -------
     xarray.Dataset
-        `importance (group, fold, unit)`, held-out r2 less that with the group permuted. Correlated features stand in
-        for each other: that each has little does not mean that both have.
+        `importance (group, fold, unit)`, held-out r2 less that with the group permuted, NaN where a unit is constant in
+        a test set. Correlated features stand in for each other: that each has little does not mean that both have.
 
     Raises
     ------
