@@ -10,6 +10,8 @@ rows depend on those that are asked for with them (a high-pass within a fold).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import iadd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from neurointerp.errors import AnalysisError
 Indices = NDArray[np.int64]
 BATCH = 2000
 """Units predicted at a time."""
+ROWS = 2**14
+"""Samples that are copied at a time: what is new in memory is written at a fraction of the speed of what is not."""
 WORTH = 1e9
 """Multiplications from which a fold is taken from the whole; below, it is summed anew, to the last bit without it."""
 KEPT = 0.01
@@ -96,22 +100,30 @@ def moments(x: Any, y: Any, train: Indices, parent: Moments | None = None) -> Mo
         found = _downdated(x, y, train, parent)
         if found is not None:
             return found
-    xt, yt = rows_of(x, train), rows_of(y, train)
-    x_mean, y_mean = column_mean(xt), column_mean(yt)
-    yt = yt - y_mean
-    power = _squares(yt)
-    if xt.shape[1] > xt.shape[0]:
-        return Moments(train, x_mean, y_mean, power, None, None)
-    xt = xt - x_mean
-    return Moments(train, x_mean, y_mean, power, xt.T @ xt, (yt.T @ xt).T)
+    index = train
+    if x.shape[1] > len(train) or hasattr(x, "rows"):  # whose rows depend on those that are asked for with them
+        x, y, index = rows_of(x, train), rows_of(y, train), np.arange(len(train))
+    x_mean, y_mean = (row_mean(array, index) for array in (x, y))
+    if x.shape[1] > len(train):
+        return Moments(train, x_mean, y_mean, _squares(y - y_mean), None, None)
+    total: list[Any] = []
+    for xt, yt in zip(row_blocks(x, index), row_blocks(y, index), strict=True):
+        xt, yt = xt - x_mean, yt - y_mean
+        parts = [_squares(yt), xt.T @ xt, yt.T @ xt]
+        total = list(map(iadd, total, parts)) if total else parts
+    power, gram, cross = total
+    return Moments(train, x_mean, y_mean, power, gram, cross.T)
 
 
 def _downdated(x: Any, y: Any, train: Indices, parent: Moments) -> Moments | None:
-    left = np.setdiff1d(parent.train, train, assume_unique=True)
-    n, n_left, n_all = len(train), len(left), len(parent.train)
+    n, n_all = len(train), len(parent.train)
+    n_left = n_all - n
     work = (n - n_left) * x.shape[1] * float(x.shape[1] + y.shape[1])
     if not n_left or x.shape[1] > n or work < WORTH:
         return None
+    left = without(parent.train, train)
+    if len(left) != n_left:
+        return None  # samples that are drawn twice, or that the parent does not have
     xp, xl, yl = namespace(x), rows_of(x, left), rows_of(y, left)
     xl_mean, yl_mean = column_mean(xl), column_mean(yl)
     x_mean, y_mean = (
@@ -226,6 +238,19 @@ def rows_of(array: Any, index: Indices) -> Any:
     return array[like(index, array)]
 
 
+def row_blocks(array: Any, index: Indices) -> Iterator[Any]:
+    """Give rows of an array, some at a time; not of what makes its rows from all that are asked for."""
+    for start in range(0, len(index), ROWS):
+        yield rows_of(array, index[start : start + ROWS])
+
+
+def without(index: Indices, left_out: Indices) -> Indices:
+    """Give positions that are not among others; linear in them, where `np.setdiff1d` sorts."""
+    out = np.zeros(int(max(index.max(initial=-1), left_out.max(initial=-1))) + 1, dtype=bool)
+    out[left_out] = True
+    return index[~out[index]]
+
+
 def columns_of(array: Any, which: Any) -> Any:
     """Give columns of an array, or of what makes its rows."""
     return array.columns(which) if hasattr(array, "rows") else array[:, which]
@@ -235,6 +260,13 @@ def column_mean(values: Any) -> Any:
     """Give the mean of each column, summed in float64."""
     xp = namespace(values)
     return xp.astype(xp.sum(values, axis=0, dtype=xp.float64) / values.shape[0], values.dtype)
+
+
+def row_mean(values: Any, index: Indices) -> Any:
+    """Give the mean of each column over some rows, summed in float64."""
+    xp = namespace(values)
+    total = sum(xp.sum(rows, axis=0, dtype=xp.float64) for rows in row_blocks(values, index))
+    return xp.astype(total / len(index), values.dtype)
 
 
 def column_scale(xp: Any, power: Any, samples: int, mean: Any, standardize: bool, step: float) -> Any:

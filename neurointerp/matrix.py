@@ -167,6 +167,13 @@ def stretches(recording: xr.DataArray) -> list[slice]:
     return [slice(row + a, row + b) for row in range(0, total, max(size, 1)) for a, b in bounds if b > a]
 
 
+def require_values(recording: xr.DataArray, analysis: str) -> None:
+    """Refuse a recording without samples or without units; reads none."""
+    if not recording.size:
+        sizes = ", ".join(f"{dim} {size}" for dim, size in recording.sizes.items())
+        raise AnalysisError(f"{analysis}: a recording holds no values ({sizes}); one sample and one unit are the least")
+
+
 def require_complete(recording: xr.DataArray, analysis: str) -> None:
     """Refuse a recording with missing values, naming how many and the first unit concerned."""
     if recording.dtype.kind != "f":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.decoding._rules import Method, Rule, choose, decide, fit
+from neurointerp.analyses.decoding._rules import Method, Rule, choose, decide, fit, largest
 from neurointerp.analyses.decoding._scores import auc, balanced_accuracy
+from neurointerp.backend import namespace, placed, to_numpy
+from neurointerp.least_squares import rows_of
 from neurointerp.split import Fold
 
 Floats = NDArray[np.float64]
@@ -42,33 +44,37 @@ class Held(NamedTuple):
 
 def cross_validate(
     values: Floats, labels: Indices, count: int, outer: Sequence[Fold], inner: Sequence[Sequence[Fold]],
-    method: Method, penalties: Floats, *, everywhere: bool = False,
+    method: Method, penalties: Floats, *, everywhere: bool = False, device: Any = None,
 ) -> Held:  # fmt: skip
     """Fit a rule per fold, moment and draw of labels (draw, sample) on values (sample, feature, moment), and score it.
 
     Scales, penalties and rules come from the training samples alone. With `everywhere` each rule is tried at all
-    moments, else at its own.
+    moments, else at its own. With a `device` rules of `ridge` are fitted and tried by torch there.
     """
     moments = values.shape[2]
+    if device is not None:
+        values = placed(values, device)
     shape = (moments, moments) if everywhere else (moments,)
     decisions, penalty = [], np.zeros((len(outer), moments))
     accuracy, area = np.zeros((len(labels), len(outer), *shape)), np.zeros((len(outer), *shape))
     for fold, (train, test) in enumerate(outer):
         within = [_positions(pair, train) for pair in inner[fold]]
         found = np.zeros((*shape, test.size, count))
-        held = np.ascontiguousarray(values[test].transpose(2, 0, 1))  # (moment, sample, feature)
+        xp = namespace(values)
+        held = xp.permute_dims(rows_of(values, test), (2, 0, 1))  # (moment, sample, feature)
+        held = held.contiguous() if hasattr(held, "contiguous") else np.ascontiguousarray(held)
         for moment in range(moments):
-            x, y = values[train, :, moment], labels[:, train]
+            x, y = rows_of(values[:, :, moment], train), labels[:, train]
             best = choose(x, y, count, within, method, penalties)
             rule = fit(x, y, count, method, best)
-            tried = held.reshape(-1, held.shape[2]) if everywhere else held[moment]
+            tried = xp.reshape(held, (-1, held.shape[2])) if everywhere else held[moment]
             for part in _parts(len(labels), len(tried) * count):
                 decided = decide(Rule(rule.weights[part], rule.intercept[part]), tried)
-                decided = decided.reshape(-1, *shape[1:], test.size, count)
-                accuracy[part, fold, moment] = balanced_accuracy(labels[part, test], decided.argmax(axis=-1), count)
+                decided = xp.reshape(decided, (-1, *shape[1:], test.size, count))
+                accuracy[part, fold, moment] = balanced_accuracy(labels[part, test], largest(decided), count)
                 if part.start == 0:
-                    area[fold, moment] = auc(labels[0, test], decided[0], count)
-                    found[moment], penalty[fold, moment] = decided[0], best[0]
+                    found[moment], penalty[fold, moment] = to_numpy(decided[0]), best[0]
+                    area[fold, moment] = auc(labels[0, test], found[moment], count)
         decisions.append(found)
     return Held(decisions, accuracy, area, penalty)
 

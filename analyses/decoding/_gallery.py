@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import require_complete, stack
+from neurointerp.matrix import require_complete, require_values, stack
 from neurointerp.schema import check
 
 Floats = NDArray[np.float64]
@@ -42,6 +42,7 @@ def paired(queries: xr.DataArray, gallery: xr.DataArray, metric: Metric, analysi
         raise AnalysisError(f"{analysis}: metric {metric!r}: 'correlation', 'cosine' or 'euclidean' is needed")
     for recording in (queries, gallery):
         check(recording)
+        require_values(recording, analysis)
         require_complete(recording, analysis)
     if set(queries["unit"].values) != set(gallery["unit"].values):
         lost = len(set(queries["unit"].values) ^ set(gallery["unit"].values))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.decoding._discriminant import discriminant
 from neurointerp.analyses.decoding._scores import balanced_accuracy
-from neurointerp.least_squares import fitted
+from neurointerp.backend import like, namespace, to_numpy
+from neurointerp.least_squares import fitted, rows_of
 from neurointerp.least_squares import weights as solved
 from neurointerp.split import Fold
 
@@ -32,14 +33,15 @@ class Rule(NamedTuple):
         (draw, class); minus infinity for a class that the training set lacked.
     """
 
-    weights: Floats
-    intercept: Floats
+    weights: Any
+    intercept: Any
 
 
-def fit(x: Floats, labels: Indices, count: int, method: Method, penalty: Floats) -> Rule:
+def fit(x: Any, labels: Indices, count: int, method: Method, penalty: Floats) -> Rule:
     """Fit labels (draw, sample) of `count` classes on standardised features (sample, feature).
 
-    `penalty (draw,)`. Two classes give rows of opposite sign, whose difference is the rule of scikit-learn.
+    `penalty (draw,)`. Features may be torch's for `ridge`, whose rule is of the same library. Two classes give rows of
+    opposite sign, whose difference is the rule of scikit-learn.
     """
     if method == "ridge":
         return _ridge(x, labels, count, penalty)
@@ -58,12 +60,12 @@ def fit(x: Floats, labels: Indices, count: int, method: Method, penalty: Floats)
     return Rule(weights, intercept)
 
 
-def decide(rule: Rule, x: Floats) -> Floats:
+def decide(rule: Rule, x: Any) -> Any:
     """Give the decision values (draw, sample, class) of features (sample, feature)."""
     return x @ rule.weights + rule.intercept[:, None, :]
 
 
-def choose(x: Floats, labels: Indices, count: int, folds: Sequence[Fold], method: Method, penalties: Floats) -> Floats:
+def choose(x: Any, labels: Indices, count: int, folds: Sequence[Fold], method: Method, penalties: Floats) -> Floats:
     """Give each draw the penalty (draw,) with the best balanced accuracy over held-out samples of `folds`.
 
     Of equals the largest is taken. Folds count positions in `x`.
@@ -76,12 +78,17 @@ def choose(x: Floats, labels: Indices, count: int, folds: Sequence[Fold], method
     start = 0
     for train, test in folds:
         for index, penalty in enumerate(order):
-            rule = fit(x[train], labels[:, train], count, method, np.full(len(labels), penalty))
-            predicted[index, :, start : start + test.size] = decide(rule, x[test]).argmax(axis=2)
+            rule = fit(rows_of(x, train), labels[:, train], count, method, np.full(len(labels), penalty))
+            predicted[index, :, start : start + test.size] = largest(decide(rule, rows_of(x, test)))
         start += test.size
     score = np.stack([balanced_accuracy(labels[:, tested], one, count) for one in predicted])
     best: Floats = order[score.argmax(axis=0)]
     return best
+
+
+def largest(decided: Any) -> Indices:
+    """Give the class (...) of the largest decision value (..., class)."""
+    return to_numpy(namespace(decided).argmax(decided, axis=-1))
 
 
 def standard(x: Floats) -> Floats:
@@ -108,16 +115,15 @@ def _fitted(scaled: Floats, label: Indices, method: Method, penalty: float) -> t
     return np.concatenate([-rows, rows]) / 2, np.concatenate([-constant, constant]) / 2
 
 
-def _ridge(x: Floats, labels: Indices, count: int, penalty: Floats) -> Rule:
+def _ridge(x: Any, labels: Indices, count: int, penalty: Floats) -> Rule:
     """Fit all draws from one decomposition of the features: least squares on targets of -1 and 1."""
-    sign = np.where(labels[:, :, None] == np.arange(count), 1.0, -1.0)  # (draw, sample, class)
-    target = sign.transpose(1, 0, 2).reshape(x.shape[0], -1)
+    xp, mine = namespace(x), labels[:, :, None] == np.arange(count)  # (draw, sample, class)
+    target = like(np.where(mine, 1.0, -1.0).transpose(1, 0, 2).reshape(x.shape[0], -1), x)
     one = fitted(x, target, np.arange(len(x)), standardize=True, smallest=float(penalty.min()))
-    weights, intercept = solved(one, np.repeat(penalty, count))
-    shape = (len(labels), count)
-    rows = weights.reshape(-1, *shape).transpose(1, 0, 2)
-    constant = intercept.reshape(shape)
+    weights, intercept = solved(one, like(np.repeat(penalty, count), x))
+    rows = xp.permute_dims(xp.reshape(weights, (-1, len(labels), count)), (1, 0, 2))
+    constant = xp.reshape(intercept, (len(labels), count))
     if count == 2:  # both columns mirror each other: half of each, so that their difference is one rule
         rows, constant = rows / 2, constant / 2
-    absent = np.stack([[(label == one).sum() == 0 for one in range(count)] for label in labels])
-    return Rule(rows, np.where(absent, -np.inf, constant))
+    absent = like(~mine.any(axis=1), x)
+    return Rule(rows, xp.where(absent, xp.full_like(constant, -np.inf), constant))

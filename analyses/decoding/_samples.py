@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neurointerp import split
 from neurointerp.errors import AnalysisError
-from neurointerp.matrix import Labels, labels, require_complete, stack
+from neurointerp.matrix import Labels, labels, require_complete, require_values, stack
 from neurointerp.schema import check
 
 Time = Literal["samples", "each", "features"]
@@ -45,6 +45,7 @@ def samples(recording: xr.DataArray, time: Time, analysis: str) -> Samples:
         raise AnalysisError(f"{analysis}: dims {recording.dims} hold {odd[0]!r}: stack it into unit first")
     if time not in ("samples", "each", "features"):
         raise AnalysisError(f"{analysis}: time {time!r}: 'samples', 'each' or 'features' is needed")
+    require_values(recording, analysis)
     require_complete(recording, analysis)
     if time == "samples":
         return Samples(_float64(stack(recording).values)[:, :, None], recording, labels(recording), None)

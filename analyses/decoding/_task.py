@@ -13,6 +13,7 @@ from neurointerp.analyses.decoding._exchange import exchanges
 from neurointerp.analyses.decoding._folds import inner_folds, outer_folds, require_classes, scheme
 from neurointerp.analyses.decoding._rules import AUTO, Method
 from neurointerp.analyses.decoding._samples import Samples, Time, classes, samples
+from neurointerp.backend import torch_device
 from neurointerp.errors import AnalysisError
 from neurointerp.split import Fold
 from neurointerp.statistics import max_statistic_p, permutation_p
@@ -36,10 +37,17 @@ class Task(NamedTuple):
 def task(
     recording: xr.DataArray, target: str, *, time: Time, method: Method, penalty: str | float | Sequence[float] | None,
     cv: int | Iterable[tuple[Any, Any]], by: str | None, gap: int, permutations: int, exchange: str | None, seed: int,
-    analysis: str,
+    analysis: str, device: Any = None,
 ) -> Task:  # fmt: skip
     """Check the arguments of a classification and lay out what it needs."""
     grid = _grid(method, penalty, analysis)
+    if device is not None and method != "ridge":
+        raise AnalysisError(
+            f"{analysis}: device={device!r} is for method='ridge', whose rules are products; {method!r} is fitted by "
+            "numpy or scikit-learn, leave device= out"
+        )
+    if device is not None:
+        torch_device(device, analysis)
     laid = samples(recording, time, analysis)
     number, names = classes(laid.frame, target, analysis)
     way = scheme(laid.frame, target, number, by, analysis)

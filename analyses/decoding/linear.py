@@ -31,6 +31,7 @@ def linear(
     gap: int = 0,
     permutations: int = 0,
     exchange: str | None = None,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Decode a label of samples from all units with a linear rule, scored on samples it was not fitted on.
@@ -75,6 +76,9 @@ def linear(
         Sample coordinate within whose values alone labels change places (`run`, ...). Stimuli that are held out change
         places as wholes; else trials do, within their subject. Labels that change in the course of a stretch are
         shifted circularly in it instead.
+    device
+        Of `method="ridge"`: fit and try rules with torch on this device (`"cuda"`, `"cpu"`), in float64. Default:
+        numpy. No GPU was measured.
     seed
         Seed of the permutations.
 
@@ -94,7 +98,7 @@ def linear(
     ------
     AnalysisError
         When values or labels are missing, classes are fewer than two or cannot be held out, given folds leak, labels
-        cannot be exchanged, or an argument is out of range.
+        cannot be exchanged, an argument is out of range, or there is no such device.
 
     Notes
     -----
@@ -120,9 +124,17 @@ def linear(
     (True, 0.048)
     """
     ready = task(recording, target, time=time, method=method, penalty=penalty, cv=cv, by=by, gap=gap,
-                 permutations=permutations, exchange=exchange, seed=seed, analysis=NAME)  # fmt: skip
+                 permutations=permutations, exchange=exchange, seed=seed, analysis=NAME,
+                 device=device)  # fmt: skip
     done = cross_validate(
-        ready.samples.values, ready.labels, len(ready.names), ready.outer, ready.inner, method, ready.penalties
+        ready.samples.values,
+        ready.labels,
+        len(ready.names),
+        ready.outer,
+        ready.inner,
+        method,
+        ready.penalties,
+        device=device,
     )
     moment = {"time": ready.samples.clock} if time == "each" else {}
     every = slice(None) if moment else 0
@@ -133,7 +145,8 @@ def linear(
         analysis=NAME,
         recording=recording,
         parameters=parameters(ready, cv=cv, target=target, method=method, penalty=penalty, time=time, by=by, gap=gap,
-                              permutations=permutations, exchange=exchange),
+                              permutations=permutations, exchange=exchange,
+                              device=None if device is None else str(device)),
         seed=seed,
     )  # fmt: skip
 

@@ -9,16 +9,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp import score
+from neurointerp import score, split
 from neurointerp.align import match, shifted
+from neurointerp.align.labels import require_alike
 from neurointerp.analyses.decoding._exchange import exchanges
 from neurointerp.analyses.decoding._folds import inner_folds, outer_folds, scheme
 from neurointerp.analyses.decoding._samples import sample_values, samples
 from neurointerp.analyses.decoding._task import against_null
 from neurointerp.analyses.decoding.linear import pattern
+from neurointerp.backend import like, placed, to_numpy, torch_device
 from neurointerp.errors import AnalysisError
-from neurointerp.least_squares import fitted, probe, weights
-from neurointerp.matrix import labels, require_complete, stack, stretches
+from neurointerp.least_squares import fitted, probe, rows_of, weights
+from neurointerp.matrix import labels, require_complete, require_values, stack, stretches
 from neurointerp.result import result
 from neurointerp.split import Fold
 
@@ -39,6 +41,7 @@ def ridge(
     standardize: bool = True,
     permutations: int = 0,
     exchange: str | None = None,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Decode continuous targets from all units by ridge regression, scored on samples it was not fitted on.
@@ -71,6 +74,8 @@ def ridge(
     permutations
         Number of permutations of the targets. Targets that change in the course of a stretch are shifted circularly in
         it, all by one offset; else trials, or whole stimuli, change places.
+    device
+        Compute with torch on this device (`"cuda"`, `"cpu"`), in float64. Default: numpy. No GPU was measured.
     seed
         Seed of the permutations.
 
@@ -87,9 +92,10 @@ def ridge(
     Raises
     ------
     AlignmentError
-        When the sample labels of both recordings differ.
+        When the sample labels of both recordings differ, or their `stimulus`.
     AnalysisError
-        When values are missing, samples or groups are too few, given folds leak, or an argument is out of range.
+        When values are missing, samples or groups are too few, given folds leak, an argument is out of range, or there
+        is no such device.
 
     Notes
     -----
@@ -111,6 +117,7 @@ def ridge(
     >>> found.score.dims, bool((found.correlation.mean("fold") > 0.5).all()), found.p_value.values.tolist()
     (('fold', 'target'), True, [0.05, 0.05])
     """
+    place = None if device is None else torch_device(device, NAME)
     laid, y, columns, about = _both(recording, target)
     delays = _delays(lags)
     frame, parts = laid.frame, stretches(laid.frame) if delays != [0] else []
@@ -127,9 +134,10 @@ def ridge(
     outer, inner = _within(outer, usable), [_within(pairs, usable) for pairs in inner]
     moved = [np.arange(len(y)), *exchanges(frame, y, way, exchange, permutations, seed, NAME)]
     targets = np.concatenate([y[index] for index in moved], axis=1)  # (sample, draw x target)
-    predictions, alpha, errors = _nested(x, targets, outer, inner, grid, standardize)
+    given, wanted = (x, targets) if place is None else (placed(one, place) for one in (x, targets))
+    predictions, alpha, errors = _nested(given, wanted, outer, inner, grid, standardize)
     best = _lowest(errors[:, : y.shape[1]], grid)
-    own, intercept = weights(fitted(x, y, usable, standardize=standardize, smallest=float(grid.min())), best)
+    own, intercept = _solved(given, wanted[:, : y.shape[1]], usable, best, grid, standardize)
     found = _scored(predictions, targets, outer, alpha, columns, kind, len(moved))
     found["prediction"] = _unstacked(predictions, outer, y.shape, frame, columns).assign_attrs(units=about)
     model = _model(x[usable], own, intercept, frame, columns, delays)
@@ -141,6 +149,7 @@ def ridge(
             "target": target if isinstance(target, str) else "recording", "alphas": grid, "lags": delays,
             "cv": cv if isinstance(cv, int | np.integer) else f"{len(outer)} given folds", "by": by, "gap": margin,
             "standardize": standardize, "permutations": permutations, "exchange": exchange,
+            "device": None if device is None else str(device),
         },
         seed=seed,
     )  # fmt: skip
@@ -155,9 +164,14 @@ def _both(recording: xr.DataArray, target: str | xr.DataArray) -> tuple[Any, Flo
             raise AnalysisError(
                 f"{NAME}: {target!r} holds {flat.dtype.kind!r}, not numbers; classes are for decoding.linear"
             )
+        wild = int((~np.isfinite(flat.astype(np.float64))).sum())
+        if wild:
+            raise AnalysisError(f"{NAME}: {wild} of {flat.size} values of {target!r} are infinite; drop these samples")
         units = str(recording[target].attrs.get("units", "1"))
         return laid, flat.astype(np.float64)[:, None], {"target": np.array([target], dtype=object)}, units
     recording, target = match(recording, target)
+    require_alike(recording, target, "stimulus", NAME)
+    require_values(target, NAME)
     require_complete(target, NAME)
     laid = samples(recording, "samples", NAME)
     coords = {str(name).replace("unit", "target") if name == "unit" else f"target_{name}": ("target", c.values)
@@ -184,7 +198,7 @@ def _grid(alphas: float | Sequence[float] | None, x: Floats, standardize: bool) 
 
 
 def _within(folds: Sequence[Fold], usable: Indices) -> list[Fold]:
-    kept = [(np.intersect1d(train, usable), np.intersect1d(test, usable)) for train, test in folds]
+    kept = [(split.common(train, usable), split.common(test, usable)) for train, test in folds]
     for number, (train, test) in enumerate(kept):
         if train.size < 2 or not test.size:
             raise AnalysisError(f"{NAME}: fold {number} has {train.size} training and {test.size} test samples")
@@ -192,7 +206,7 @@ def _within(folds: Sequence[Fold], usable: Indices) -> list[Fold]:
 
 
 def _nested(
-    x: Floats, targets: Floats, outer: Sequence[Fold], inner: Sequence[Sequence[Fold]], grid: Floats, standardize: bool
+    x: Any, targets: Any, outer: Sequence[Fold], inner: Sequence[Sequence[Fold]], grid: Floats, standardize: bool
 ) -> tuple[list[Floats], Floats, Floats]:
     """Give held-out predictions per fold, the alpha of each (fold, target), and the errors (alpha, target) of all."""
     predictions, chosen, total = [], [], np.zeros((grid.size, targets.shape[1]))
@@ -201,20 +215,29 @@ def _nested(
         for one, other in folds:
             errors += _errors(x, targets, one, other, grid, standardize)
         alpha = _lowest(errors, grid)
-        fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
-        own, intercept = weights(fit, alpha)
-        predictions.append(x[test] @ own + intercept)
+        own, intercept = _solved(x, targets, train, alpha, grid, standardize)
+        predictions.append(to_numpy(rows_of(x, test) @ like(own, x) + like(intercept, x)))
         chosen.append(alpha)
         total += _errors(x, targets, train, test, grid, standardize) if grid.size > 1 else 0.0
     return predictions, np.stack(chosen), total
 
 
-def _errors(x: Floats, targets: Floats, train: Indices, test: Indices, grid: Floats, standardize: bool) -> Floats:
+def _solved(
+    x: Any, targets: Any, train: Indices, alpha: Floats, grid: Floats, standardize: bool
+) -> tuple[Floats, Floats]:
+    """Give weights (feature, target) and intercepts (target) of a training set."""
+    fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
+    own, intercept = weights(fit, like(alpha, fit.values))
+    return to_numpy(own), to_numpy(intercept)
+
+
+def _errors(x: Any, targets: Any, train: Indices, test: Indices, grid: Floats, standardize: bool) -> Floats:
     """Give the summed squared error (alpha, target) of test samples for each alpha."""
     fit = fitted(x, targets, train, standardize=standardize, smallest=float(grid.min()))
-    turned, onto = probe(fit, x[test]) @ fit.basis, fit.turn.T @ fit.right
-    wanted = targets[test] - fit.response_mean
-    return np.stack([((wanted - turned @ (onto / (fit.values[:, None] + a))) ** 2).sum(axis=0) for a in grid])
+    turned, onto = probe(fit, rows_of(x, test)) @ fit.basis, fit.turn.T @ fit.right
+    wanted = rows_of(targets, test) - fit.response_mean
+    missed = (wanted - turned @ (onto / (fit.values[:, None] + float(a))) for a in grid)
+    return np.stack([to_numpy((one * one).sum(0)) for one in missed])
 
 
 def _lowest(errors: Floats, grid: Floats) -> Floats:

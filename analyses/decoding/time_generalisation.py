@@ -31,6 +31,7 @@ def time_generalisation(
     correction: Literal["max", "cluster"] = "max",
     threshold: float = 0.05,
     exchange: str | None = None,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Train a linear rule at each time of a trial and score it at every time.
@@ -42,7 +43,7 @@ def time_generalisation(
     ----------
     recording
         (trial, time, unit), `subject` may lead; without missing values.
-    target, method, penalty, cv, by, exchange, seed
+    target, method, penalty, cv, by, exchange, device, seed
         As for `linear`. With `method="ridge"` the features of a training time are decomposed once for all permutations.
     permutations
         Number of permutations of the labels.
@@ -99,10 +100,19 @@ def time_generalisation(
     if correction == "cluster" and not permutations:
         raise AnalysisError(f"{NAME}: clusters are compared with those of permutations; pass permutations=")
     ready = task(recording, target, time="each", method=method, penalty=penalty, cv=cv, by=by, gap=0,
-                 permutations=permutations, exchange=exchange, seed=seed, analysis=NAME)  # fmt: skip
+                 permutations=permutations, exchange=exchange, seed=seed, analysis=NAME,
+                 device=device)  # fmt: skip
     values = ready.samples.values
     done = cross_validate(
-        values, ready.labels, len(ready.names), ready.outer, ready.inner, method, ready.penalties, everywhere=True
+        values,
+        ready.labels,
+        len(ready.names),
+        ready.outer,
+        ready.inner,
+        method,
+        ready.penalties,
+        everywhere=True,
+        device=device,
     )
     clock: Any = ready.samples.clock
     coords = {name: xr.DataArray(clock.values, dims=name, attrs=clock.attrs) for name in ("train_time", "test_time")}
@@ -119,7 +129,8 @@ def time_generalisation(
         analysis=NAME,
         recording=recording,
         parameters=parameters(ready, cv=cv, target=target, method=method, penalty=penalty, by=by,
-                              permutations=permutations, correction=correction, threshold=threshold, exchange=exchange),
+                              permutations=permutations, correction=correction, threshold=threshold, exchange=exchange,
+                              device=None if device is None else str(device)),
         seed=seed,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neurointerp.analyses.encoding._errors import by_unit
 from neurointerp.analyses.encoding._search import choose
 from neurointerp.backend import like, to_numpy
 from neurointerp.least_squares import Moments, column_mean, decompose, moments, rows_of, weights
@@ -53,7 +54,9 @@ def search(
     first draw tell where those of the others may lie.
     """
     known = [moments(x, y, train, parent) for train, _ in folds]
-    units = y.shape[1]
+    aims, units = None, y.shape[1]
+    if len(gammas) > 1:
+        aims = [by_unit(rows_of(y, test) - one.response_mean) for one, (_, test) in zip(known, folds, strict=True)]
     best = Banded(np.full(units, np.inf), np.ones(units), np.tile(gammas[0].astype(float), (units, 1)))
     for gamma in gammas:
         share = (
@@ -62,7 +65,9 @@ def search(
             else (like(np.asarray(gamma, dtype=np.float64)[groups], parent.feature_mean))
         )
         start = None if np.isinf(best.error).any() else best.alpha
-        found = choose(x, y, parent, folds, alphas, standardize, sums=known, share=share, bar=best.error, start=start)
+        found = choose(
+            x, y, parent, folds, alphas, standardize, sums=known, aims=aims, share=share, bar=best.error, start=start
+        )  # fmt: skip
         error = found.errors.min(axis=0)
         better = error < best.error
         best.error[better] = error[better]

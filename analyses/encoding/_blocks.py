@@ -13,9 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from neurointerp.analyses.encoding._design import expanded, span
-from neurointerp.backend import like, namespace, streamed, torch_device
+from neurointerp.analyses.encoding._sums import Cells, Sums, added, merged
+from neurointerp.backend import streamed, torch_device
 from neurointerp.errors import AnalysisError
-from neurointerp.least_squares import Moments, rows_of
 from neurointerp.matrix import stack, stretches
 from neurointerp.streaming import computed, tree
 
@@ -27,48 +27,6 @@ SUMS = 2**28
 """Bytes of cross-products that are held at a time; decides how many units are read at a time."""
 MOST = 8192
 """Units that are read at a time at most, whose rows are also held in float64."""
-ROWS = 1024
-"""Rows that are multiplied at a time."""
-
-
-class Sums(NamedTuple):
-    """Sums over some samples, about a mean of all: float64.
-
-    Attributes
-    ----------
-    samples
-        How many.
-    x, y, power
-        (feature,), (unit,), (unit,): sums, and sums of squares of the responses.
-    low, high
-        (unit,), the least and largest response.
-    gram, cross
-        (feature, feature) or None, (feature, unit).
-    """
-
-    samples: int
-    x: Any
-    y: Any
-    power: Any
-    low: Any
-    high: Any
-    gram: Any
-    cross: Any
-
-
-class Cells(NamedTuple):
-    """Samples by the sets that they belong to.
-
-    Attributes
-    ----------
-    code
-        (sample,), the cell of each; -1: none.
-    table
-        (set, cell), which cells a set is made of.
-    """
-
-    code: Indices
-    table: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -134,20 +92,6 @@ class Blocks:
         width = width - width % chunk if width > chunk else width
         return [slice(start, min(start + width, self.shape[2])) for start in range(0, self.shape[2], width)]
 
-    def cells(self, sets: Sequence[Indices]) -> Cells:
-        """Divide samples by the sets that they belong to."""
-        member = np.zeros((self.shape[0], len(sets)), dtype=bool)
-        for index, one in enumerate(sets):
-            member[one, index] = True
-        code = np.zeros(self.shape[0], dtype=np.int64)
-        for column in member.T:
-            code = np.unique(2 * code + column, return_inverse=True)[1]
-        inside = member.any(axis=1)
-        first, number = np.unique(code[inside], return_index=True, return_inverse=True)[1:]
-        code = np.full(self.shape[0], -1)
-        code[inside] = number
-        return Cells(code, member[inside][first].T)
-
     def sums(self, cells: Cells, units: slice, *, gram: bool) -> list[Sums]:
         """Sum the samples of each cell."""
         mean = (self.x_mean, self.y_mean[units])
@@ -163,7 +107,7 @@ class Blocks:
         total: dict[int, Sums] = {}
         read = ((make(np.asarray(x)), np.asarray(y).astype(self.dtype)) for x, y, make, *_ in jobs)
         for (x, y), (*_, code, mean, gram) in zip(streamed(read, str(self.device)), jobs, strict=True):
-            total = merged(total, _added(x, y, code, mean, gram))
+            total = merged(total, added(x, y, code, mean, gram))
         return total
 
 
@@ -197,41 +141,12 @@ def is_chunked(*recordings: Any) -> bool:
     return any(isinstance(one, xr.DataArray) and one.chunks is not None for one in recordings)
 
 
-def set_sums(cells: Sequence[Sums], mean: tuple[Any, Any], train: Indices) -> Moments:
-    """Give the sums of a set about its own means, from those of its cells about `mean`."""
-    n = sum(one.samples for one in cells)
-    dx, dy = sum(one.x for one in cells) / n, sum(one.y for one in cells) / n
-    gram = None if cells[0].gram is None else sum(one.gram for one in cells) - n * dx[:, None] * dx[None, :]
-    cross = sum(one.cross for one in cells) - n * dx[:, None] * dy[None, :]
-    power = sum(one.power for one in cells) - n * dy * dy
-    return Moments(train, like(mean[0], dx) + dx, like(mean[1], dy) + dy, power, gram, cross)
-
-
 def in_tree(call: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], merge: Callable[..., Any]) -> Any:
     """Run a task for each job where dask runs tasks, and merge what they give, a few at a time."""
     from dask.delayed import delayed
 
     task: Any = delayed  # which has no types
     return computed([tree([task(call)(*job) for job in jobs], merge)])[0]
-
-
-def merged(*parts: dict[int, Sums]) -> dict[int, Sums]:
-    """Add the sums of blocks, cell by cell."""
-    out: dict[int, Sums] = {}
-    for part in parts:
-        for cell, one in part.items():
-            out[cell] = _both(out[cell], one) if cell in out else one
-    return out
-
-
-def _both(one: Sums, other: Sums) -> Sums:
-    xp = namespace(one.x)
-    gram = None if one.gram is None else one.gram + other.gram
-    low, high = xp.minimum(one.low, other.low), xp.maximum(one.high, other.high)
-    return Sums(
-        one.samples + other.samples, one.x + other.x, one.y + other.y, one.power + other.power, low, high, gram,
-        one.cross + other.cross,
-    )  # fmt: skip
 
 
 def _made(parts: list[slice], lags: Any, own: slice, dtype: np.dtype[Any], values: np.ndarray) -> np.ndarray:
@@ -243,29 +158,7 @@ def _summed(
     x: np.ndarray, y: np.ndarray, make: Make, code: Indices, mean: tuple[Any, Any], gram: bool
 ) -> dict[int, Sums]:
     rows = make(x)
-    return _added(rows, y.astype(rows.dtype, copy=False), code, mean, gram)
-
-
-def _added(x: Any, y: Any, code: Indices, mean: tuple[Any, Any], gram: bool) -> dict[int, Sums]:
-    """Sum rows cell by cell: Gram matrices in float64, which small penalties need; cross-products as they come."""
-    out: dict[int, Sums] = {}
-    for cell in map(int, np.unique(code[code >= 0])):
-        which = np.flatnonzero(code == cell)
-        for start in range(0, len(which), ROWS):
-            some = which[start : start + ROWS]
-            one = _of_rows(rows_of(x, some), rows_of(y, some), mean, gram)
-            out[cell] = _both(out[cell], one) if cell in out else one
-    return out
-
-
-def _of_rows(x: Any, y: Any, mean: tuple[Any, Any], gram: bool) -> Sums:
-    xp = namespace(x)
-    x, y = x - like(mean[0], x), y - like(mean[1], y)
-    exact, wide = xp.astype(x, xp.float64), xp.astype(y, xp.float64)
-    return Sums(
-        x.shape[0], xp.sum(exact, axis=0), xp.sum(wide, axis=0), xp.sum(wide * wide, axis=0), xp.min(y, axis=0),
-        xp.max(y, axis=0), exact.T @ exact if gram else None, xp.astype(x.T @ y, xp.float64),
-    )  # fmt: skip
+    return added(rows, y.astype(rows.dtype, copy=False), code, mean, gram)
 
 
 class _Look(NamedTuple):

@@ -78,7 +78,7 @@ def given_folds(cv: Iterable[tuple[Any, Any]], samples: int) -> list[Fold]:
             raise AnalysisError(f"cv fold {number}: train and test must be one-dimensional int arrays")
         if any(side.size and (side.min() < 0 or side.max() >= samples) for side in sides):
             raise AnalysisError(f"cv fold {number}: indices must lie within the {samples} stacked samples")
-        shared = np.intersect1d(sides[0], sides[1]).size
+        shared = split.common(*sides).size
         if shared:
             raise AnalysisError(f"cv fold {number} leaks: {shared} samples are in both train and test")
         found.append((sides[0], sides[1]))
@@ -100,7 +100,7 @@ def _refuse_shared(group: Indices | None, folds: Sequence[Fold]) -> None:
 
 def _within(folds: Sequence[Fold], usable: Indices) -> list[Fold]:
     """Keep the samples that have every lag."""
-    kept = [(np.intersect1d(train, usable), np.intersect1d(test, usable)) for train, test in folds]
+    kept = [(split.common(train, usable), split.common(test, usable)) for train, test in folds]
     for number, (train, test) in enumerate(kept):
         if not train.size or not test.size:
             raise AnalysisError(

@@ -12,7 +12,7 @@ import xarray as xr
 from neurointerp import score, split
 from neurointerp.analyses.encoding._folds import given_folds
 from neurointerp.errors import AlignmentError, AnalysisError
-from neurointerp.matrix import require_complete
+from neurointerp.matrix import require_complete, require_values
 from neurointerp.schema import check
 from neurointerp.split import Fold
 
@@ -77,6 +77,7 @@ def trials_of(features: xr.DataArray, responses: xr.DataArray, analysis: str) ->
     """Match maps with the trials that saw them: by `stimulus` where both name it, else by `trial`."""
     for recording in (features, responses):
         check(recording)
+        require_values(recording, analysis)
     require_complete(features, analysis)
     if responses.dims != ("trial", "unit") or features.dims[0] != "trial":
         raise AnalysisError(

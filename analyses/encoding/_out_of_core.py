@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from neurointerp.align import match
-from neurointerp.analyses.encoding._blocks import Blocks, blocks, set_sums
+from neurointerp.analyses.encoding._blocks import Blocks, blocks
 from neurointerp.analyses.encoding._design import Design, column_labels, span, usable
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
-from neurointerp.analyses.encoding._problem import Problem, checked_lags, model, parameters
+from neurointerp.analyses.encoding._problem import Problem, checked_lags, matched, model, parameters
 from neurointerp.analyses.encoding._search import lowest
-from neurointerp.backend import like, namespace, to_numpy
+from neurointerp.analyses.encoding._sums import Held, cells_of, errors, facing, set_sums
+from neurointerp.backend import like, to_numpy
 from neurointerp.errors import AnalysisError
 from neurointerp.least_squares import BATCH, Fit, Moments, decompose, weights
 from neurointerp.matrix import labels
@@ -60,22 +60,6 @@ class _Set(NamedTuple):
     varies: NDArray[np.bool_]
 
 
-class _Held(NamedTuple):
-    """A decomposed training set, and its test set in the same directions.
-
-    Attributes
-    ----------
-    fit
-        Of the training set.
-    gram, off
-        (direction, direction), (direction,): of the test set about its mean; that mean about the training mean.
-    """
-
-    fit: Fit
-    gram: Any
-    off: Any
-
-
 def prepare_blocks(
     name: str, features: xr.DataArray, responses: xr.DataArray | None, *, cv: int | Iterable[tuple[Any, Any]],
     lags: Sequence[int] | xr.DataArray | None, gap: int | None, high_pass: float | None, device: str | None,
@@ -92,7 +76,7 @@ def prepare_blocks(
             "are stored"
         )
     delays = checked_lags(name, lags, responses is None)
-    features, responses = match(features, features if responses is None else responses)
+    features, responses = matched(name, features, responses, delays)
     margin = max(map(abs, span(delays))) if gap is None else gap
     there = usable(features, delays)
     outer, kind = outer_folds([responses, features], there, cv, margin)
@@ -114,7 +98,7 @@ def prepare_blocks(
         None,
         outer,
         [],
-        parameters(cv, outer, delays, margin),
+        parameters(cv, outer, delays, margin, device),
         kind,
     )
     return problem, inner
@@ -168,17 +152,19 @@ def answer(
     every = [share[groups] for share in shares]
     for number, pair in enumerate(outer):
         folds = inner(pair) if choice else []
-        kept: dict[int, _Held] = {}
+        kept: dict[int, Held] = {}
         for units, sets in _batches(read, [pair, *folds]):
-            errors = np.zeros_like(total[:, :, units])
+            own_errors = np.zeros_like(total[:, :, units])
             for draw, index in np.ndindex(len(shares), len(folds) + 1 if choice else 0):
                 train, test = sets(index)
-                held = kept.get(index) or _held(train.sums, test.sums, every[draw], standardize, read, alphas)
+                held = kept.get(index) or facing(
+                    _decomposed(train.sums, every[draw], standardize, read, float(alphas.min())), test.sums
+                )
                 if len(shares) == 1:
                     kept[index] = held
-                found = _errors(held, train.sums, test.sums, alphas)
-                (errors if index else total[:, :, units])[draw] += found
-            best = _best(errors, alphas)
+                found = errors(held, train.sums, test.sums, alphas)
+                (own_errors if index else total[:, :, units])[draw] += found
+            best = _best(own_errors, alphas)
             train, test = sets(0)
             known = {0: kept[0].fit} if 0 in kept else {}
             own, constant = _solved(train.sums, best, every, standardize, read, known)
@@ -247,7 +233,7 @@ def _batches(
     read: Blocks, folds: Sequence[tuple[Indices, ...]]
 ) -> Iterator[tuple[slice, Callable[[int], tuple[_Set, ...]]]]:
     """Give units that are read together, and what gives the sums of the sets of a fold for them."""
-    cells = read.cells([one for fold in folds for one in fold])
+    cells = cells_of(read.shape[0], [one for fold in folds for one in fold])
     width, grams = len(folds[0]), None
     for units in read.batches(cells.table.shape[1]):
         parts = read.sums(cells, units, gram=grams is None)
@@ -266,30 +252,10 @@ def _batches(
         yield units, sets
 
 
-def _held(
-    train: Moments, test: Moments, share: Floats, standardize: bool, read: Blocks, alphas: NDArray[np.float64]
-) -> _Held:
-    fit = _decomposed(train, share, standardize, read, float(alphas.min()))
-    return _Held(fit, fit.turn.T @ test.gram @ fit.turn, fit.turn.T @ (test.feature_mean - train.feature_mean))
-
-
 def _decomposed(train: Moments, share: Floats, standardize: bool, read: Blocks, smallest: float) -> Fit:
     column = None if (share == 1).all() else like(share, train.feature_mean)
     resolution = float(np.finfo(read.dtype).eps)
     return decompose(None, None, train, standardize=standardize, smallest=smallest, share=column, resolution=resolution)
-
-
-def _errors(held: _Held, train: Moments, test: Moments, alphas: NDArray[np.float64]) -> Floats:
-    """Give the summed squared error (alpha, unit) of a test set, from its sums: about its mean, and of the mean."""
-    xp, fit = namespace(test.gram), held.fit
-    known, aim = fit.turn.T @ train.cross, fit.turn.T @ test.cross
-    level = test.response_mean - train.response_mean
-    out = []
-    for alpha in alphas:
-        own = known / (fit.values + float(alpha))[:, None]
-        about = xp.sum(own * (held.gram @ own - 2 * aim), axis=0)
-        out.append(to_numpy(test.power + about + len(test.train) * (level - held.off @ own) ** 2))
-    return np.stack(out)
 
 
 def _best(errors: Floats, alphas: NDArray[np.float64]) -> tuple[Indices, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from neurointerp import score
 from neurointerp.align import match
+from neurointerp.align.labels import require_alike
 from neurointerp.analyses.encoding._blocks import Blocks, is_chunked
 from neurointerp.analyses.encoding._design import Design, design, span
 from neurointerp.analyses.encoding._drift import HighPassed
 from neurointerp.analyses.encoding._folds import inner_folds, outer_folds
-from neurointerp.backend import placed, to_numpy, torch_device
-from neurointerp.errors import AnalysisError
-from neurointerp.least_squares import rows_of
-from neurointerp.matrix import require_complete, stack, stretches
+from neurointerp.backend import like, namespace, placed, to_numpy, torch_device
+from neurointerp.errors import AlignmentError, AnalysisError
+from neurointerp.least_squares import row_blocks, row_mean, rows_of
+from neurointerp.matrix import require_complete, require_values, stack, stretches
 from neurointerp.split import Fold
+
+FAR = 0.01
+"""A feature whose variance is less than this share of its mean square is moved to zero in float32."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Problem:
         Of the call, for the result.
     split
         How the folds were made.
+    origin
+        (feature,) float64, what was taken from the features before anything else; None: nothing.
     """
 
     features: xr.DataArray
@@ -54,6 +60,7 @@ class Problem:
     inner: list[list[Fold]]
     parameters: dict[str, Any]
     split: str
+    origin: NDArray[np.float64] | None = None
 
 
 def prepare(
@@ -69,7 +76,7 @@ def prepare(
         )
     place = None if device is None else torch_device(device, name)
     delays = checked_lags(name, lags, responses is None)
-    features, responses = match(features, features if responses is None else responses)
+    features, responses = matched(name, features, responses, delays)
     for recording in (features, responses):
         require_complete(recording, name)
     margin = max(map(abs, span(delays))) if gap is None else gap
@@ -80,7 +87,7 @@ def prepare(
     inner: list[list[Fold]] = [[] for _ in outer]
     if search:
         inner = inner_folds([responses, features], outer, cv if isinstance(cv, int) else 5, margin)
-    asked = parameters(cv, outer, delays, margin) | ({} if high_pass is None else {"high_pass": high_pass})
+    asked = parameters(cv, outer, delays, margin, device) | ({} if high_pass is None else {"high_pass": high_pass})
     return Problem(
         features,
         responses,
@@ -94,14 +101,32 @@ def prepare(
     )
 
 
+def matched(
+    name: str, features: xr.DataArray, responses: xr.DataArray | None, delays: list[int] | xr.DataArray
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Match by labels; refuse recordings that hold nothing, or name other stimuli or stretches for a sample."""
+    features, responses = match(features, features if responses is None else responses)
+    for recording in (features, responses):
+        require_values(recording, name)
+    for label in ("stimulus", "segment"):
+        require_alike(features, responses, label, name)
+    if span(delays) != [0] and "segment" in responses.coords and "segment" not in features.coords:
+        raise AlignmentError(
+            f"{name}: the responses have segments that the features do not name, so lags would reach across them: "
+            "features.assign_coords(segment=responses.segment)"
+        )
+    return features, responses
+
+
 def parameters(
-    cv: int | Iterable[tuple[Any, Any]], outer: Sequence[Fold], delays: list[int] | xr.DataArray, gap: int
+    cv: int | Iterable[tuple[Any, Any]], outer: Sequence[Fold], delays: list[int] | xr.DataArray, gap: int, device: Any
 ) -> dict[str, Any]:
     """Give the parameters of a call, for the result."""
     return {
         "cv": cv if isinstance(cv, int) else f"{len(outer)} given folds",
         "lags": delays if isinstance(delays, list) else {"kernels": [str(b) for b in delays["basis"].values]},
         "gap": gap,
+        "device": None if device is None else str(device),
     }
 
 
@@ -143,6 +168,28 @@ def _placed(
     return HighPassed(x, parts, high_pass * rate), HighPassed(y, parts, high_pass * rate)
 
 
+def near_zero(problem: Problem) -> Problem:
+    """Move float32 features that lie far from zero beside their spread to it, so that their digits are of the spread.
+
+    What varies in the last digits alone does not vary. Features that are high-passed have lost their means.
+    """
+    x = problem.x
+    if hasattr(x, "rows") or not str(x.dtype).endswith("float32"):
+        return problem
+    xp, known = namespace(x), problem.inputs.usable
+    mean = row_mean(x, known)
+    square = sum(to_numpy(xp.sum(rows * rows, axis=0)).astype(np.float64) for rows in row_blocks(x, known)) / len(known)
+    far = to_numpy(mean).astype(np.float64) ** 2 > (1 - FAR) * square
+    if not far.any():
+        return problem
+    mean = xp.where(like(far, mean), mean, xp.zeros_like(mean))
+    moved = x - mean
+    reach = xp.max(xp.stack([xp.max(xp.abs(rows), axis=0) for rows in row_blocks(moved, known)]), axis=0)
+    flat = like(far, mean) & (reach <= 10 * float(xp.finfo(x.dtype).eps) * xp.abs(mean))
+    moved[:, flat] = 0.0
+    return replace(problem, x=moved, origin=to_numpy(mean).astype(np.float64))
+
+
 def checked_alphas(name: str, alphas: float | Sequence[float] | None, default: NDArray[Any]) -> NDArray[np.float64]:
     """Give the penalties to choose from."""
     grid = np.atleast_1d(np.asarray(default if alphas is None else alphas, dtype=np.float64))
@@ -172,7 +219,10 @@ def model(problem: Problem, weight: Any, intercept: Any, alpha: Any) -> dict[str
         "alpha": xr.DataArray(to_numpy(alpha).astype(np.float64), dims="unit", coords=units),
     }
     if "high_pass" not in problem.parameters:  # else there is no mean to give back
-        out["intercept"] = xr.DataArray(to_numpy(intercept), dims="unit", coords=units)
+        constant = to_numpy(intercept)
+        if problem.origin is not None:
+            constant = (constant - problem.origin @ to_numpy(weight).astype(np.float64)).astype(constant.dtype)
+        out["intercept"] = xr.DataArray(constant, dims="unit", coords=units)
     return out
 
 
@@ -191,11 +241,13 @@ def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataA
         r2.append(score.r2(observed, predicted))
         correlation.append(score.correlation(observed, predicted))
     coords = {"fold": np.arange(len(problem.outer))} | problem.target.unit_coords
-    mean = np.where(times > 0, total / np.maximum(times, 1), np.nan)
+    if (times > 1).any():
+        total /= np.maximum(times, 1)
+    total[times[:, 0] == 0] = np.nan
     out = {
         "score": xr.DataArray(np.stack(r2), dims=("fold", "unit"), coords=coords),
         "correlation": xr.DataArray(np.stack(correlation), dims=("fold", "unit"), coords=coords),
-        "prediction": problem.target.unstack(mean, "unit"),
+        "prediction": problem.target.unstack(total, "unit"),
         "test_fold": problem.target.unstack(number, "fold").isel(fold=0, drop=True),
     }
     return out

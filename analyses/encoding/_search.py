@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurointerp.analyses.encoding._errors import Tested, by_unit, dots, downhill, refined, squares
+from neurointerp.analyses.encoding._sums import errors_from_sums, is_tall
 from neurointerp.backend import like, namespace, to_numpy
 from neurointerp.least_squares import (
     BATCH,
+    ROWS,
     WORTH,
     Fit,
     Moments,
     columns_of,
     decompose,
     moments,
-    predict,
     probe,
     rows_of,
 )
@@ -40,8 +41,8 @@ class Chosen(NamedTuple):
 
 def choose(
     x: Any, y: Any, parent: Moments, folds: Sequence[Fold], alphas: Any, standardize: bool, *,
-    sums: Sequence[Moments] | None = None, share: Any | None = None, bar: np.ndarray | None = None,
-    start: np.ndarray | None = None,
+    sums: Sequence[Moments] | None = None, aims: Sequence[Any] | None = None, share: Any | None = None,
+    bar: np.ndarray | None = None, start: np.ndarray | None = None,
 ) -> Chosen:  # fmt: skip
     """Give each unit the alpha with the smallest squared error, summed over (train, test) folds.
 
@@ -59,6 +60,8 @@ def choose(
         Scale features by their deviation over the training samples.
     sums
         Those of the folds' training sets, where they are known.
+    aims
+        (test sample, unit) of each fold, responses about the training means, where they are known.
     share
         (feature,): features are multiplied by its root. Shares compete by their errors, so that these are computed
         for a single alpha too. In a large problem only on the way downhill from a start, and infinite elsewhere; near
@@ -72,18 +75,24 @@ def choose(
     errors = np.zeros((grid.size, y.shape[1]))
     if grid.size == 1 and share is None:
         return Chosen(alphas[:1] + 0 * parent.response_mean, errors)
+    if share is None and is_tall(x, parent, folds):
+        errors = errors_from_sums(x, y, parent, folds, grid, standardize)
+        return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
     power = np.zeros(y.shape[1])
     fits: list[Fit] = []
     kept: list[Tested] = []
     coarse = grid.size > 1 and grid.size * len(folds) * float(np.prod(y.shape)) * min(x.shape) > WORTH
     nodes = np.arange(grid.size)
     known = sums if sums is not None else (moments(x, y, train, parent) for train, _ in folds)
-    for one, (_, test) in zip(known, folds, strict=True):
+    for number, (one, (_, test)) in enumerate(zip(known, folds, strict=True)):
         fit = decompose(x, y, one, standardize=standardize, smallest=float(grid.min()), share=share)
-        operator, target = probe(fit, rows_of(x, test)), rows_of(y, test) - fit.response_mean
+        operator = probe(fit, rows_of(x, test))
+        target = rows_of(y, test) - fit.response_mean if aims is None else aims[number]
         nodes = pick_nodes(fit, grid, COARSE if share is None else ROUGH) if coarse and not fits else nodes
-        if not coarse or share is None or (start is None and not fits):
+        if not coarse or share is None:
             errors += fold_errors(fit, operator, target, grid, nodes)
+        elif start is None and not fits:  # half of one test set tells where to begin
+            errors += fold_errors(fit, operator[::2], target[::2], grid, nodes)
         power += squares(target)
         fits.append(fit)
         if coarse:
@@ -91,9 +100,10 @@ def choose(
     if coarse and share is not None:
         start = lowest(errors, grid) if start is None else start
         errors = downhill(kept, grid, start, np.inf if bar is None else bar, power)
+        return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
     elif coarse:
         errors = refined(errors, power, kept, grid, nodes)
-    if str(x.dtype).endswith("float32") and (share is None or not coarse):
+    if str(x.dtype).endswith("float32"):
         _settle(errors, power, x, y, folds, fits, grid)
     return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
 
@@ -180,18 +190,19 @@ def nested(
 
 
 def in_batches(fit: Fit, features: Any, alpha: Any) -> Any:
-    """Predict (sample, unit) a batch of units at a time."""
+    """Predict (sample, unit), some samples and units at a time."""
+    from array_api_compat import device
+
     xp, units = namespace(features), alpha.shape[0]
-    parts = [slice(start, start + BATCH) for start in range(0, units, BATCH)]
-    return xp.concat(
-        [
-            predict(
-                fit._replace(right=fit.right[:, part], response_mean=fit.response_mean[part]), features, alpha[part]
-            )
-            for part in parts
-        ],
-        axis=1,
-    )
+    out = xp.empty((features.shape[0], units), dtype=features.dtype, device=device(features))
+    for start in range(0, features.shape[0], ROWS):
+        rows = slice(start, start + ROWS)
+        turned = probe(fit, features[rows]) @ fit.basis
+        for first in range(0, units, BATCH):
+            part = slice(first, first + BATCH)
+            known = (fit.turn.T @ fit.right[:, part]) / (fit.values[:, None] + alpha[None, part])
+            out[rows, part] = turned @ known + fit.response_mean[part]
+    return out
 
 
 def pick_nodes(fit: Fit, alphas: np.ndarray, tolerance: float) -> np.ndarray:

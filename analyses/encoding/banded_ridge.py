@@ -19,6 +19,7 @@ from neurointerp.analyses.encoding._problem import (
     default_alphas,
     held_out,
     model,
+    near_zero,
     prepare,
     with_units,
 )
@@ -76,7 +77,7 @@ def banded_ridge(
     Raises
     ------
     AlignmentError
-        When sample labels differ.
+        When sample labels differ, as for `ridge`.
     AnalysisError
         As `ridge`, and when bands have no or equal names.
 
@@ -154,6 +155,7 @@ def _in_memory(
     grid: np.ndarray, steps: int,
 ) -> dict[str, xr.DataArray]:  # fmt: skip
     """Fit arrays that are there."""
+    problem = near_zero(problem)
     whole = moments(problem.x, problem.y, problem.inputs.usable)
     options = (standardize, groups, gammas, grid, steps)
     predictions, parts = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from neurointerp.analyses.encoding._bands import Banded, refit, search, shares
 from neurointerp.analyses.encoding._search import choose
 from neurointerp.errors import AnalysisError
-from neurointerp.least_squares import BATCH, decompose, moments, weights
+from neurointerp.least_squares import BATCH, Moments, decompose, moments, weights
 
 
 class _Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -21,12 +22,36 @@ class _Linear(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[
 
     coef_: Any
     intercept_: Any
+    alphas: Any
+    cv: Any
+    standardize: bool
 
     def predict(self, X: Any) -> Any:
         """Give predictions (n_samples,) or (n_samples, n_targets) for features (n_samples, n_features)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         return X @ self.coef_.T + self.intercept_
+
+    def _laid_out(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """Give features, targets (n_samples, n_targets), penalties, and whether there is one target without a dim."""
+        X, y = validate_data(self, X, y, multi_output=True, dtype=[np.float64, np.float32], y_numeric=True)
+        grid = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
+        if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
+            raise ValueError(f"alphas must be finite numbers above 0; found {self.alphas!r}")
+        return X, np.asarray(y, dtype=X.dtype).reshape(len(X), -1), grid, np.ndim(y) == 1
+
+    def _searched(self, search: Callable[..., Any], X: Any, targets: Any, whole: Moments, grid: Any, *more: Any) -> Any:
+        """Search on the folds that `cv` asks for; a refusal is what scikit-learn's users catch."""
+        folds = list(check_cv(self.cv).split(X))
+        try:
+            return search(X, targets, whole, folds, grid.astype(X.dtype), self.standardize, *more)
+        except AnalysisError as error:
+            raise ValueError(str(error)) from error
+
+    def _keep(self, coef: np.ndarray, intercept: np.ndarray, alpha: np.ndarray, single: bool) -> Self:
+        self.coef_, self.intercept_ = (coef[0], intercept[0]) if single else (coef, intercept)
+        self.alpha_: Any = alpha[0] if single else alpha
+        return self
 
 
 class RidgeCV(_Linear):
@@ -85,15 +110,12 @@ class RidgeCV(_Linear):
         -------
         self
         """
-        X, y = validate_data(self, X, y, multi_output=True, dtype=[np.float64, np.float32], y_numeric=True)
-        targets = np.asarray(y, dtype=X.dtype).reshape(len(X), -1)
-        grid = _grid(self.alphas)
-        folds = list(check_cv(self.cv).split(X)) if grid.size > 1 else []
+        X, targets, grid, single = self._laid_out(X, y)
         whole = moments(X, targets, np.arange(len(X)))
-        try:
-            alpha = choose(X, targets, whole, folds, grid.astype(X.dtype), self.standardize).alpha
-        except AnalysisError as error:
-            raise ValueError(str(error)) from error  # what scikit-learn's users catch
+        if grid.size > 1:
+            alpha = self._searched(choose, X, targets, whole, grid).alpha
+        else:
+            alpha = choose(X, targets, whole, [], grid.astype(X.dtype), self.standardize).alpha
         fit = decompose(X, targets, whole, standardize=self.standardize, smallest=float(grid.min()))
         coef = np.empty((targets.shape[1], X.shape[1]), dtype=X.dtype)
         intercept = np.empty(targets.shape[1], dtype=X.dtype)
@@ -102,11 +124,7 @@ class RidgeCV(_Linear):
             some = fit._replace(right=fit.right[:, part], response_mean=fit.response_mean[part])
             own, intercept[part] = weights(some, alpha[part])
             coef[part] = own.T
-        single = np.ndim(y) == 1
-        self.coef_ = coef[0] if single else coef
-        self.intercept_ = intercept[0] if single else intercept
-        self.alpha_: Any = alpha[0] if single else alpha
-        return self
+        return self._keep(coef, intercept, alpha, single)
 
 
 class BandedRidgeCV(_Linear):
@@ -183,34 +201,24 @@ class BandedRidgeCV(_Linear):
         -------
         self
         """
-        X, y = validate_data(self, X, y, multi_output=True, dtype=[np.float64, np.float32], y_numeric=True)
-        targets = np.asarray(y, dtype=X.dtype).reshape(len(X), -1)
-        grid, (names, groups) = _grid(self.alphas), self._bands(X.shape[1])
+        X, targets, grid, single = self._laid_out(X, y)
+        names, groups = self._bands(X.shape[1])
         if self.draws < 1:
             raise ValueError(f"draws is {self.draws!r}: at least 1 is needed")
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(2**31))
         gammas = shares(len(names), self.draws, np.random.default_rng(int(seed)))
-        samples = np.arange(len(X))
-        whole = moments(X, targets, samples)
+        whole = moments(X, targets, np.arange(len(X)))
         if grid.size * len(gammas) > 1:
-            folds = list(check_cv(self.cv).split(X))
-            try:
-                found = search(X, targets, whole, folds, grid.astype(X.dtype), self.standardize, groups, gammas)
-            except AnalysisError as error:
-                raise ValueError(str(error)) from error  # what scikit-learn's users catch
+            found = self._searched(search, X, targets, whole, grid, groups, gammas)
         else:
             units = targets.shape[1]
             found = Banded(np.zeros(units), np.full(units, grid[0]), np.repeat(gammas, units, axis=0))
         own, intercept = refit(X, targets, whole, found, self.standardize, groups)
-        single = np.ndim(y) == 1
         self.bands_ = names
-        self.coef_ = own[:, 0] if single else own.T
-        self.intercept_ = intercept[0] if single else intercept
-        self.alpha_: Any = found.alpha[0] if single else found.alpha
         self.share_: Any = found.share[0] if single else found.share
-        return self
+        return self._keep(own.T, intercept, found.alpha, single)
 
     def _bands(self, features: int) -> tuple[np.ndarray, np.ndarray]:
         """Give the names of the bands, as they come, and the band of each feature."""
@@ -222,10 +230,3 @@ class BandedRidgeCV(_Linear):
         names, first, number = np.unique(groups, return_index=True, return_inverse=True)
         order = np.argsort(first)
         return names[order], np.argsort(order)[number.ravel()]
-
-
-def _grid(alphas: Any) -> np.ndarray:
-    grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-    if grid.ndim != 1 or not grid.size or not (np.isfinite(grid) & (grid > 0)).all():
-        raise ValueError(f"alphas must be finite numbers above 0; found {alphas!r}")
-    return grid

@@ -64,10 +64,10 @@ def evaluate(
     Returns
     -------
     xarray.Dataset
-        All of `fitted`, and: `pooled_correlation (unit)` of predictions and responses over all held-out samples, both
-        about their means in each test fold, and `pooled_score`, the r2 about the same means; `p_value (unit)` of the
-        former, one-sided; `q_value`, its Benjamini-Hochberg adjustment over units;
-        `p_value_max`, corrected for all units by the largest of each draw;
+        All of `fitted`, and, NaN for a unit that does not vary: `pooled_correlation (unit)` of predictions and
+        responses over all held-out samples, both about their means in each test fold, and `pooled_score`, the r2 about
+        the same means; `p_value (unit)` of the former, one-sided; `q_value`, its Benjamini-Hochberg adjustment over
+        units; `p_value_max`, corrected for all units by the largest of each draw;
         `pooled_score_interval (bound, unit)` by a bootstrap of stimuli (where they return) or blocks; `null_correlation
         (draw, unit)`. With `repeats` `noise_ceiling (unit)`, an r2, and `normalized_score (unit)`, `pooled_score`
         over it, NaN where the ceiling is not above 0.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurointerp import score
 from neurointerp.analyses.encoding._problem import checked_alphas, default_alphas, prepare
 from neurointerp.analyses.encoding._search import choose
-from neurointerp.backend import like
+from neurointerp.backend import like, to_numpy
 from neurointerp.errors import AnalysisError
 from neurointerp.least_squares import decompose, moments, rows_of, weights
 from neurointerp.matrix import stretches
@@ -25,7 +25,7 @@ def feature_importance(
     features: xr.DataArray, responses: xr.DataArray, *, by: str = "unit", draws: int = 10,
     alphas: float | Sequence[float] | None = None, cv: int | Iterable[tuple[Any, Any]] = 5,
     lags: Sequence[int] | xr.DataArray | None = None, standardize: bool = True, gap: int | None = None,
-    high_pass: float | None = None, seed: int = 0,
+    high_pass: float | None = None, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Permute each feature, or group of features, in the test samples and give the loss of r2.
 
@@ -34,8 +34,8 @@ def feature_importance(
 
     Parameters
     ----------
-    features, responses, alphas, cv, lags, standardize, gap, high_pass
-        As for `ridge`.
+    features, responses, alphas, cv, lags, standardize, gap, high_pass, device
+        As for `ridge`, in memory.
     by
         `"unit"`: each feature alone; or a coordinate on `unit` (`layer`, `site`, ...) whose values are the groups.
     draws
@@ -46,13 +46,13 @@ def feature_importance(
     Returns
     -------
     xarray.Dataset
-        `importance (group, fold, unit)`, held-out r2 less that with the group permuted. Correlated features stand in
-        for each other: that each has little does not mean that both have.
+        `importance (group, fold, unit)`, held-out r2 less that with the group permuted, NaN where a unit is constant in
+        a test set. Correlated features stand in for each other: that each has little does not mean that both have.
 
     Raises
     ------
     AlignmentError
-        When sample labels differ.
+        When sample labels differ, as for `ridge`.
     AnalysisError
         As `ridge`; when there is no such coordinate or no draw.
 
@@ -75,7 +75,7 @@ def feature_importance(
     if draws < 1:
         raise AnalysisError(f"{_ANALYSIS}: draws is {draws}; at least 1 is needed")
     problem = prepare(
-        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass,
+        _ANALYSIS, features, responses, cv=cv, lags=lags, gap=gap, high_pass=high_pass, device=device,
         search=alphas is None or np.size(alphas) != 1,
     )  # fmt: skip
     grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
@@ -96,10 +96,10 @@ def feature_importance(
         best = score.r2(target, predicted)
         for draw in range(draws * len(names)):
             index = draw % len(names)
-            columns = group == index
-            moved = rows[_order(number[test], rng)][:, columns]
-            changed = predicted + (moved - rows[:, columns]) @ own[columns]
-            lost[index, fold] += (best - score.r2(target, changed)) / draws
+            columns = like(np.flatnonzero(group == index), rows)
+            still = rows[:, columns]
+            changed = predicted + (still[like(_order(number[test], rng), rows)] - still) @ own[columns]
+            lost[index, fold] += to_numpy(best - score.r2(target, changed)) / draws
     coords = {"group": np.array(names, dtype=object), "fold": np.arange(len(problem.outer))}
     importance = xr.DataArray(
         lost, dims=("group", "fold", "unit"), coords=coords | problem.target.unit_coords, attrs={"units": "1"}

@@ -59,7 +59,7 @@ def kernel_ridge(
     Raises
     ------
     AlignmentError
-        When sample labels differ.
+        When sample labels differ, as for `ridge`.
     AnalysisError
         As `ridge`; when the kernel is unknown.
 

@@ -52,7 +52,7 @@ def pls(
     Raises
     ------
     AlignmentError
-        When sample labels differ.
+        When sample labels differ, as for `ridge`.
     AnalysisError
         As `ridge`; when the rank is out of range.
 

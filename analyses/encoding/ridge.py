@@ -17,6 +17,7 @@ from neurointerp.analyses.encoding._problem import (
     default_alphas,
     held_out,
     model,
+    near_zero,
     prepare,
     with_units,
 )
@@ -92,10 +93,10 @@ def ridge(
         `weights (feature, unit)` and `intercept (unit)`, refitted on all samples, for features in their own
         units; `alpha (unit)`, the penalty of that refit, with the least squared error over the outer folds;
         `score (fold, unit)`, the r2 of held-out responses about their own mean, and `correlation (fold, unit)`,
-        both NaN where a unit is constant in a test set; `fold_alpha (fold, unit)`, which the fold's predictions were
-        made with, from its training samples alone; `prediction (<sample dims>, unit)`, held out, NaN at
-        samples without all lags or in no test set, and the mean where given test sets overlap; `test_fold (<sample
-        dims>)`, the (last) fold that tested a sample, -1 for none. `feature` is the
+        both NaN where a unit is constant in a test set, the latter also where its prediction is; `fold_alpha (fold,
+        unit)`, which the fold's predictions were made with, from its training samples alone; `prediction (<sample
+        dims>, unit)`, held out, NaN at samples without all lags or in no test set, and the mean where given test sets
+        overlap; `test_fold (<sample dims>)`, the (last) fold that tested a sample, -1 for none. `feature` is the
         unit's label, `<unit>@<lag>` with lags other than `(0,)`, all units of the first lag first, with
         coordinates `feature_unit`, `feature_lag` and `feature_<name>` for each coordinate `<name>` of the units.
         Of recordings in chunks `prediction` is lazy.
@@ -103,7 +104,8 @@ def ridge(
     Raises
     ------
     AlignmentError
-        When the sample labels differ.
+        When the sample labels differ, or the `stimulus` or `segment` of a sample where both name it; with lags, when
+        the responses alone have segments.
     AnalysisError
         When values are missing, lags leave no samples, samples or stimuli are too few for the folds, given
         folds leak, an argument is out of range, or there is no such device. Of recordings in chunks also with
@@ -163,6 +165,7 @@ def ridge(
 
 def _in_memory(problem: Problem, grid: NDArray[np.float64], standardize: bool) -> dict[str, xr.DataArray]:
     """Fit arrays that are there."""
+    problem = near_zero(problem)
     x, usable = problem.x, problem.inputs.usable
     whole = moments(x, problem.y, usable)
     penalties = like(grid, whole.feature_mean)

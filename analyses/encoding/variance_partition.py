@@ -49,7 +49,7 @@ def variance_partition(
     Raises
     ------
     AlignmentError
-        When sample labels differ.
+        When sample labels differ, as for `ridge`.
     AnalysisError
         As `banded_ridge`; when bands are more than five.
 

@@ -44,7 +44,9 @@ def feature_variance(
     features
         Names of sample coordinates, one or more.
     folds
-        Of held-out samples (interleaved with a fixed random order).
+        Of held-out samples, in an order drawn once: of whole stimuli where a `stimulus` returns; else of whole trials
+        where these have time; else of single samples. A recording in time without trials has contiguous blocks, since
+        neighbours tell of each other. Of fewer stimuli or trials there are as many folds.
     components
         Leading principal components whose variance is divided among the features too.
     seed
@@ -62,7 +64,8 @@ def feature_variance(
     ------
     AnalysisError
         When a feature is no coordinate of samples, has one value or as many as samples, values are missing (their
-        count), or features are not independent: their shares miss the joint one by more than 0.01.
+        count), features are not independent: their shares miss the joint one by more than 0.01, or a value of a feature
+        is only in samples that are held out together.
 
     References
     ----------
@@ -95,7 +98,8 @@ def feature_variance(
     if not (np.ptp(values, axis=0) > 0).any():
         raise AnalysisError(f"{_ANALYSIS}: no unit of the recording varies")
     analysed = pending(recording)
-    fold = np.random.default_rng(seed).permutation(len(values)) % folds
+    fold, held_out = _folds(recording, features, folds, seed)
+    _require_levels(codes, fold)
     shares = {name: _share(one, values, fold) for name, one in codes.items()}
     explained, total = _share(np.hstack(list(codes.values())), values, fold)
     joint = float(explained.sum() / total.sum())
@@ -107,7 +111,6 @@ def feature_variance(
         )
     axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2][:components].T
     in_axes = {name: _share(one, (values - values.mean(axis=0)) @ axes, fold) for name, one in codes.items()}
-    _require_levels(codes, fold)
     decodable = {name: _decodability(values, one.argmax(axis=1), fold) for name, one in codes.items()}
     named = {"feature": np.array(list(codes), dtype=object)}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -128,7 +131,7 @@ def feature_variance(
     }
     out = result(
         variables, analysis=_ANALYSIS, recording=analysed, seed=seed,
-        parameters={"features": list(codes), "folds": folds, "components": components},
+        parameters={"features": list(codes), "folds": folds, "components": components, "held_out": held_out},
     )  # fmt: skip
     return out.assign_attrs(warning=_warning(out))
 
@@ -159,7 +162,8 @@ def audit(
         `found` with `feature_share (audited, known_feature)`, `feature_decodability (audited, known_feature)` and the
         attr `bias_warning`, empty where no recording gives cause. With `coefficients` or `prediction` also
         `feature_kept (audited, known_feature)`, the balanced accuracy of a read-out from those: NaN of a recording
-        whose samples they are not. The warning then names features that are read out of the recording and not of those.
+        whose samples they are not, and where they are known of too few samples to learn a feature from some and try
+        it on others. The warning then names features that are read out of the recording and not of those.
 
     Raises
     ------
@@ -204,10 +208,12 @@ def _kept(values: xr.DataArray, rec: xr.DataArray, features: Sequence[str], seed
     held = values.values.reshape(-1, values.shape[-1]).astype(np.float64)
     codes = [_coded(rec, name) for name in features]
     known = np.isfinite(held).all(axis=1)  # of samples that no fold predicts there is nothing
+    if known.sum() < 2:
+        return [float("nan")] * len(features)
     held = held[:, np.ptp(held[known], axis=0) > 0]
     if not held.shape[1]:
         return [1 / code.shape[1] for code in codes]
-    fold = np.random.default_rng(seed).permutation(int(known.sum())) % FOLDS
+    fold = _folds(rec, features, FOLDS, seed)[0][known]
     return [_decodability(held[known], code[known].argmax(axis=1), fold) for code in codes]
 
 
@@ -231,6 +237,20 @@ def _coded(recording: xr.DataArray, name: str) -> np.ndarray:
             "samples, are needed: bin it first"
         )
     return np.eye(levels)[number]
+
+
+def _folds(recording: xr.DataArray, features: Sequence[str], folds: int, seed: int) -> tuple[np.ndarray, str]:
+    """Give the fold of each sample, and what is held out whole."""
+    moment, span = split.moments(recording), recording.sizes.get("time", 1)
+    label, kind = moment // span, "samples" if span == 1 else "trials"
+    if "stimulus" in recording.coords and recording["stimulus"].dims and "stimulus" not in features:
+        stimulus = split.groups(recording, "stimulus")
+        if 1 < np.unique(stimulus).size < stimulus.size:
+            label, kind = stimulus, "stimuli"
+    if kind != "stimuli" and "time" in recording.dims and "trial" not in recording.dims:
+        return split.block_labels(moment, folds), "blocks of time"
+    count = int(label.max()) + 1
+    return (np.random.default_rng(seed).permutation(count) % min(folds, count))[label], kind
 
 
 def _share(code: np.ndarray, values: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -273,14 +293,16 @@ def _dependent(codes: Mapping[str, np.ndarray]) -> str:
 
 
 def _decodability(values: np.ndarray, level: np.ndarray, fold: np.ndarray) -> float:
-    """Give the balanced accuracy of a logistic regression on held-out samples."""
+    """Give the balanced accuracy of a logistic regression on held-out samples; NaN where a fold lacks all but one."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     guess = np.empty_like(level)
-    for k in range(int(fold.max()) + 1):
+    if any(np.unique(level[fold != k]).size < 2 for k in np.unique(fold)):
+        return float("nan")
+    for k in np.unique(fold):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         guess[fold == k] = model.fit(values[fold != k], level[fold != k]).predict(values[fold == k])
     return float(balanced_accuracy_score(level, guess))

@@ -122,3 +122,21 @@ def _on_trials(
         attrs={k: v for k, v in features.attrs.items() if k != "sampling_rate"},
     )  # fmt: skip
     return add_history(out, "align.join", on=on, pool=pool, responses_dropped=dropped)
+
+
+def require_alike(a: xr.DataArray, b: xr.DataArray, name: str, analysis: str) -> None:
+    """Refuse matched recordings whose samples both have the label `name`, and not the same one."""
+    sides = [rec[name].reset_coords(drop=True) for rec in (a, b) if name in rec.coords and rec[name].dims]
+    if len(sides) < 2:
+        return
+    one, other = (side.values for side in xr.broadcast(*sides))
+    if (one.dtype.kind in "OUT") != (other.dtype.kind in "OUT"):
+        one, other = one.astype(str), other.astype(str)
+    differ = (one != other) & ((one == one) | (other == other))  # both may be NaN
+    if differ.any():
+        where = np.unravel_index(int(np.argmax(differ)), differ.shape)
+        raise AlignmentError(
+            f"{analysis}: {name!r} differs between the recordings on {np.count_nonzero(differ)} of {differ.size} "
+            f"samples, first {str(one[where])!r} and {str(other[where])!r}: put them in one order "
+            f"(ni.align.join(..., on={name!r})), or drop what does not mean the same"
+        )

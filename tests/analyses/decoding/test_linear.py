@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 import neurointerp as ni
 from neurointerp import split
+from neurointerp.analyses import decoding
 from neurointerp.analyses.decoding import linear
 
 SKLEARN = {
@@ -293,3 +294,18 @@ def test_a_constant_unit_has_no_weight(patterns):
         found = linear(flat, "condition", method=method, penalty=SKLEARN[method][1])
         assert abs(float(found["weights"].isel(unit=2, **{"class": 0}))) < 1e-9
         assert np.isfinite(found["pattern"]).all()
+
+
+@pytest.mark.parametrize("dim", ["trial", "unit"])
+def test_a_recording_that_holds_nothing_is_refused(dim, patterns, trials):
+    none = {dim: slice(0, 0)}
+    ids = [f"s{i}" for i in range(80)]
+    for call in (
+        lambda: decoding.linear(patterns().isel(none), "condition"),
+        lambda: decoding.searchlight(patterns().assign_coords(x=("unit", np.arange(6.0))).isel(none), "condition", 4.0),
+        lambda: decoding.time_generalisation(trials().isel(none), "condition"),
+        lambda: decoding.separable(trials().isel(none), "condition"),
+        lambda: decoding.retrieval(patterns(stimulus=ids).isel(none), patterns(), k=[1]),
+    ):
+        with pytest.raises(ni.AnalysisError, match="holds no values"):
+            call()

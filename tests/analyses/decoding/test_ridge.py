@@ -165,3 +165,19 @@ def test_bad_input_is_refused(pair):
     named = brain.assign_coords(condition=("time", ["a", "b"] * 200))
     with pytest.raises(ni.AnalysisError, match="not numbers"):
         ridge(named, "condition")
+
+
+def test_targets_of_other_stimuli_infinite_ones_and_nothing_are_refused(pair):
+    brain, stimulus = pair(samples=40)
+    names = np.repeat([f"s{i}" for i in range(8)], 5)
+    known = brain.assign_coords(stimulus=("time", names))
+    ridge(known, stimulus.assign_coords(stimulus=("time", names)), cv=2, alphas=1.0)
+    with pytest.raises(ni.AlignmentError, match=r"decoding.ridge: 'stimulus' differs .* on 40 of 40 samples"):
+        ridge(known, stimulus.assign_coords(stimulus=("time", names[::-1])))
+    level = np.arange(40.0)
+    level[[3, 7]] = np.inf
+    with pytest.raises(ni.AnalysisError, match="2 of 40 values of 'level' are infinite"):
+        ridge(brain.assign_coords(level=("time", level)), "level")
+    for given in ((brain.isel(unit=slice(0, 0)), stimulus), (brain, stimulus.isel(unit=slice(0, 0)))):
+        with pytest.raises(ni.AnalysisError, match="holds no values"):
+            ridge(*given)

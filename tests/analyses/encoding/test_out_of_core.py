@@ -95,14 +95,33 @@ def test_float32_differs_by_rounding():
         np.testing.assert_allclose(found[name], expected[name], atol=2e-5 * scale, err_msg=name)
 
 
-def test_float32_predictions_keep_their_digits_far_from_zero():
+@pytest.mark.parametrize("where", ["in chunks", "in memory", "in memory, lags", "torch", "in bands"])
+def test_float32_predictions_keep_their_digits_far_from_zero(where):
     features, responses = (rec.astype(np.float32) for rec in _pair())
-    away = features + np.float32(3000)
+    away = (features + np.float32(3000)).assign_coords(half=("unit", list("aaabbbcccddd")))
     away.attrs = features.attrs
-    exact = encoding.ridge(*(rec.astype(np.float64) for rec in (away, responses))).prediction
-    found = encoding.ridge(*_chunked(away, responses)).prediction
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, exact, atol=2e-6 * float(np.abs(exact).max()))
+    away[:, 5] = 3000.0
+    call = encoding.banded_ridge if where == "in bands" else encoding.ridge
+    options = {"bands": "half", "draws": 3} if where == "in bands" else {"lags": (0, 1)} if "lags" in where else {}
+    exact = call(*(rec.astype(np.float64) for rec in (away, responses)), **options)
+    away[::2, 5] = np.nextafter(np.float32(3000), np.float32(0))  # rounding is no feature
+    if where == "torch":
+        pytest.importorskip("torch", reason="torch is not installed")
+        options["device"] = "cpu"
+    found = call(*(_chunked(away, responses) if where == "in chunks" else (away, responses)), **options)
+    assert found.prediction.dtype == found.intercept.dtype == np.float32
+    np.testing.assert_allclose(found.alpha, exact.alpha, rtol=1e-6)
+    largest = float(np.abs(exact.prediction).max())
+    np.testing.assert_allclose(found.prediction, exact.prediction, atol=2e-6 * largest)
+    known = np.flatnonzero(found.feature_unit != str(away.unit.values[5]))
+    weights, expected = (one.weights.values[known] for one in (found, exact))
+    np.testing.assert_allclose(weights, expected, atol=1e-5 * float(np.abs(expected).max()))
+    if "lags" in options:
+        return
+    refitted, expected = (away.values.astype(float) @ one.weights.values + one.intercept.values
+                          for one in (found, exact))  # fmt: skip
+    rounding = 2e-7 * float(np.abs(exact.intercept).max())  # of the intercept, far from zero as the features are
+    np.testing.assert_allclose(refitted, expected, atol=2e-6 * largest + rounding)
 
 
 def test_trials_and_what_predicts_itself():

@@ -1,11 +1,15 @@
 """Ridge encoding: planted weights, honest folds, labels."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import neurointerp as ni
@@ -206,7 +210,7 @@ def test_labels_coordinates_and_units_of_the_result():
     assert found.weights.attrs["units"] == "(1) / (V)"
     assert found.attrs["recording"] == [ni.digest(features), ni.digest(responses)]
     assert found.attrs["parameters"] == {
-        "alphas": [1.0, 10.0], "cv": 4, "lags": [0], "standardize": False, "gap": 2,
+        "alphas": [1.0, 10.0], "cv": 4, "lags": [0], "standardize": False, "gap": 2, "device": None,
     }  # fmt: skip
 
 
@@ -353,3 +357,38 @@ def test_one_hemisphere_predicts_the_other_and_not_its_surrogate(mirror):
     assert float(encoding.ridge(left, right, gap=5).score.mean()) > 0.3
     null = encoding.ridge(left, ni.surrogate.circular_shift(right), gap=5)
     assert float(null.score.mean()) <= 0.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_a_long_recording_takes_little_memory_beside_itself(offset):
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((100_000, width), dtype=np.float32) + np.float32(offset) for width in (24, 8))
+    pair = [ni.recording(one, modality="eeg", units="V", sampling_rate=100.0) for one in (x, y)]
+    held = sum(rec.nbytes for rec in pair)
+    encoding.ridge(*(rec[:500] for rec in pair))  # libraries are loaded
+    tracemalloc.start()
+    try:
+        found = encoding.ridge(*pair, alphas=np.logspace(0, 4, 5), cv=3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.prediction.nbytes == y.nbytes
+    # folds, predictions and blocks of rows; features far from zero are moved there, a copy
+    assert peak < (2.0 if offset == 0 else 3.0) * held
+
+
+def test_a_long_recording_has_the_scores_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20_000, 5))
+    y = x @ rng.standard_normal((5, 3)) + rng.standard_normal((20_000, 3)) * [1.0, 10.0, 100.0]
+    pair = [ni.recording(one, modality="eeg", units="V", sampling_rate=100.0) for one in (x, y)]
+    alphas = np.logspace(0, 6, 4)
+    found = encoding.ridge(*pair, alphas=alphas, cv=3)
+    folds = ni.split.blocked(pair[0], 3)
+    for unit in (0, 2):
+        model = make_pipeline(StandardScaler(), Ridge())
+        search = GridSearchCV(model, {"ridge__alpha": alphas}, cv=folds, scoring="neg_mean_squared_error")
+        search.fit(x, y[:, unit])
+        assert float(found.alpha[unit]) == search.best_params_["ridge__alpha"]
+        own = search.best_estimator_[-1].coef_ / search.best_estimator_[0].scale_
+        np.testing.assert_allclose(found.weights[:, unit], own, rtol=1e-8)

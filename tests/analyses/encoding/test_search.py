@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurointerp import least_squares
-from neurointerp.analyses.encoding import _search
+from neurointerp.analyses.encoding import _search, _sums
 
 WIDE_AND_TALL = [(40, 12), (25, 60)]
 
@@ -141,6 +141,57 @@ def test_float32_chooses_the_alphas_of_float64_and_settles_near_ties(samples, fe
     there = np.isfinite(found.errors)
     assert there.mean() > 0.9
     np.testing.assert_allclose(found.errors[there], near.errors[there], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["numpy float64", "numpy float32", "torch float64"])
+def test_errors_of_long_recordings_are_those_of_predictions(kind, monkeypatch):
+    library, dtype = kind.split()
+    x, y = (array.astype(dtype) for array in _data(600, 9, 5))
+    x, y = x + np.asarray(3.0, dtype), y - np.asarray(2.0, dtype)
+    y[:, 4] = 1.5
+    gap = [(np.setdiff1d(train, [test[0] - 1, test[-1] + 1]), test) for train, test in KFold(3).split(x[:590])]
+    folds = [*gap, (np.arange(100, 400), np.arange(380, 595)[20:])]  # not a partition
+    alphas = np.logspace(-1, 4, 7)
+    exact = _choose(x.astype(float), y.astype(float), folds, alphas)
+    monkeypatch.setattr(_sums, "TALL", 0)
+    monkeypatch.setattr(_sums, "LONG", 1)
+    monkeypatch.setattr(_sums, "BATCH", 2)
+    monkeypatch.setattr(_sums, "ROWS", 70)
+    given = x, y, alphas.astype(dtype)
+    if library == "torch":
+        given = tuple(map(pytest.importorskip("torch").tensor, given))
+    assert _sums.is_tall(given[0], least_squares.moments(*given[:2], np.arange(600)), folds)
+    found = _choose(*given[:2], folds, given[2])
+    # float32 features are summed as they are: what is off is the scale's last digits alone
+    np.testing.assert_allclose(found.errors, exact.errors, rtol=1e-9 if dtype == "float64" else 1e-7)
+    np.testing.assert_allclose(np.asarray(found.alpha), exact.alpha, rtol=1e-6)
+
+
+def test_sets_that_overlap_are_divided_into_cells():
+    sets = [np.array([4, 1, 2]), np.array([2, 3, 7]), np.array([0, 1, 2, 3])]
+    cells = _sums.cells_of(9, sets)
+    for one, row in zip(sets, cells.table, strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(np.isin(cells.code, np.flatnonzero(row))), np.sort(one))
+    assert (cells.code[[5, 6, 8]] == -1).all()
+    assert cells.table.any(axis=0).all()
+    assert cells.table.shape == (3, 6)  # 0; 1; 2; 3; 4; 7
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_sums_and_predictions_of_many_blocks_are_those_of_one(library, monkeypatch):
+    x, y = _data(100, 12)
+    if library == "torch":
+        x, y = map(pytest.importorskip("torch").tensor, (x, y))
+    train, alpha = np.r_[3:40, 60:100], y[0] * 0 + 2.0
+    whole = least_squares.moments(x, y, train)
+    fit = _fit(x, y)
+    expected = least_squares.predict(fit, x, alpha)
+    for module in (least_squares, _search):
+        monkeypatch.setattr(module, "ROWS", 7)
+    monkeypatch.setattr(_search, "BATCH", 2)
+    for one, other in zip(least_squares.moments(x, y, train), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-10)
+    np.testing.assert_allclose(_search.in_batches(fit, x, alpha), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_of_equal_errors_the_largest_alpha_is_taken():

@@ -1,5 +1,7 @@
 """The audit of representation bias: planted shares, and a network that computes an easy and a hard feature."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -121,3 +123,50 @@ def test_a_value_that_a_training_fold_never_shows_is_refused(rng):
                        coords={"rare": ("trial", rare)})  # fmt: skip
     with pytest.raises(ni.AnalysisError, match=r"'rare' has values in \[59, 1\] samples"):
         geometry.feature_variance(rec, ["rare"])
+
+
+def test_samples_that_tell_of_each_other_are_held_out_together(rng):
+    """Noise that repeats share, or neighbours in time, is no feature: held out sample by sample it would be."""
+    half = np.repeat(np.arange(24) % 2, 8)
+    noise = np.repeat(rng.standard_normal((24, 3)), 8, axis=0)  # of a stimulus; says nothing of `half`
+    values = noise + 0.1 * rng.standard_normal(noise.shape)
+    about = {"modality": "activations", "units": "1"}
+    alone = ni.recording(values, dims=("trial", "unit"), coords={"half": ("trial", half)}, **about)
+    shown = alone.assign_coords(stimulus=("trial", np.repeat(np.arange(24), 8)))
+    course = ni.recording(values, sampling_rate=10.0, coords={"half": ("time", half)}, **about)
+    trials = ni.recording(
+        values.reshape(24, 8, 3), sampling_rate=10.0, dims=("trial", "time", "unit"),
+        coords={"half": ("trial", half[::8])}, **about,
+    )  # fmt: skip
+    found = {
+        kind: geometry.feature_variance(rec, ["half"])
+        for kind, rec in {"samples": alone, "stimuli": shown, "blocks of time": course, "trials": trials}.items()
+    }
+    for kind, one in found.items():
+        assert one.attrs["parameters"]["held_out"] == kind
+    # the means of 12 random patterns a half differ by chance; what was seen of them tells it, what was not does not
+    assert float(found["samples"].decodability[0]) > 0.6
+    for kind in ("stimuli", "trials"):
+        assert float(found[kind].decodability[0]) < float(found["samples"].decodability[0])
+        assert float(found[kind].r2[0]) < float(found["samples"].r2[0])
+    folds = importlib.import_module("neurointerp.analyses.geometry.feature_variance")._folds
+    fold = folds(shown, ["half"], 5, 0)[0].reshape(24, 8)
+    assert (fold == fold[:, :1]).all()
+    assert len(np.unique(fold)) == 5
+    assert (np.diff(folds(course, ["half"], 5, 0)[0]) >= 0).all()
+    two = shown.isel(trial=slice(0, 16))
+    with pytest.raises(ni.AnalysisError, match="all of one lie in fold"):
+        geometry.feature_variance(two, ["half"])
+
+
+def test_what_few_samples_keep_is_not_known(rng):
+    rec = planted(rng, samples=400)
+    fit = encoding.ridge(rec, rec, alphas=10.0)
+    assert np.isfinite(geometry.audit(fit, {"layer": rec}, ["shape"]).feature_kept).all()
+    one_level = np.flatnonzero(rec["shape"].values == 0)[:30]
+    for known in ([], [3], [3, 5, 8], one_level):
+        few = fit.copy(deep=True)
+        few["prediction"][np.setdiff1d(np.arange(400), known)] = np.nan
+        audited = geometry.audit(few, {"layer": rec}, ["shape"])
+        assert np.isnan(audited.feature_kept).all()
+        assert np.isfinite(audited.feature_share).all()
