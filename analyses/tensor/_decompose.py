@@ -90,12 +90,15 @@ def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]
             else Problem(X, seen, kind.rule)
         )
         like = np.broadcast_to(X.dtype.type(0), X.shape) if isinstance(X, Blocks) else X  # of its shape and type
-        starts = (
-            kind.starts[search.init](like, rank, np.random.default_rng(search.seed + restart))
-            for restart in range(search.restarts)
-        )
         small = compress(problem, rank, search.seed)
-        return [_fit(problem, started(balanced(X, start, problem.power), small), search) for start in starts]
+
+        def run(seed: int) -> Fit:
+            rng, draw = np.random.default_rng(seed), kind.starts[search.init]
+            drawn = (draw(like, rank, rng) for _ in range(small.starts if small and search.init == "random" else 1))
+            return _fit(problem, started((balanced(X, start, power) for start in drawn), small), search)
+
+        power = problem.power
+        return [run(search.seed + restart) for restart in range(search.restarts)]
 
 
 def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:
