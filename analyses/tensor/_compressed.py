@@ -119,11 +119,12 @@ def compress(problem: Problem, rank: int, seed: int) -> Compressed | None:
         return None
     rng = np.random.default_rng([seed, rank])
     rough = problem.contraction(_spanned(problem.sketch(rank + SPARE, rng)))
-    bases = [_leading(rough, axis, kept, rng) for axis in range(1, len(sizes) + 1)]
+    xp = backend.namespace(rough)
+    turned = (xp.reshape(xp.moveaxis(rough, axis, 0), (size, -1)) for axis, size in enumerate(sizes, start=1))
+    bases = [_leading(matrix, kept, rng) for matrix in turned]
     inner = problem.within(bases)
-    xp = backend.namespace(inner)
     flat = xp.reshape(inner, (-1, most))
-    base = _spanned(flat.T @ (flat @ backend.like(rng.standard_normal((most, kept)), flat)))
+    base = _leading(flat.T, kept, rng)
     core = xp.reshape(contiguous((flat @ base).T), (-1, *inner.shape[:-1]))
     return Compressed(core, None, problem.rule, (*bases, base), problem.power)
 
@@ -133,12 +134,12 @@ def _spanned(columns: Any) -> Any:
     return contiguous(backend.namespace(columns).linalg.qr(columns)[0])
 
 
-def _leading(tensor: Any, axis: int, kept: int, rng: np.random.Generator) -> Any:
-    """Give the leading directions of one axis, nearly; all of them, as they are, where there are no more."""
-    xp = backend.namespace(tensor)
-    size = tensor.shape[axis]
+def _leading(matrix: Any, kept: int, rng: np.random.Generator) -> Any:
+    """Give (size, kept) the leading directions of columns, nearly; all, as they are, where there are no more."""
+    size = matrix.shape[0]
     if size <= kept:
-        return backend.like(np.eye(size), tensor)
-    turned = xp.reshape(xp.moveaxis(tensor, axis, 0), (size, -1))
-    gram = turned @ turned.T
-    return _spanned(gram @ (gram @ backend.like(rng.standard_normal((size, kept)), tensor)))
+        return backend.like(np.eye(size), matrix)
+    base = backend.like(rng.standard_normal((size, kept)), matrix)
+    for _ in range(2):  # orthonormal in between: beside one large component float32 would lose the others
+        base = _spanned(matrix @ (matrix.T @ base))
+    return base

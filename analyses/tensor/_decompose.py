@@ -17,7 +17,7 @@ from neurointerp.analyses.tensor._labelled import congruence_of, course_of, fact
 from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
 from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 SERIAL = 2e8
 """A sweep of fewer flops than this runs on one thread: waking others costs more than they bring."""
@@ -64,6 +64,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
         given = in_blocks(given, search.device, search.precision, kind.analysis)
     tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
     rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
+    source = pending(tensor.source) if isinstance(tensor.source, xr.DataArray) else tensor.source
     fits = _fits(*tensor.turned, rank, kind, search)
     errors = np.array([found.losses[-1] ** 0.5 for found in fits])
     ranking = np.argsort(errors, kind="stable")
@@ -79,7 +80,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
     if kind.signed:
         variables["congruence"] = congruence_of(factors)
     parameters = {"rank": rank} | {name: value for name, value in vars(search).items() if name != "seed"}
-    return result(variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed)
+    return result(variables, analysis=kind.analysis, recording=source, parameters=parameters, seed=search.seed)
 
 
 def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:

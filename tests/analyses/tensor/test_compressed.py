@@ -59,6 +59,19 @@ def test_the_directions_hold_a_tensor_of_low_rank_exactly():
     np.testing.assert_allclose(np.moveaxis(rebuilt, 0, -1), values, atol=1e-9 * np.abs(values).max())
 
 
+def test_the_directions_hold_small_components_beside_a_large_one_in_float32():
+    rng, shape = np.random.default_rng(3), (30, 40, 250)
+    factors = [rng.random((size, 5)) for size in shape]
+    small = _alternate.model([factor[:, 1:] for factor in factors], shape)
+    values = (_alternate.model([factors[0] * [300, 1, 1, 1, 1], *factors[1:]], shape)).astype(np.float32)
+    compressed = _compressed.compress(_alternate.Problem(values, None, _rules.NONNEGATIVE), 5, 0)
+    rebuilt = compressed.X.astype(float)
+    for axis, base in enumerate([compressed.bases[-1], *compressed.bases[:-1]]):
+        rebuilt = _alternate.along(rebuilt, base, axis)
+    left = np.moveaxis(rebuilt, 0, -1) - values
+    assert np.linalg.norm(left) < 0.01 * np.linalg.norm(small - small.mean())
+
+
 def test_compiled_sweeps_are_those_in_plain_steps(planted):
     problem = _alternate.Problem(planted.values.astype(float), None, _rules.NONNEGATIVE)
     compressed = _compressed.compress(problem, RANK, 0)
