@@ -106,10 +106,13 @@ PEERS = {"sparsify": (sparsify, 2.5), "dictionary_learning": (dictionary_learnin
 def main() -> None:
     """Measure and print."""
     parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    parser.add_argument("--only", choices=list(PEERS))
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     x = batch()
     for name, (make, target) in PEERS.items():
+        if chosen.only not in (None, name):
+            continue
         step, product = ours(x)
         try:
             theirs = make(x)

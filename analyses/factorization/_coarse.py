@@ -14,8 +14,9 @@ from neurointerp.analyses.factorization._samples import Samples, gram, of_array
 
 LARGE = 1e9
 """Multiply-adds of a product with the matrix from which this pays."""
-PART, MOST, FEWEST = 8, 65536, 5
-"""One sample in so many is used, but no more than this, and no fewer than so many for each component."""
+PART, MOST, FEWEST, PAYS = 8, 65536, 12, 3
+"""One sample in so many is used, but no more than this, and no fewer than so many for each component: fewer say too
+little of all. More than one in `PAYS` would cost what they save."""
 PASSES, SWEEPS = 10, 6
 """Over the part, and over the components for the coefficients of all samples."""
 SHY = 0.3
@@ -28,7 +29,7 @@ def begun(
     """Give coefficients and features to start `alternate` from.
 
     Where the matrix is large and complete, some passes over a random part of the samples come first: they cost an
-    eighth, and find features that all samples share. Which samples these are does not depend on chunks or seed.
+    eighth or so, and find features that all samples share. Which samples these are does not depend on chunks or seed.
 
     Parameters
     ----------
@@ -42,8 +43,8 @@ def begun(
         As for `alternate`.
     """
     count, rank = samples.shape[0], G.shape[1]
-    size = min(count // PART, MOST)
-    if samples.missing or math.prod(samples.shape) * rank < LARGE or size < FEWEST * rank:
+    size = max(min(count // PART, MOST), FEWEST * rank)
+    if samples.missing or math.prod(samples.shape) * rank < LARGE or size > count // PAYS:
         return G, first(samples, G)
     xp = backend.namespace(G)
     chosen = np.sort(np.random.default_rng(0).choice(count, size, replace=False))

@@ -13,8 +13,10 @@ import xarray as xr
 from neurointerp import backend, matrix
 from neurointerp.errors import AnalysisError
 
-PART = 4096
-"""Rows that are turned into float64 at a time."""
+PART = 2**22
+"""Bytes of the rows that are turned into float64 at a time, as float64."""
+MODEST = 2.0**16
+"""Values whose largest is between one over this and this are taken as they are: no copy of them is made."""
 Update = Callable[[Any, Any, Any, Any], tuple[Any, ...]]
 """`(P, Q, G, kept) -> (new G, next G, more, ...)` for some rows: P = X F', Q = F F' (float64), G where the pass starts,
 and what was handed to the pass beside it."""
@@ -87,8 +89,8 @@ class Samples:
         found = 0.0
         for _, block in self.blocks():
             xp = backend.namespace(block)
-            for start in range(0, block.shape[0], PART):
-                about = xp.astype(block[start : start + PART, :], xp.float64) - self.mean
+            for rows in parts_of(block):
+                about = xp.astype(block[rows, :], xp.float64) - self.mean
                 found += sum_of_squares(xp.where(xp.isnan(about), xp.zeros_like(about), about))
         return found
 
@@ -101,9 +103,8 @@ class Samples:
         """Give `G' X`; missing entries are those of `G F`, or the unit means where there is no `F` yet."""
         image: Any = 0.0
         for rows, block in self.blocks():
-            image = (
-                image + G[rows, :].T @ filled(block, self.mean if F is None or not self.missing else G[rows, :] @ F)[0]
-            )
+            model = None if not self.missing else self.mean if F is None else G[rows, :] @ F
+            image = image + G[rows, :].T @ filled(block, model)[0]
         return image
 
     def sweep(self, F: Any, G: Any, update: Update, kept: Any = None) -> Pass:
@@ -145,7 +146,7 @@ def swept(
     X, holes = filled(block, before @ F if missing else None)
     P = X @ F.T
     fresh, leap, *more = update(P, Q, before, kept)
-    error = float(xp.sum(Q * gram(fresh))) - 2 * float(xp.sum(P * fresh, dtype=xp.float64))
+    error = float(xp.sum(Q * gram(fresh))) - 2 * float(xp.sum(xp.vecdot(P, fresh), dtype=xp.float64))
     if holes is not None:
         guess, zero = xp.where(holes, X, xp.zeros_like(X)), xp.zeros_like(X)
         moved = xp.where(holes, X - fresh @ F, zero)
@@ -176,8 +177,9 @@ def of_recording(
 def of_array(X: Any, analysis: str, units: list[str] | None = None) -> Samples:
     """Give the matrix of an array (sample, unit), numpy or torch, where NaN is missing."""
     shape, scale, mean, missing = _measured(lambda: iter([X]), analysis, units)
-    scaled = X / scale
-    return Samples(lambda: iter([scaled]), shape, scale, sum_of_squares(filled(scaled, 0 * mean)[0]), mean, missing)
+    scaled = X if scale == 1 else X / scale
+    power = sum(sum_of_squares(filled(scaled[rows, :], 0 * mean)[0]) for rows in parts_of(X))
+    return Samples(lambda: iter([scaled]), shape, scale, power, mean, missing)
 
 
 def _measured(
@@ -192,19 +194,31 @@ def _measured(
         rows, width = rows + block.shape[0], block.shape[1]
         if not block.shape[0] * width:
             continue
-        holes = xp.isnan(block)
-        known = xp.where(holes, xp.zeros_like(block), block)
-        missing += int(xp.count_nonzero(holes))
-        empty += int(xp.count_nonzero(xp.all(holes, axis=1)))
-        total = total + xp.sum(known, axis=0, dtype=xp.float64)
-        seen = seen + xp.sum(xp.astype(~holes, xp.float64), axis=0)
-        peak = max(peak, float(xp.max(xp.abs(known))))
+        for part in parts_of(block):
+            holes = xp.isnan(block[part, :])
+            known = xp.where(holes, xp.zeros_like(block[part, :]), block[part, :])
+            missing += int(xp.count_nonzero(holes))
+            empty += int(xp.count_nonzero(xp.all(holes, axis=1)))
+            total = total + xp.sum(known, axis=0, dtype=xp.float64)
+            seen = seen + xp.astype(xp.count_nonzero(~holes, axis=0), xp.float64)
+            peak = max(peak, float(xp.max(xp.abs(known))))
     if missing:
         require_seen(np.flatnonzero(backend.to_numpy(seen) == 0), empty, missing, analysis, units)
     if peak == 0:
         raise AnalysisError(f"{analysis}: all {rows * width} values are zero; there is nothing to factor")
-    scale = 2.0 ** math.frexp(peak)[1]  # exact, and keeps the squares of float32 teslas above underflow
+    scale = scale_of(peak)
     return (rows, width), scale, total / seen / scale, missing
+
+
+def scale_of(peak: float) -> float:
+    """Give a power of two to divide by: exact, and keeps the squares of float32 teslas above underflow."""
+    return 1.0 if 1 / MODEST <= peak <= MODEST else 2.0 ** math.frexp(peak)[1]
+
+
+def parts_of(block: Any) -> list[slice]:
+    """Give runs of rows that are not too large in float64."""
+    step = max(1, PART // (8 * max(block.shape[1], 1)))
+    return [slice(start, start + step) for start in range(0, max(block.shape[0], 1), step)]
 
 
 def require_seen(bare: np.ndarray, empty: int, missing: int, analysis: str, units: list[str] | None) -> None:
@@ -225,8 +239,11 @@ def sum_of_squares(X: Any) -> float:
 def gram(columns: Any) -> Any:
     """Give the Gram matrix in float64: the loss is a small difference of sums of its entries."""
     xp = backend.namespace(columns)
-    exact = xp.astype(columns, xp.float64)
-    return exact.T @ exact
+    found: Any = 0.0
+    for rows in parts_of(columns):
+        exact = xp.astype(columns[rows, :], xp.float64)
+        found = found + exact.T @ exact
+    return found
 
 
 def filled(block: Any, model: Any) -> tuple[Any, Any]:

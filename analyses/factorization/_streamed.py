@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from neurointerp import backend
 from neurointerp.analyses.factorization._samples import (
-    PART,
     Pass,
     Samples,
     Update,
     filled,
     gram,
+    parts_of,
     require_seen,
+    scale_of,
     sum_of_squares,
     swept,
 )
@@ -87,8 +88,8 @@ def blocks_of(recording: xr.DataArray, analysis: str, device: str | None, precis
     peak = float(np.maximum(about.high, -about.low).max(initial=0.0))
     if not peak > 0:
         raise AnalysisError(f"{analysis}: all {rows.size} values are zero; there is nothing to factor")
-    scale = 2.0 ** math.frexp(peak)[1]
-    scaled = rows.then(partial(_over, scale=scale))
+    scale = scale_of(peak)
+    scaled = rows if scale == 1 else rows.then(partial(_over, scale=scale))
     mean = about.total / np.maximum(samples - about.missing, 1) / scale
     power = float(scaled.total(_power)[0])
     onto = scaled.on(device, precision)
@@ -110,8 +111,8 @@ def _power(values: Any, first: int, own: slice) -> tuple[float]:
 def _spread(values: Any, first: int, own: slice, *, mean: Floats) -> tuple[float]:
     xp, found = backend.namespace(values), 0.0
     mean = backend.like(mean, xp.astype(values[:1], xp.float64))
-    for start in range(0, values.shape[0], PART):
-        about = xp.astype(values[start : start + PART], xp.float64) - mean
+    for rows in parts_of(values):
+        about = xp.astype(values[rows, :], xp.float64) - mean
         found += sum_of_squares(xp.where(xp.isnan(about), xp.zeros_like(about), about))
     return (found,)
 

@@ -86,8 +86,9 @@ def nmf(
 
     Notes
     -----
-    Large complete recordings (1e9 multiply-adds a product) begin with passes over a random eighth of the samples, which
-    are the same for every seed; iterations are counted from the first pass over all.
+    Large complete recordings (1e9 multiply-adds a product) begin with passes over a random eighth of the samples (at
+    least 12 for each component), which are the same for every seed; iterations are counted from the first pass over
+    all.
 
     References
     ----------

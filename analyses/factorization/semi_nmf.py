@@ -106,7 +106,8 @@ def semi_nmf(
     one of Ding, Li and Jordan, where extrapolated coordinate descent lowers the loss far faster than their update.
     Missing values are filled with the model's own before each update (expectation-maximization). Without
     winner-take-all, large complete recordings (1e9 multiply-adds a product) begin with passes over a random eighth
-    of the samples, which are the same for every seed; iterations are counted from the first pass over all.
+    of the samples (at least 12 for each component), which are the same for every seed; iterations are counted from
+    the first pass over all.
 
     References
     ----------

@@ -76,6 +76,8 @@ def sparse_autoencoder(
     -----
     Every 10 epochs of the first seven tenths, components that did not fire begin anew at samples that are badly
     explained. Runs on the CPU in float32. Equal seeds give equal weights on one machine with one number of threads.
+    With `active`, on processors that multiply bfloat16, large products are made in it first, and those codes that can
+    be among the largest, whatever the rounding, again in float32: the codes are those of float32.
 
     References
     ----------

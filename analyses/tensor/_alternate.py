@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 from operator import mul
 from typing import Any
 
@@ -64,7 +64,7 @@ class Problem:
     seen: Any
     rule: Rule
 
-    @property
+    @cached_property
     def power(self) -> float:
         """Give the sum of squares of what is seen."""
         return sum_of_squares(self.X)
@@ -81,6 +81,13 @@ class Problem:
     def image(self, outer: list[Any]) -> Any:
         """Give (last size, column): the MTTKRP of the last dim."""
         return _image(self.X, outer)
+
+    def within(self, bases: list[Any]) -> Any:
+        """Give the tensor in bases (size, kept) of all dims but the last."""
+        found = self.X
+        for axis, base in enumerate(bases):
+            found = along(found, base.T, axis) if base.shape[1] < base.shape[0] else found
+        return found
 
     def sketch(self, columns: int, rng: np.random.Generator) -> Any:
         """Give (last size, column): random mixtures of what runs along the last dim, in one light pass.
@@ -181,6 +188,14 @@ def khatri_rao_rows(factors: list[Any]) -> Any:
     xp = backend.namespace(*factors)
     rows = [contiguous(factor.T) for factor in factors]
     return reduce(lambda a, b: xp.reshape(a[:, :, None] * b[:, None, :], (a.shape[0], -1)), rows)
+
+
+def along(tensor: Any, rows: Any, axis: int) -> Any:
+    """Multiply one axis of a tensor by a matrix: (new size, size)."""
+    xp = backend.namespace(tensor)
+    before, size = math.prod(tensor.shape[:axis]), tensor.shape[axis]
+    found = rows @ xp.reshape(tensor, (before, size, -1))
+    return xp.reshape(found, (*tensor.shape[:axis], rows.shape[0], *tensor.shape[axis + 1 :]))
 
 
 def one_by_one(small: Any, outer: list[Any], gram: Any, rule: Rule, passes: int) -> list[Any]:

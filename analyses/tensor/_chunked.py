@@ -17,6 +17,7 @@ from neurointerp import backend
 from neurointerp.analyses.tensor._alternate import (
     PASSES,
     Problem,
+    along,
     contracted,
     khatri_rao_rows,
     model,
@@ -144,6 +145,17 @@ class ChunkedProblem(Problem):
             found[rows] = part
         return found
 
+    def within(self, bases: list[Any]) -> Any:
+        found = np.empty((*[base.shape[1] for base in bases], self.X.shape[-1]), self.X.dtype)
+
+        def given(place: Place) -> list[Any]:
+            return [base[part] for base, part in zip(bases, place[:-1], strict=True)]
+
+        kernel = partial(_within, device=self.device, precision=self.precision)
+        for (rows,), part in self.X.summed(kernel, given, [len(bases)]):
+            found[..., rows] = part
+        return found
+
     def sweep(self, factors: list[Any], power: float, passes: int = PASSES[0]) -> tuple[list[Any], float]:
         if self.whole:
             return swept(self.contraction, self.image, factors, self.rule, power, passes)
@@ -241,6 +253,18 @@ def _image(
 
 def _imaged(flat: Any, outer: list[Any]) -> np.ndarray:
     return backend.to_numpy((khatri_rao_rows([backend.like(factor, flat) for factor in outer]) @ flat).T)
+
+
+def _within(block: Any, place: Place, bases: list[Any], *, device: str | None, precision: str | None) -> Any:
+    if device is None:
+        return _turned(block, bases)
+    return computed_on(device, precision, _turned, block, bases).astype(block.dtype, copy=False)
+
+
+def _turned(block: Any, bases: list[Any]) -> np.ndarray:
+    for axis, base in enumerate(bases):
+        block = along(block, backend.like(base, block).T, axis)
+    return backend.to_numpy(block)
 
 
 def _rest(block: Any, place: Place, given: Any, *, factors: Sequence[Any]) -> tuple[float]:

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from neurointerp import backend
-from neurointerp.analyses.tensor._alternate import PASSES, Problem, contiguous, fit, khatri_rao_rows, swept
+from neurointerp.analyses.tensor._alternate import (
+    PASSES,
+    Problem,
+    along,
+    contiguous,
+    fit,
+    khatri_rao_rows,
+    ordered,
+    swept,
+)
+from neurointerp.analyses.tensor._chunked import Blocks
+from neurointerp.analyses.tensor._rules import NONNEGATIVE
 
-WORTH = 2e8
-"""Flops of a sweep above which compressing pays: it costs as much as three sweeps, and saves most of those after."""
-KEPT = 3
-"""Directions for each component. With two, fits of counts ended in worse minima (benchmarks/tensor.py, trials)."""
+WORTH, WORTH_COMPILED = 2e8, 2e7
+"""Flops of a sweep above which compressing pays: it costs as much as three sweeps, and saves most of those after.
+What is compiled (non-negative factors of three dims) takes no time between its steps."""
+KEPT = 2
+"""Directions for each component. Three cost more, and ended in no better minima of nine tensors (8 to 20 starts)."""
 SPARE = 8
-"""Random directions more than are kept."""
-SWEEPS, TOLERANCE = 300, 1e-7
+"""Directions of the rough base more than there are components."""
+SWEEPS, TOLERANCE = 300, 1e-6
+MOST_STARTS, FIRST_SWEEPS, LIGHTER = 4, 10, 64
+"""Random starts that are swept a few times, of which the one ahead goes on, where a sweep is compiled: one for each
+`LIGHTER` times that the small tensor has fewer values, so that together they cost less than a sweep of the whole."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +44,7 @@ class Compressed(Problem):
     bases: tuple[Any, ...] = ()
     whole_power: float = 0.0
 
-    @property
+    @cached_property
     def power(self) -> float:
         """Give that of the tensor itself: what is left out is a part of the error."""
         return self.whole_power
@@ -49,51 +67,79 @@ class Compressed(Problem):
 
         return swept(contraction, image, factors, self.rule, power, passes)
 
+    @property
+    def compiled(self) -> bool:
+        """Tell whether there are compiled sweeps for it."""
+        return is_compiled(self.X, self.rule)
 
-def started(start: list[Any], compressed: Compressed | None) -> list[Any]:
-    """Give the start that a fit to the compressed tensor ends at."""
+    @property
+    def starts(self) -> int:
+        """Give how many random starts are worth a try."""
+        whole = np.prod([base.shape[0] for base in self.bases], dtype=float)
+        return int(np.clip(whole / (LIGHTER * self.X.size), 1, MOST_STARTS)) if self.compiled else 1
+
+
+def is_compiled(X: Any, rule: Any) -> bool:
+    """Tell whether sweeps of such a tensor are compiled from end to end."""
+    return rule is NONNEGATIVE and X.ndim == 3 and isinstance(X, np.ndarray | Blocks)
+
+
+def started(starts: Iterator[list[Any]], compressed: Compressed | None) -> list[Any]:
+    """Give what to start from: of some starts, what a fit to the compressed tensor ends at."""
     if compressed is None:
-        return start
-    found = fit(compressed, start, SWEEPS, TOLERANCE)
-    return [*found.factors[:-1], found.factors[-1] * found.weight]
+        return next(starts)
+    if not compressed.compiled:
+        found = fit(compressed, next(starts), SWEEPS, TOLERANCE)
+        return [*found.factors[:-1], found.factors[-1] * found.weight]
+    from neurointerp.analyses.tensor._within import fit_within
+
+    bases = [np.ascontiguousarray(b if len(b) > b.shape[1] else b[:0]) for b in compressed.bases]
+    given = np.ascontiguousarray(compressed.X), *bases
+    tried = []
+    for start in islice(starts, compressed.starts):
+        rows = [np.array(factor.T, order="C") for factor in start]
+        tried.append((fit_within(*given, *rows, compressed.power, FIRST_SWEEPS, 0.0)[-1], rows))
+    _, rows = min(tried, key=lambda pair: pair[0])
+    fit_within(*given, *rows, compressed.power, SWEEPS, TOLERANCE)
+    factors, weight = ordered([row.T for row in rows])
+    return [*factors[:-1], factors[-1] * weight]
 
 
 def compress(problem: Problem, rank: int, seed: int) -> Compressed | None:
     """Give the problem on the leading directions of its tensor; None where that would not pay or values are missing.
 
-    Sequentially truncated higher-order SVD; the last dim by a random sketch (Halko, Martinsson and Tropp, 2011), from
-    two products with the tensor.
+    Higher-order SVD by random sketches (Halko, Martinsson and Tropp, 2011), from two products with the tensor: a rough
+    base of the last dim, the others from what it leaves, and with those a good one of the last.
     """
     X = problem.X
     *sizes, most = map(int, X.shape)
     kept = KEPT * rank
-    if 4.0 * X.size * rank < WORTH or not problem.complete or most < 2 * (kept + SPARE):
+    worth = WORTH_COMPILED if is_compiled(X, problem.rule) else WORTH
+    if 4.0 * X.size * rank < worth or not problem.complete or most < 2 * kept:
         return None
-    image = problem.sketch(kept + SPARE, np.random.default_rng([seed, rank]))
-    xp = backend.namespace(image)
-    base = contiguous(xp.linalg.svd(image, full_matrices=False)[0][:, :kept])
-    small = problem.contraction(base)
-    bases: list[Any] = []
-    for axis, size in enumerate(sizes, start=1):
-        part, small = _leading(backend.like(np.eye(size), small), small, axis, kept)
-        bases.append(part)
-    return Compressed(small, None, problem.rule, (*bases, base), problem.power)
+    rng = np.random.default_rng([seed, rank])
+    rough = problem.contraction(_spanned(problem.sketch(rank + SPARE, rng)))
+    xp = backend.namespace(rough)
+    turned = (xp.reshape(xp.moveaxis(rough, axis, 0), (size, -1)) for axis, size in enumerate(sizes, start=1))
+    bases = [_leading(matrix, kept, rng) for matrix in turned]
+    inner = problem.within(bases)
+    flat = xp.reshape(inner, (-1, most))
+    base = _leading(flat.T, kept, rng)
+    core = xp.reshape(contiguous((flat @ base).T), (-1, *inner.shape[:-1]))
+    return Compressed(core, None, problem.rule, (*bases, base), problem.power)
 
 
-def _leading(base: Any, tensor: Any, axis: int, kept: int) -> tuple[Any, Any]:
-    """Turn one axis of the tensor to its leading directions, and `base` with it."""
-    xp = backend.namespace(tensor)
-    if tensor.shape[axis] <= kept:
-        return base, tensor
-    turned = xp.reshape(xp.moveaxis(tensor, axis, 0), (tensor.shape[axis], -1))
-    directions = xp.linalg.eigh(turned @ turned.T)[1][:, -kept:]
-    return base @ directions, along(tensor, directions.T, axis)
+def _spanned(columns: Any) -> Any:
+    """Give an orthonormal base of what columns span."""
+    return contiguous(backend.namespace(columns).linalg.qr(columns)[0])
 
 
-def along(tensor: Any, rows: Any, axis: int) -> Any:
-    """Multiply one axis of a tensor by a matrix: (new size, size)."""
-    xp = backend.namespace(tensor)
-    moved = xp.moveaxis(tensor, axis, 0)
-    found = rows @ xp.reshape(moved, (moved.shape[0], -1))
-    out = xp.moveaxis(xp.reshape(found, (rows.shape[0], *moved.shape[1:])), 0, axis)
-    return contiguous(out)
+def _leading(matrix: Any, kept: int, rng: np.random.Generator) -> Any:
+    """Give (size, kept) the leading directions of columns, nearly; all, as they are, where there are no more."""
+    size = matrix.shape[0]
+    if size <= kept:
+        return backend.like(np.eye(size), matrix)
+    base = backend.like(rng.standard_normal((size, kept)), matrix)
+    for _ in range(2):  # orthonormal in between: beside one large component float32 would lose the others
+        base = _spanned(matrix @ (matrix.T @ base))
+    return base

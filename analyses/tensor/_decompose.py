@@ -17,7 +17,7 @@ from neurointerp.analyses.tensor._labelled import congruence_of, course_of, fact
 from neurointerp.analyses.tensor._values import Given, count, read, require_choice, require_tolerance
 from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
-from neurointerp.result import result
+from neurointerp.result import pending, result
 
 FINE = 1e-2
 """Loss below which sweeps of float32 values are followed by some of float64: the loss is known to 1e-7 of the whole."""
@@ -62,6 +62,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
         given = in_blocks(given, search.device, search.precision, kind.analysis)
     tensor = read(given, kind.analysis, signed=kind.signed, lazy=search.init == "random")
     rank = count(rank, "rank", kind.analysis, high=tensor.most, why=WHY)
+    source = pending(tensor.source) if isinstance(tensor.source, xr.DataArray) else tensor.source
     fits = _fits(*tensor.turned, rank, kind, search)
     errors = np.array([found.losses[-1] ** 0.5 for found in fits])
     ranking = np.argsort(errors, kind="stable")
@@ -77,7 +78,7 @@ def decompose(given: Given, rank: int, kind: Kind, search: Search) -> xr.Dataset
     if kind.signed:
         variables["congruence"] = congruence_of(factors)
     parameters = {"rank": rank} | {name: value for name, value in vars(search).items() if name != "seed"}
-    return result(variables, analysis=kind.analysis, recording=tensor.source, parameters=parameters, seed=search.seed)
+    return result(variables, analysis=kind.analysis, recording=source, parameters=parameters, seed=search.seed)
 
 
 def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]:
@@ -88,12 +89,15 @@ def _fits(X: Any, seen: Any, rank: int, kind: Kind, search: Search) -> list[Fit]
             else Problem(X, seen, kind.rule)
         )
         like = np.broadcast_to(X.dtype.type(0), X.shape) if isinstance(X, Blocks) else X  # of its shape and type
-        starts = (
-            kind.starts[search.init](like, rank, np.random.default_rng(search.seed + restart))
-            for restart in range(search.restarts)
-        )
         small = compress(problem, rank, search.seed)
-        return [_fit(problem, started(balanced(X, start, problem.power), small), search) for start in starts]
+
+        def run(seed: int) -> Fit:
+            rng, draw = np.random.default_rng(seed), kind.starts[search.init]
+            drawn = (draw(like, rank, rng) for _ in range(small.starts if small and search.init == "random" else 1))
+            return _fit(problem, started((balanced(X, start, power) for start in drawn), small), search)
+
+        power = problem.power
+        return [run(search.seed + restart) for restart in range(search.restarts)]
 
 
 def _fit(problem: Problem, start: list[np.ndarray], search: Search) -> Fit:

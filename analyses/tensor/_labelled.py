@@ -12,8 +12,8 @@ from neurointerp.analyses.tensor import _chunked
 from neurointerp.analyses.tensor._alternate import sum_of_squares
 from neurointerp.analyses.tensor._values import Tensor
 
-BLOCK = 4096
-"""Rows that are turned into float64 at a time."""
+BLOCK = 2**16
+"""Values that are turned into float64 at a time."""
 
 
 def factor_of(array: xr.DataArray, dim: str, factor: np.ndarray, component: str = "component") -> xr.DataArray:
@@ -54,12 +54,15 @@ def explained_variance(X: Any, loss: float) -> float:
     if isinstance(X, _chunked.Blocks):
         return _chunked.explained_variance(X, loss)
     rows = X.reshape(-1, X.shape[-1])
-    mean = np.nanmean(rows, axis=0, dtype=np.float64)
+    whole = not np.isnan(X.min())  # which is NaN where any value is
+    mean = rows.mean(axis=0, dtype=np.float64) if whole else np.nanmean(rows, axis=0, dtype=np.float64)
     power = spread = 0.0
-    for start in range(0, len(rows), BLOCK):  # about the means in float64: a difference of sums would lose the spread
-        block = np.nan_to_num(rows[start : start + BLOCK].astype(np.float64) - mean)
-        spread += sum_of_squares(block)
-        power += sum_of_squares(np.nan_to_num(rows[start : start + BLOCK]))
+    step = max(1, BLOCK // rows.shape[1])
+    for start in range(0, len(rows), step):  # about the means in float64: a difference of sums would lose the spread
+        block = rows[start : start + step]
+        about = block - mean
+        spread += sum_of_squares(about if whole else np.nan_to_num(about))
+        power += sum_of_squares(block if whole else np.nan_to_num(block))
     return 1 - loss * power / spread if spread > 1e-12 * power else math.nan
 
 

@@ -82,8 +82,7 @@ def read(given: Given, analysis: str, *, signed: bool, lazy: bool = False) -> Te
         seen, _, infinite, negative, low, high = blocks.about
     else:
         X = np.asarray(in_memory_values(array, analysis))
-        seen, infinite, negative = seen_of(~np.isnan(X)), int(np.isinf(X).sum()), int((X < 0).sum())
-        low, high = (float(edge(X, initial=0.0)) for edge in (np.nanmin, np.nanmax))
+        seen, infinite, negative, low, high = about(X)
     require_some(array, seen, analysis)
     if infinite:
         raise AnalysisError(f"{analysis}: {infinite} values are infinite: a missing value is NaN")
@@ -107,6 +106,16 @@ def in_memory_values(array: xr.DataArray, analysis: str) -> np.ndarray:
         require_room(array.size * (4 if array.dtype == np.float32 else 8), analysis)
     values = np.asarray(array.values)
     return values if values.dtype == np.float32 else values.astype(np.float64)
+
+
+def about(X: np.ndarray) -> tuple[list[np.ndarray], int, int, float, float]:
+    """Give how many values each label has, how many are infinite and negative, the least and the largest."""
+    low, high = (float(edge(initial=0.0)) for edge in (X.min, X.max))
+    if math.isfinite(low) and math.isfinite(high):  # a NaN would be the least
+        seen = [np.full(size, X.size // size if size else 0) for size in X.shape]
+        return seen, 0, int((X < 0).sum()) if low < 0 else 0, low, high
+    low, high = (float(edge(X, initial=0.0)) for edge in (np.nanmin, np.nanmax))
+    return seen_of(~np.isnan(X)), int(np.isinf(X).sum()), int((X < 0).sum()), low, high
 
 
 def seen_of(there: np.ndarray) -> list[np.ndarray]:

@@ -92,9 +92,11 @@ def nonnegative_cp(
     Where values are missing each sweep works on the data completed by the model it starts from, which lowers the
     error on what is observed (Dempster, Laird and Rubin); a sweep then costs about twice as much.
 
-    A tensor without missing values whose sweep takes more than 2e8 operations, and whose largest dim has more than six
-    labels for each component, is fitted on its three leading directions per component in every dim first (compression
-    as in Bro and Andersson, 1998, with a random sketch): `loss` counts the sweeps of the whole tensor that follow.
+    A tensor without missing values whose sweep takes more than 2e7 operations (2e8 of more than three dims), and whose
+    largest dim has four labels or more for each component, is fitted on its two leading directions per component in
+    every dim first (compression as in Bro and Andersson, 1998, by random sketches); what follows are sweeps of the
+    whole, which `loss` counts. Of three dims, up to four random starts are drawn from `seed` and swept ten times there,
+    and the one that is ahead goes on: together they cost less than a sweep of the whole.
 
     References
     ----------

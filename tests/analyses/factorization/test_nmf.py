@@ -151,9 +151,10 @@ def test_permuting_units_and_samples_permutes_the_answer():
     rng = np.random.default_rng(2)
     units, rows = rng.permutation(rec.sizes["unit"]), rng.permutation(rec.sizes["time"])
     turned = rec.isel(unit=units).copy(data=rec.values[rows][:, units])
-    res, other = (factorization.nmf(one, 4, init="svd", max_iter=40) for one in (rec, turned))
-    np.testing.assert_allclose(other.features, res.features.values[:, units], atol=1e-7)
-    np.testing.assert_allclose(other.coefficients, res.coefficients.values[rows], atol=1e-7)
+    # after 30 iterations rounding alone decides whether a step lowered the loss
+    res, other = (factorization.nmf(one, 4, init="svd", max_iter=20) for one in (rec, turned))
+    np.testing.assert_allclose(other.features, res.features.values[:, units], atol=1e-10)
+    np.testing.assert_allclose(other.coefficients, res.coefficients.values[rows], atol=1e-10)
 
 
 @pytest.mark.parametrize(

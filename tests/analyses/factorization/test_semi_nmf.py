@@ -1,6 +1,7 @@
 """Semi-NMF against planted features, a plain transcription of its updates, and its own bookkeeping."""
 
 import importlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -164,9 +165,25 @@ def test_the_multiplicative_update_is_that_of_the_paper(small):
     P, inner = X @ F.T, F @ F.T
     updated = kernel._multiplied(P, inner, G, 1e-12)
     assert np.linalg.norm(X - updated @ F) ** 2 / np.linalg.norm(X) ** 2 == pytest.approx(losses[0], rel=1e-6)
-    swept = samples.of_array(X, "test").sweep(F / 8, G, lambda P, Q, G, rows: (updated, updated))
-    assert samples.of_array(X, "test").scale == 8
-    assert swept.loss == pytest.approx(losses[0], rel=1e-6)
+    for size in (1.0, 2.0**-40):  # of teslas squares would underflow: those are divided by a power of two
+        data = samples.of_array(X * size, "test")
+        assert (data.scale == 1) == (size == 1)
+        swept = data.sweep(F * size / data.scale, G, lambda P, Q, G, rows: (updated, updated))
+        assert swept.loss == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_many_units_take_little_memory_beside_the_matrix():
+    X = np.random.default_rng(0).standard_normal((1000, 10_000), dtype=np.float32)
+    X[5, 7] = np.nan
+    tracemalloc.start()
+    try:
+        data = samples.of_array(X, "test")
+        assert data.spread == pytest.approx(data.power, rel=1e-2)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert data.missing == 1
+    assert peak < X.nbytes / 2
 
 
 def test_coordinate_descent_sets_each_column_to_its_best_value(small):

@@ -7,6 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 import neurointerp as ni
 from neurointerp.analyses import features
+from neurointerp.analyses.features import _sparse_codes
 from neurointerp.analyses.features._sparse_codes import backward
 from neurointerp.errors import AnalysisError
 
@@ -103,3 +104,47 @@ def test_gradients_of_active_codes_alone_are_those_of_automatic_differentiation(
     assert torch.equal(fired, (kept > 0).any(0))
     for mine, parameter in zip(ours, parameters, strict=True):
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-4 * float(parameter.grad.abs().max()))
+
+
+def _dictionary(kind, rng):
+    """Give samples, directions and biases for which products in bfloat16 tell too little."""
+    x = torch.randn(300, 40, generator=rng) + 2.0
+    E, e = torch.randn(500, 40, generator=rng), torch.randn(500, generator=rng)
+    if kind == "sizes":
+        x, E = x * torch.logspace(-3, 3, 300)[:, None], E * torch.logspace(-4, 4, 500)[:, None]
+        x[7], E[11] = 0, 0
+        return x, E, e
+    if kind == "alike":
+        return x, E[:1] + 1e-4 * E, 0 * e
+    if kind == "biased":
+        return x, E, 1e3 + 1e-2 * e
+    return x - 4.0, E.abs(), -30 * e.abs()  # hardly a code is above zero
+
+
+@pytest.mark.parametrize("kind", ["sizes", "alike", "biased", "negative"])
+def test_screening_in_bfloat16_leaves_the_codes_those_of_float32(monkeypatch, kind):
+    monkeypatch.setattr(_sparse_codes, "WORTH", 0)
+    monkeypatch.setattr(_sparse_codes, "_multiplies_bfloat16", lambda: True)  # torch multiplies so anywhere, slowly
+    x, E, e = _dictionary(kind, torch.Generator().manual_seed(1))
+    values, places = _sparse_codes.codes(x, E, e, 9)
+    exact = x.double() @ E.double().T + e.double()
+    doubt = 1e-6 * (x.norm(dim=1)[:, None] * E.norm(dim=1) + e.abs()).double()
+    mine = torch.from_numpy(values).double()
+    least = (exact - doubt).topk(9, dim=1).values.relu()
+    most = (exact + doubt).topk(9, dim=1).values.relu()
+    assert ((mine >= least) & (mine <= most)).all()
+    there = torch.from_numpy(places)
+    error = (mine - exact.gather(1, there).relu()).abs()
+    assert (error <= doubt.gather(1, there))[mine > 0].all()
+    assert all(len(set(row[:count])) == count for row, count in zip(places, (values > 0).sum(axis=1), strict=True))
+
+
+def test_codes_that_nothing_bounds_are_not_screened(monkeypatch):
+    monkeypatch.setattr(_sparse_codes, "WORTH", 0)
+    monkeypatch.setattr(_sparse_codes, "_multiplies_bfloat16", lambda: True)
+    x, E, e = _dictionary("alike", torch.Generator().manual_seed(1))
+    for wrong in (x.clone().fill_(float("nan")), x * 1e-30, x * 1e38):
+        assert _sparse_codes._rough(wrong, E) is None
+    values, places = _sparse_codes.codes(x * 1e-30, E, e + torch.arange(500.0), 3)
+    assert places.tolist() == [[499, 498, 497]] * 300
+    assert values.tolist() == [[499, 498, 497]] * 300

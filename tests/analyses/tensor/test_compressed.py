@@ -6,6 +6,7 @@ import pytest
 import neurointerp as ni
 from neurointerp.analyses import tensor
 from neurointerp.analyses.tensor import _alternate, _compressed, _rules, _starts
+from neurointerp.analyses.tensor._within import fit_within
 
 SHAPE, RANK = (60, 50, 400), 12
 RULES = {"nonnegative_cp": (_rules.NONNEGATIVE, _starts.uniform), "cp": (_rules.SIGNED, _starts.normal)}
@@ -16,6 +17,7 @@ def small_enough_to_test():
     """Compress tensors that a test can afford."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_compressed, "WORTH", 1e6)
+        patch.setattr(_compressed, "WORTH_COMPILED", 1e6)
         yield
 
 
@@ -37,7 +39,7 @@ def test_a_fit_on_leading_directions_starts_the_whole_one_where_it_nearly_ends(p
     compressed = _compressed.compress(problem, RANK, 0)
     assert compressed is not None
     assert compressed.X.size < 0.1 * problem.X.size
-    begun = _compressed.started(start, compressed)
+    begun = _compressed.started(iter([start]), compressed)
     whole = _alternate.fit(problem, begun, 100, 1e-6)
     plain = _alternate.fit(problem, start, 200, 1e-6)
     assert whole.losses[-1] <= plain.losses[-1] * (1 + 1e-3)
@@ -53,8 +55,69 @@ def test_the_directions_hold_a_tensor_of_low_rank_exactly():
     compressed = _compressed.compress(_alternate.Problem(values, None, _rules.SIGNED), 5, 0)
     rebuilt = compressed.X
     for axis, base in enumerate([compressed.bases[-1], *compressed.bases[:-1]]):
-        rebuilt = _compressed.along(rebuilt, base, axis)
+        rebuilt = _alternate.along(rebuilt, base, axis)
     np.testing.assert_allclose(np.moveaxis(rebuilt, 0, -1), values, atol=1e-9 * np.abs(values).max())
+
+
+def test_the_directions_hold_small_components_beside_a_large_one_in_float32():
+    rng, shape = np.random.default_rng(3), (30, 40, 250)
+    factors = [rng.random((size, 5)) for size in shape]
+    small = _alternate.model([factor[:, 1:] for factor in factors], shape)
+    values = (_alternate.model([factors[0] * [300, 1, 1, 1, 1], *factors[1:]], shape)).astype(np.float32)
+    compressed = _compressed.compress(_alternate.Problem(values, None, _rules.NONNEGATIVE), 5, 0)
+    rebuilt = compressed.X.astype(float)
+    for axis, base in enumerate([compressed.bases[-1], *compressed.bases[:-1]]):
+        rebuilt = _alternate.along(rebuilt, base, axis)
+    left = np.moveaxis(rebuilt, 0, -1) - values
+    assert np.linalg.norm(left) < 0.01 * np.linalg.norm(small - small.mean())
+
+
+def test_compiled_sweeps_are_those_in_plain_steps(planted):
+    problem = _alternate.Problem(planted.values.astype(float), None, _rules.NONNEGATIVE)
+    compressed = _compressed.compress(problem, RANK, 0)
+    start = _alternate.balanced(problem.X, _starts.uniform(problem.X, RANK, np.random.default_rng(4)))
+    plain = _alternate.fit(compressed, start, 60, 1e-5)
+    rows = [np.array(factor.T, order="C") for factor in start]
+    bases = [base if len(base) > base.shape[1] else base[:0] for base in compressed.bases]
+    losses = fit_within(compressed.X, *bases, *rows, compressed.power, 60, 1e-5)
+    assert 10 < len(losses) < 60
+    np.testing.assert_allclose(losses, plain.losses, rtol=1e-9)
+    factors, weight = _alternate.ordered([row.T for row in rows])
+    np.testing.assert_allclose(weight, plain.weight, rtol=1e-6)
+    for mine, theirs in zip(factors, plain.factors, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def test_several_short_starts_end_in_better_minima_of_counts_than_one():
+    rng, shape, rank = np.random.default_rng(0), (60, 100, 200), 8
+    trials, _, units = (rng.gamma(0.3, size=(size, rank)) for size in shape)
+    clock = np.linspace(0, 1, shape[1])[:, None]
+    courses = np.exp(-0.5 * ((clock - rng.random(rank)) / (0.02 + 0.1 * rng.random(rank))) ** 2)
+    rates = np.einsum("ir,jr,kr->ijk", trials, courses, units)
+    X = rng.poisson(rates * 0.5 / rates.mean()).astype(np.float32)
+    problem = _alternate.Problem(X, None, _rules.NONNEGATIVE)
+    compressed = _compressed.compress(problem, rank, 0)
+    assert compressed.starts == _compressed.MOST_STARTS
+    errors = {1: [], compressed.starts: []}
+    for seed in range(12):
+        for tries, found in errors.items():
+            draw = np.random.default_rng(seed)
+            starts = [_alternate.balanced(X, _starts.uniform(X, rank, draw)) for _ in range(tries)]
+            fit = _alternate.fit(problem, _compressed.started(iter(starts), compressed), 10, 1e-6)
+            found.append(fit.losses[-1] ** 0.5)
+    best = min(map(min, errors.values()))
+    there = {tries: sum(error < 1.001 * best for error in found) for tries, found in errors.items()}
+    assert there[compressed.starts] >= 11 > there[1]
+
+
+def test_a_start_is_drawn_only_where_it_is_swept(planted):
+    problem = _alternate.Problem(planted.values[:, :, :200], None, _rules.SIGNED)
+    start = _alternate.balanced(problem.X, _starts.normal(problem.X, 4, np.random.default_rng(1)))
+    signed = _compressed.compress(problem, 4, 0)
+    assert signed.starts == 1
+    left = iter([start, start])
+    _compressed.started(left, signed)
+    assert len(list(left)) == 1
 
 
 def test_public_calls_agree_in_memory_in_blocks_and_over_seeds(planted):
@@ -73,4 +136,4 @@ def test_missing_values_and_dims_too_short_to_gain_are_fitted_whole(planted):
     seen = np.ones(SHAPE, bool)
     seen[0, 0, 0] = False
     assert _compressed.compress(_alternate.Problem(holes, seen, _rules.SIGNED), RANK, 0) is None
-    assert _compressed.compress(_alternate.Problem(planted.values[..., :80], None, _rules.SIGNED), RANK, 0) is None
+    assert _compressed.compress(_alternate.Problem(planted.values[..., :40], None, _rules.SIGNED), RANK, 0) is None
