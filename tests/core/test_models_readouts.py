@@ -261,3 +261,43 @@ def test_queries_start_apart_and_smooth_masks_at_the_middle():
     mask = readouts.FactorizedReadout((3, 7, 7), 2, spread=0.5).mask()
     expected = np.exp(-0.5 * (places(7, 7).numpy() ** 2).sum(1) / 0.25)
     np.testing.assert_allclose(mask[0].detach().numpy().ravel(), expected / np.linalg.norm(expected), atol=5e-3)
+
+
+def bar(angle):
+    """Give an image (1, 1, 32, 32) of a bar beside a spot, turned anticlockwise by an angle about its middle."""
+    y, x = np.meshgrid(*2 * [np.linspace(-1, 1, 32)], indexing="ij")
+    u, v = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+    image = np.exp(-(((u - 0.2) / 0.15) ** 2) / 2 - (v / 0.4) ** 2 / 2)
+    image -= 0.7 * np.exp(-((u + 0.25) ** 2 + (v - 0.2) ** 2) / 0.03)
+    return torch.as_tensor(image[None, None], dtype=torch.float32)
+
+
+def test_turning_an_image_turns_the_maps_of_a_rotation_core_and_moves_their_orientations_on():
+    torch.manual_seed(0)
+    core = readouts.RotationCore(1, fields=6, layers=3).eval()
+    with torch.no_grad():
+        upright, quarter, eighth = (core(bar(angle)).reshape(6, 8, 8, 8) for angle in (0.0, np.pi / 2, np.pi / 4))
+    torch.testing.assert_close(quarter, upright.rot90(1, (2, 3)).roll(2, 1), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(quarter, upright.rot90(1, (2, 3)), atol=0.05)  # one of an orientation alone sees it
+    seen, turned = (
+        upright.sum((2, 3)),
+        eighth.sum((2, 3)),
+    )  # pixels land between pixels
+
+    def apart(other):
+        return float((other - turned).norm() / turned.norm())
+
+    assert apart(seen.roll(1, 1)) < 0.15 < apart(seen) < apart(seen.roll(3, 1))
+    with torch.no_grad():
+        plain = torch.nn.Conv2d(1, 8, 5, padding="same")(torch.cat([bar(0.0), bar(np.pi / 2)]))
+    assert not torch.allclose(plain[1], plain[0].rot90(1, (1, 2)).roll(2, 0), atol=0.05)
+
+
+def test_a_rotation_core_refuses_sizes_that_it_cannot_turn():
+    for arguments in ({"kernel": 4}, {"rotations": 6}, {"fields": 0}, {"pool": 0}):
+        with pytest.raises(ModelError, match=r"rotations \d+ a multiple of 4"):
+            readouts.RotationCore(1, **arguments)
+    core = readouts.RotationCore(1, fields=2, layers=3)
+    for shape in ((2, 1, 10, 12), (2, 3, 12, 12), (1, 12, 12)):
+        with pytest.raises(ModelError, match="sides that are multiples of 4"):
+            core(torch.zeros(shape))
