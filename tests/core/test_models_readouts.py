@@ -1,5 +1,7 @@
 """Readouts: what each computes, by hand; where they start; and that their geometry is what it says."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -179,6 +181,24 @@ def test_the_rate_is_halved_and_the_network_that_warps_has_a_share_of_it():
     assert last[1].max() < 1e-5 < 1e-4 < last[0].max()
 
 
+def test_a_mean_over_steps_of_the_parameters_is_steadier_and_is_what_is_kept():
+    rng = np.random.default_rng(2)
+    maps = rng.standard_normal((240, *SHAPE)).astype(np.float32)
+    y = (maps[:, :, 2, 3] @ [[1.0], [-1.0], [0.5]]).astype(np.float32) + 2.0 * rng.standard_normal((240, 1))
+    held, core = np.arange(60), torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
+    swing, best = [], []
+    for average in (0.0, 0.98):
+        torch.manual_seed(0)
+        plain, under = readouts.FactorizedReadout(SHAPE, 1), copy.deepcopy(core)
+        how = readouts.Training(epochs=40, batch=10, learning_rate=0.03, patience=40, average=average)
+        history = readouts.fit(plain, maps, y, validation=held, training=how, core=under)
+        swing.append(np.abs(np.diff(history.validation[-10:])).mean())
+        best.append(history.validation[history.kept])
+        predicted = readouts.predict(plain, maps[held], core=under)
+        assert np.corrcoef(predicted[:, 0], y[held, 0])[0, 1] == pytest.approx(best[-1], abs=1e-4)
+    assert swing[1] < 0.3 * swing[0]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 def test_a_gpu_gives_what_the_processor_gives():
     rng = np.random.default_rng(0)
@@ -241,7 +261,7 @@ def test_what_cannot_be_trained_is_refused():
     )
     with pytest.raises(ModelError, match="0 of 4 samples are for validation"):
         readouts.fit(model, maps, y)
-    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}):
+    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}, {"average": 1.0}):
         with pytest.raises(ModelError, match="must be"):
             readouts.Training(**wrong)
     with pytest.raises(ModelError, match="4 of 4 samples are for validation"):
