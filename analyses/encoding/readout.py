@@ -50,7 +50,7 @@ def readout(
         Maps that the warp of `spatial_transformer` is computed from; by default `features`.
     core
         A torch module (sample, channel, row, col) -> (sample, channel, row, col) before the readout, copied and
-        trained anew with it in each fold: a response-optimised core.
+        trained anew with it in each fold: a response-optimised core, such as `models.readouts.RotationCore`.
     cv
         Number of folds of whole stimuli, or (train, test) int arrays of trials that share no stimulus.
     validation

@@ -1,5 +1,7 @@
 """Readouts: what each computes, by hand; where they start; and that their geometry is what it says."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -179,6 +181,24 @@ def test_the_rate_is_halved_and_the_network_that_warps_has_a_share_of_it():
     assert last[1].max() < 1e-5 < 1e-4 < last[0].max()
 
 
+def test_a_mean_over_steps_of_the_parameters_is_steadier_and_is_what_is_kept():
+    rng = np.random.default_rng(2)
+    maps = rng.standard_normal((240, *SHAPE)).astype(np.float32)
+    y = (maps[:, :, 2, 3] @ [[1.0], [-1.0], [0.5]]).astype(np.float32) + 2.0 * rng.standard_normal((240, 1))
+    held, core = np.arange(60), torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
+    swing, best = [], []
+    for average in (0.0, 0.98):
+        torch.manual_seed(0)
+        plain, under = readouts.FactorizedReadout(SHAPE, 1), copy.deepcopy(core)
+        how = readouts.Training(epochs=40, batch=10, learning_rate=0.03, patience=40, average=average)
+        history = readouts.fit(plain, maps, y, validation=held, training=how, core=under)
+        swing.append(np.abs(np.diff(history.validation[-10:])).mean())
+        best.append(history.validation[history.kept])
+        predicted = readouts.predict(plain, maps[held], core=under)
+        assert np.corrcoef(predicted[:, 0], y[held, 0])[0, 1] == pytest.approx(best[-1], abs=1e-4)
+    assert swing[1] < 0.3 * swing[0]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 def test_a_gpu_gives_what_the_processor_gives():
     rng = np.random.default_rng(0)
@@ -241,7 +261,7 @@ def test_what_cannot_be_trained_is_refused():
     )
     with pytest.raises(ModelError, match="0 of 4 samples are for validation"):
         readouts.fit(model, maps, y)
-    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}):
+    for wrong in ({"epochs": 0}, {"halve": -1}, {"learning_rate": 0.0}, {"sparsity": np.nan}, {"average": 1.0}):
         with pytest.raises(ModelError, match="must be"):
             readouts.Training(**wrong)
     with pytest.raises(ModelError, match="4 of 4 samples are for validation"):
@@ -261,3 +281,43 @@ def test_queries_start_apart_and_smooth_masks_at_the_middle():
     mask = readouts.FactorizedReadout((3, 7, 7), 2, spread=0.5).mask()
     expected = np.exp(-0.5 * (places(7, 7).numpy() ** 2).sum(1) / 0.25)
     np.testing.assert_allclose(mask[0].detach().numpy().ravel(), expected / np.linalg.norm(expected), atol=5e-3)
+
+
+def bar(angle):
+    """Give an image (1, 1, 32, 32) of a bar beside a spot, turned anticlockwise by an angle about its middle."""
+    y, x = np.meshgrid(*2 * [np.linspace(-1, 1, 32)], indexing="ij")
+    u, v = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+    image = np.exp(-(((u - 0.2) / 0.15) ** 2) / 2 - (v / 0.4) ** 2 / 2)
+    image -= 0.7 * np.exp(-((u + 0.25) ** 2 + (v - 0.2) ** 2) / 0.03)
+    return torch.as_tensor(image[None, None], dtype=torch.float32)
+
+
+def test_turning_an_image_turns_the_maps_of_a_rotation_core_and_moves_their_orientations_on():
+    torch.manual_seed(0)
+    core = readouts.RotationCore(1, fields=6, layers=3).eval()
+    with torch.no_grad():
+        upright, quarter, eighth = (core(bar(angle)).reshape(6, 8, 8, 8) for angle in (0.0, np.pi / 2, np.pi / 4))
+    torch.testing.assert_close(quarter, upright.rot90(1, (2, 3)).roll(2, 1), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(quarter, upright.rot90(1, (2, 3)), atol=0.05)  # one of an orientation alone sees it
+    seen, turned = (
+        upright.sum((2, 3)),
+        eighth.sum((2, 3)),
+    )  # pixels land between pixels
+
+    def apart(other):
+        return float((other - turned).norm() / turned.norm())
+
+    assert apart(seen.roll(1, 1)) < 0.15 < apart(seen) < apart(seen.roll(3, 1))
+    with torch.no_grad():
+        plain = torch.nn.Conv2d(1, 8, 5, padding="same")(torch.cat([bar(0.0), bar(np.pi / 2)]))
+    assert not torch.allclose(plain[1], plain[0].rot90(1, (1, 2)).roll(2, 0), atol=0.05)
+
+
+def test_a_rotation_core_refuses_sizes_that_it_cannot_turn():
+    for arguments in ({"kernel": 4}, {"rotations": 6}, {"fields": 0}, {"pool": 0}):
+        with pytest.raises(ModelError, match=r"rotations \d+ a multiple of 4"):
+            readouts.RotationCore(1, **arguments)
+    core = readouts.RotationCore(1, fields=2, layers=3)
+    for shape in ((2, 1, 10, 12), (2, 3, 12, 12), (1, 12, 12)):
+        with pytest.raises(ModelError, match="sides that are multiples of 4"):
+            core(torch.zeros(shape))

@@ -5,6 +5,7 @@ They need torch: `pip install 'neurointerp[models]'`.
 """
 
 from neurointerp.models.readouts.linear import LinearReadout
+from neurointerp.models.readouts.rotation import RotationCore
 from neurointerp.models.readouts.routing import RoutingEncoder
 from neurointerp.models.readouts.spatial import (
     AttentionReadout,
@@ -18,5 +19,5 @@ from neurointerp.models.readouts.transformer import SpatialTransformerReadout
 
 __all__ = [
     "AttentionReadout", "FactorizedReadout", "GaussianReadout", "LinearReadout", "PointReadout", "Readout",
-    "RoutingEncoder", "SpatialTransformerReadout", "Training", "fit", "predict",
+    "RotationCore", "RoutingEncoder", "SpatialTransformerReadout", "Training", "fit", "predict",
 ]  # fmt: skip

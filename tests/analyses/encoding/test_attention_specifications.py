@@ -1,7 +1,6 @@
 """The attention encoder on simulated cortex that sees one digit among textures: who wins where, and why. Minutes.
 
-Its recipe is the published one (squared error, a rate that is halved every five epochs, gradients clipped at 0.1) at
-four times the rate, for a layer of 64 in place of 768; nothing was chosen on these images.
+It is trained as it is by default, which was chosen on images, networks and units of other seeds (102 and 100).
 """
 
 import numpy as np
@@ -41,7 +40,7 @@ def grid(trained_core):
     conv, relu, pool = torch.nn.Conv2d, torch.nn.ReLU, torch.nn.MaxPool2d
     maps, naming = trained_core(
         images, (classes, places),
-        lambda: [conv(1, 24, 5, 1, 2), relu(), pool(4), conv(24, 64, 3, 1, 1), relu(), pool(2)], 700,
+        lambda: [conv(1, 24, 5, 1, 2), relu(), pool(4), conv(24, 64, 3, 1, 1), relu(), pool(2)], 350,
     )  # fmt: skip
     named = np.einsum("ncij,kcij->nk", maps, naming).argmax(axis=1)
     saliency = np.abs(np.einsum("ncij,ncij->nij", maps, naming[named]))  # gradient of the class named, times input
@@ -74,7 +73,6 @@ def cortex(grid, with_noise, maps_and_voxels):
 PLACES = [f"V{number}" for number in (1, 2, 3)]
 CATEGORIES = [f"class{number}" for number in range(4)]
 LAST = [(np.arange(4500), np.arange(4500, 5000))]
-RECIPE = Training(epochs=30, batch=32, learning_rate=2e-3, clip=0.1, concordance=0.0, halve=5)
 PLAIN = Training(epochs=40, batch=64, learning_rate=5e-3, patience=8)
 
 
@@ -90,7 +88,13 @@ def vectors(values):
 
 
 @pytest.fixture(scope="module")
-def baselines(grid, cortex):
+def ridge(cortex):
+    """Give the scores by region of ridge on the map."""
+    return explained(encoding.readout(*cortex, "linear", cv=LAST))
+
+
+@pytest.fixture(scope="module")
+def baselines(grid, cortex, ridge):
     """Give the scores by region of every baseline, each tuned: ridge on the map, pooled, by saliency, on PCA."""
     maps, _, _, saliency = grid
     features, voxels = cortex
@@ -98,10 +102,10 @@ def baselines(grid, cortex):
     first = PCA(300, svd_solver="randomized", random_state=0).fit(flat[:4500])
     looked = np.einsum("ncij,nij->nc", maps, saliency)
     inputs = {
-        "ridge": (features, "linear"), "pooled": (features, "pooled"), "factorized": (features, "factorized"),
+        "pooled": (features, "pooled"), "factorized": (features, "factorized"),
         "pca": (vectors(first.transform(flat)), "linear"), "saliency": (vectors(looked), "linear"),
     }  # fmt: skip
-    return {
+    return {"ridge": ridge} | {
         name: explained(encoding.readout(seen, voxels, kind, cv=LAST, validation=1 / 9, training=PLAIN))
         for name, (seen, kind) in inputs.items()
     }
@@ -109,15 +113,17 @@ def baselines(grid, cortex):
 
 @pytest.fixture(scope="module")
 def ours(cortex):
-    return encoding.attention_encoder(*cortex, cv=LAST, validation=1 / 9, training=RECIPE)
+    return encoding.attention_encoder(*cortex, cv=LAST, validation=1 / 9)
 
 
-def area(found, target):
-    """Give by region how well attention tells the digit's token from all others."""
+def area(found, target, rows):
+    """Give by region how well attention tells the digit's token from all others, in some of the test images."""
     attention = found.attention.isel(trial=slice(4500, None)).mean("head")
-    hit = np.zeros((500, 64), dtype=bool)
-    hit[np.arange(500), target[4500:]] = True
-    return {str(name): roc_auc_score(hit.ravel(), attention.sel(roi=name).values.ravel()) for name in found.roi.values}
+    hit = np.arange(64) == target[4500:, None]
+    return {
+        str(name): roc_auc_score(hit[rows].ravel(), attention.sel(roi=name).values[rows].ravel())
+        for name in found.roi.values
+    }
 
 
 def test_attention_predicts_regions_that_follow_content_and_loses_little_where_place_decides(ours, baselines, cortex):
@@ -133,26 +139,40 @@ def test_attention_predicts_regions_that_follow_content_and_loses_little_where_p
 
 
 def test_attention_goes_to_the_digit_where_content_decides_and_stays_where_place_does(ours, grid):
-    found = area(ours, grid[2])
+    """Over all test images, and over those of the two classes of a region: it reads nothing of the others."""
+    _, classes, target, _ = grid
+    found = area(ours, target, np.arange(500))
     assert max(found[name] for name in PLACES) <= 0.65
     attention = ours.attention.isel(trial=slice(4500, None)).mean(["head", "trial"])
     for name, centre in zip(PLACES, CENTRES, strict=True):
         peak = int(attention.sel(roi=name).values.argmax())
         assert np.abs(np.array(divmod(peak, 8)) - centre).max() <= 1
+    own = {
+        name: area(ours, target, np.isin(classes[4500:], (2 * number, 2 * number + 1)))[name]
+        for number, name in enumerate(CATEGORIES)
+    }
+    inside = np.mean(list(own.values()))
     routed = np.mean([found[name] for name in CATEGORIES])
+    assert inside >= 0.90, own
     if routed < 0.90:
-        pytest.xfail(f"not reached: an area of 0.90 was asked for the digit's token, {routed:.2f} was found")
+        pytest.xfail(
+            f"not reached: an area of 0.90 was asked for the digit's token, {routed:.2f} was found over all images and "
+            f"{inside:.2f} over those of the classes that a region reads"
+        )
 
 
-def test_at_every_number_of_images_attention_beats_ridge_on_the_map(cortex):
+def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge, cortex):
+    """With 4,000 images to learn from, 500 more to stop by: the fits of the other tests."""
     features, voxels = cortex
-    ratio = {}
-    for count, epochs in {250: 60, 500: 60, 1000: 40, 2000: 30, 4000: 20}.items():
+    ratio = {4000: explained(ours).mean() / ridge.mean()}
+    for count, epochs in {250: 120, 500: 80, 1000: 50, 2000: 40}.items():
         few = [(np.arange(count), np.arange(4500, 5000))]
-        how = Training(**{**vars(RECIPE), "epochs": epochs, "halve": epochs // 8})
+        how = Training(epochs, 32, 2e-3, clip=0.1, concordance=0.0, average=0.99)
         routed = encoding.attention_encoder(features, voxels, cv=few, validation=0.2, training=how)
         flat = encoding.readout(features, voxels, "linear", cv=few)
-        ratio[count] = round(float(explained(routed).mean() / explained(flat).mean()), 2)
+        ratio[count] = explained(routed).mean() / explained(flat).mean()
+    ratio = {count: round(float(one), 2) for count, one in sorted(ratio.items())}
     assert np.isfinite(list(ratio.values())).all()
+    assert min(ratio[count] for count in (2000, 4000)) > 1, ratio
     if min(ratio.values()) <= 1:
         pytest.xfail(f"not reached: more than ridge was asked at every size; times ridge {ratio}")

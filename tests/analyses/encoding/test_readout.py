@@ -177,6 +177,8 @@ def test_a_layer_ensemble_weighs_each_unit_by_its_validation(scene):
     first = good.test_fold.values == 0
     np.testing.assert_allclose(mixed.prediction.values[first], good.prediction.values[first], atol=1e-5)
     np.testing.assert_allclose(mixed.prediction.values[~first], bad.prediction.values[~first], atol=1e-5)
+    plain = encoding.layer_ensemble({"one": good, "other": bad}, sharpness=0.0)
+    np.testing.assert_allclose(plain.prediction, (good.prediction + bad.prediction) / 2, atol=1e-6)
     with pytest.raises(ni.AnalysisError, match="different folds"):
         encoding.layer_ensemble({"good": good, "other": bad.assign(test_fold=1 - bad.test_fold)})
     with pytest.raises(ni.AnalysisError, match="different trials or units"):
