@@ -136,7 +136,7 @@ def _linear(values: np.ndarray, bandwidth: float, device: str | None) -> np.ndar
     return gram / np.trace(gram) if np.trace(gram) > 0 else gram
 
 
-def _rbf(values: np.ndarray, bandwidth: float, device: None) -> np.ndarray:
+def _rbf(values: np.ndarray, bandwidth: float, device: str | None) -> np.ndarray:
     from scipy.spatial.distance import pdist, squareform
 
     distance = pdist(values)

@@ -150,6 +150,14 @@ def test_more_units_than_samples_on_a_device():
         require_same(factorization.pca(given, 4, device="cpu"), factorization.pca(wide, 4))
 
 
+def test_a_common_reference_takes_a_dimension_on_a_device_too(rec):
+    referenced = rec.copy(data=rec.values - rec.values.mean(axis=-1, keepdims=True))
+    for place in ("cpu", None):
+        with pytest.raises(ni.AnalysisError, match="rank is 12, but the recording varies along 11 dimensions only"):
+            factorization.ica(referenced, 12, device=place)
+    require_same(*(factorization.ica(referenced, 11, device=place, max_iter=3) for place in ("cpu", None)), 1e-8)
+
+
 def test_a_unit_and_its_copy_have_no_lag_on_a_device():
     x = np.random.default_rng(7).standard_normal((600, 2)).cumsum(axis=0)
     twins = ni.recording(x[:, [0, 1, 0]], modality="eeg", units="V", sampling_rate=100.0)
