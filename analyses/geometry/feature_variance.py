@@ -46,7 +46,8 @@ def feature_variance(
     folds
         Of held-out samples, in an order drawn once: of whole stimuli where a `stimulus` returns; else of whole trials
         where these have time; else of single samples. A recording in time without trials has contiguous blocks, since
-        neighbours tell of each other. Of fewer stimuli or trials there are as many folds.
+        neighbours tell of each other. Stimuli or trials with the same features are dealt evenly; of fewer than `folds`
+        there are as many folds.
     components
         Leading principal components whose variance is divided among the features too.
     seed
@@ -249,8 +250,25 @@ def _folds(recording: xr.DataArray, features: Sequence[str], folds: int, seed: i
             label, kind = stimulus, "stimuli"
     if kind != "stimuli" and "time" in recording.dims and "trial" not in recording.dims:
         return split.block_labels(moment, folds), "blocks of time"
-    count = int(label.max()) + 1
-    return (np.random.default_rng(seed).permutation(count) % min(folds, count))[label], kind
+    rng, count = np.random.default_rng(seed), int(label.max()) + 1
+    if kind != "samples":
+        alike = np.unique(np.stack([split.groups(recording, name) for name in features]), axis=1, return_inverse=True)[
+            1
+        ]
+        own = alike.ravel()[np.unique(label, return_index=True)[1]]  # of each whole
+        least = int(np.bincount(own).min())
+        if least > 1 and (own[label] == alike.ravel()).all():
+            return _spread(own, min(folds, least), rng)[label], kind
+    return (rng.permutation(count) % min(folds, count))[label], kind
+
+
+def _spread(kind: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal wholes of each kind evenly to folds, so that features stay independent in what is left."""
+    fold = np.empty(kind.size, dtype=np.int64)
+    for one in np.unique(kind):
+        mine = rng.permutation(np.flatnonzero(kind == one))
+        fold[mine] = np.arange(mine.size) % folds
+    return fold
 
 
 def _share(code: np.ndarray, values: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
