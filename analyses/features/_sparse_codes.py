@@ -252,10 +252,9 @@ def _rough(x: Any, E: Any) -> tuple[Any, Any, Any, Any] | None:
 
 @cache
 def _multiplies_bfloat16() -> bool:
+    """Tell whether the processor has instructions for it; an older torch does not say, and then it is not used."""
     import torch
-    from llvmlite import binding
 
-    features = binding.get_host_cpu_features()
-    return torch.backends.mkldnn.is_available() and (
-        features.get("avx512bf16", False) or features.get("amx-bf16", False)
-    )
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    here = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    return here and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
