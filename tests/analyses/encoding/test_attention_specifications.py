@@ -166,6 +166,6 @@ def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge,
         ratio[count] = explained(routed).mean() / explained(flat).mean()
     ratio = {count: round(float(one), 2) for count, one in sorted(ratio.items())}
     assert np.isfinite(list(ratio.values())).all()
-    assert min(ratio[count] for count in (2000, 4000)) > 1, ratio
+    assert min(one for count, one in ratio.items() if count >= 500) > 1, ratio
     if min(ratio.values()) <= 1:
         pytest.xfail(f"not reached: more than ridge was asked at every size; times ridge {ratio}")
