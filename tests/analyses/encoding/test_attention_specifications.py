@@ -134,8 +134,7 @@ def test_attention_predicts_regions_that_follow_content_and_loses_little_where_p
     assert gain >= 1.15, (score, baselines)
     assert score[PLACES].mean() >= 0.95 * baselines["ridge"][PLACES].mean(), (score, baselines)
     assert int(ours.parameters) < 0.25 * (64 * 64 + 1) * cortex[1].sizes["unit"]
-    if kept < 0.95:
-        pytest.xfail(f"not reached: 0.95 of the best baseline was asked where place decides, {kept:.2f} was found")
+    assert kept >= 0.95, (score, baselines)
 
 
 def test_attention_goes_to_the_digit_where_content_decides_and_stays_where_place_does(ours, grid):
@@ -151,14 +150,8 @@ def test_attention_goes_to_the_digit_where_content_decides_and_stays_where_place
         name: area(ours, target, np.isin(classes[4500:], (2 * number, 2 * number + 1)))[name]
         for number, name in enumerate(CATEGORIES)
     }
-    inside = np.mean(list(own.values()))
-    routed = np.mean([found[name] for name in CATEGORIES])
-    assert inside >= 0.90, own
-    if routed < 0.90:
-        pytest.xfail(
-            f"not reached: an area of 0.90 was asked for the digit's token, {routed:.2f} was found over all images and "
-            f"{inside:.2f} over those of the classes that a region reads"
-        )
+    assert np.mean(list(own.values())) >= 0.90, own
+    assert np.mean([found[name] for name in CATEGORIES]) >= 0.90, found
 
 
 def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge, cortex):
@@ -173,6 +166,6 @@ def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge,
         ratio[count] = explained(routed).mean() / explained(flat).mean()
     ratio = {count: round(float(one), 2) for count, one in sorted(ratio.items())}
     assert np.isfinite(list(ratio.values())).all()
-    assert min(ratio[count] for count in (2000, 4000)) > 1, ratio
+    assert min(one for count, one in ratio.items() if count >= 500) > 1, ratio
     if min(ratio.values()) <= 1:
         pytest.xfail(f"not reached: more than ridge was asked at every size; times ridge {ratio}")

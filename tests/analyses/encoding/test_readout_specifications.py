@@ -52,11 +52,7 @@ def pooled(maps, where, sigma, *, of_sum_one=True):
 
 @pytest.fixture(scope="module")
 def cortex(canvases, with_noise, maps_and_voxels):
-    """Give maps and 5 x 25 units: static, moving with the digit, scaling with it, and of the class alone.
-
-    Those that scale do so in two ways: each about its own middle, and about that of the map, as an affine map without
-    translation scales a mask: the larger the digit the wider the field and the farther out.
-    """
+    """Give maps and 4 x 25 units: static, moving with the digit, scaling with it, and of the class alone."""
     maps, classes, centre, factor = canvases
     rng = np.random.default_rng(1)
     ones = np.ones(len(maps))
@@ -72,11 +68,7 @@ def cortex(canvases, with_noise, maps_and_voxels):
         clean.append(pooled(maps, where, 0.8 * factor, of_sum_one=False) @ rng.standard_normal(32))
     for _ in range(EACH):
         clean.append(rng.standard_normal(10)[classes])
-    for _ in range(EACH):
-        angle, away = rng.uniform(0, 2 * np.pi), rng.uniform(3, 4)
-        where = 6.5 + away * np.array([np.sin(angle), np.cos(angle)]) * factor[:, None] / 2
-        clean.append(pooled(maps, where, 0.3 * factor, of_sum_one=False) @ rng.standard_normal(32))
-    kind = np.repeat(["static", "moving", "scaling", "semantic", "zooming"], EACH)
+    kind = np.repeat(["static", "moving", "scaling", "semantic"], EACH)
     responses = with_noise(np.stack(clean, axis=1), 0.49, rng)
     return *maps_and_voxels(maps, responses, kind=kind.astype(object)), place, spread, centre
 
