@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from neurointerp import backend, matrix, result
-from neurointerp.analyses.factorization import _principal
 from neurointerp.analyses.factorization._checks import require_count
+from neurointerp.analyses.factorization._principal import principal, projected
 from neurointerp.analyses.factorization._spectrum import leading, row_blocks
 from neurointerp.device import in_blocks
 from neurointerp.errors import AnalysisError
@@ -87,7 +87,7 @@ def pca(
         matrix.require_all(X, recording["unit"].values, NAME)
     else:
         matrix.require_complete(recording, NAME)
-    features, coefficients, mean, squares = _decomposed(X, rank)
+    features, coefficients, mean, squares = _principal(X, rank)
     total, left = float(squares.sum()), float(squares[rank:].sum())
     if total <= np.finfo(X.dtype).eps ** 2 * X.shape[0] * float(mean @ mean):
         raise AnalysisError(f"{NAME}: no unit varies over samples; there is nothing to decompose")
@@ -109,11 +109,11 @@ def pca(
     return result.result(variables, analysis=NAME, recording=recording, parameters=parameters, seed=seed)
 
 
-def _decomposed(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
+def _principal(X: Any, rank: int) -> tuple[Any, Any, Any, Any]:
     """Give features (component, unit), coefficients (sample, component), mean and squared singular values."""
     if isinstance(X, Rows):
-        features, squares, mean = _principal.principal(X, rank)
-        return features, _principal.projected(X, mean, features), mean, squares
+        features, squares, mean = principal(X, rank)
+        return features, projected(X, mean, features), mean, squares
     xp = backend.namespace(X)
     mean = xp.sum(X, axis=0, dtype=xp.float64) / X.shape[0]
     features, squares = leading(X, mean, rank)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -144,7 +144,7 @@ def _rbf(values: np.ndarray, bandwidth: float, device: str | None) -> np.ndarray
     return np.asarray(np.exp(-(squareform(distance) ** 2) / (2 * (bandwidth * median) ** 2)))
 
 
-KERNELS = {"linear": _linear, "rbf": _rbf}
+KERNELS: dict[str, Callable[[np.ndarray, float, str | None], np.ndarray]] = {"linear": _linear, "rbf": _rbf}
 
 
 def _hsic_v(one: np.ndarray, other: np.ndarray, same: np.ndarray) -> float:
