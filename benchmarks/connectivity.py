@@ -11,6 +11,7 @@ stands beside it.
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,17 +60,22 @@ def static(full: bool) -> Iterator[Pair]:
     for dtype in (np.float32, np.float64):
         each = [v.astype(dtype) for v in scaled]
         together = _recording(whole.astype(dtype), dims=dims)
-        for method, kind, estimator in (
-            ("correlation", "correlation", EmpiricalCovariance),
-            ("partial_correlation", "partial correlation", LedoitWolf),
+        plain = ConnectivityMeasure(
+            kind="correlation", cov_estimator=EmpiricalCovariance(store_precision=False), standardize="zscore_sample"
+        )
+        shrunk = ConnectivityMeasure(kind="correlation", standardize=True)  # as nilearn does where nothing is said
+        partial = ConnectivityMeasure(
+            kind="partial correlation", cov_estimator=LedoitWolf(store_precision=False), standardize="zscore_sample"
+        )
+        for method, name, measure, chosen in (
+            ("correlation", "correlation", plain, {}),
+            ("correlation", "correlation, Ledoit-Wolf,", shrunk, {"method": "ledoit_wolf"}),
+            ("partial_correlation", "partial_correlation", partial, {}),
         ):
-            measure = ConnectivityMeasure(
-                kind=kind, cov_estimator=estimator(store_precision=False), standardize="zscore_sample"
-            )
-            call = getattr(connectivity, method)
+            call = functools.partial(getattr(connectivity, method), **chosen)
             yield Pair(
-                f"{method} {np.dtype(dtype).name} {subjects} x {samples} x {units}",
-                "nilearn",
+                f"{name} {np.dtype(dtype).name} {subjects} x {samples} x {units}",
+                "nilearn, its default" if measure is shrunk else "nilearn",
                 lambda call=call, rec=together: call(rec).by_subject.values,
                 lambda measure=measure: measure.fit_transform(scaled),
                 _largest,
@@ -230,12 +236,12 @@ def measured(pair: Pair, rounds: int) -> Row:
 def main() -> None:
     parser = options(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--only", nargs="*", help="static, spectra, lags, causes, windows")
+    parser.add_argument("--only", nargs="*", help="static, spectra, lags, causes, windows, or parts of names of rows")
     chosen = parser.parse_args()
     with threadpool_limits(1):
         for workload in (static, spectra, lags, causes, windows):
-            if not chosen.only or workload.__name__ in chosen.only:
-                for pair in workload(chosen.full):
+            for pair in workload(chosen.full):
+                if not chosen.only or any(part in f"{workload.__name__}: {pair.name}" for part in chosen.only):
                     keep(measured(pair, chosen.rounds), chosen.rows)
 
 

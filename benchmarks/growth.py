@@ -86,7 +86,7 @@ def sweeps() -> list[Sweep]:
     ridge = partial(encoding.ridge, alphas=np.logspace(0, 4, 5), cv=3)
 
     def in_pairs(call: Callable[..., Any], make: Callable[[int], dict[str, xr.DataArray]]) -> Make:
-        return lambda size: partial(call, make(size))
+        return lambda size: partial(call, make(size), permutations=0)  # each is a pass over the same kernels
 
     def compared(count: int) -> Callable[[], Any]:
         recs = {f"r{i}": plain(120, 8).copy() + np.float32(i) for i in range(count)}
@@ -123,9 +123,9 @@ def sweeps() -> list[Sweep]:
               ridge, plain(2_500, size), plain(2_500, 8).assign_coords(unit=[f"v{i}" for i in range(8)]))),
         Sweep("encoding.ridge", "targets", (10, 10_000), "1", lambda size: partial(
               ridge, plain(500, 24), plain(500, size).assign_coords(unit=[f"v{i}" for i in range(size)]))),
-        Sweep("geometry.cka", "stimuli", (10, 10_000), "1", in_pairs(geometry.cka, partial(stimuli, units=64))),
-        Sweep("geometry.rsa", "stimuli", (8, 3_000), "2", in_pairs(geometry.rsa, partial(stimuli, units=64))),
-        Sweep("comparison.compare", "recordings", (2, 200), "1", compared, 5),
+        Sweep("geometry.cka", "stimuli", (10, 5_000), "2", in_pairs(geometry.cka, partial(stimuli, units=64))),
+        Sweep("geometry.rsa", "stimuli", (8, 2_000), "2", in_pairs(geometry.rsa, partial(stimuli, units=64))),
+        Sweep("comparison.compare", "recordings", (2, 20), "1", compared, 4),
     ]  # fmt: skip
 
 

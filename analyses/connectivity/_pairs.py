@@ -121,8 +121,8 @@ def averaged(each: np.ndarray, *, fisher: bool) -> tuple[np.ndarray, np.ndarray]
         for one in each:
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = np.arctanh(one) if fisher else one
-            there = ~np.isnan(one)
-            total += np.where(there, z, 0.0)
+                there = ~np.isnan(one)
+                total += np.where(there, z, 0.0)
             count += there
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
@@ -141,7 +141,7 @@ def _add_fisher(each: np.ndarray, total: np.ndarray) -> None:
     product = np.empty_like(total)
     for first in range(0, len(each), terms):
         _fused.odds(each[first : first + terms], product)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             total += np.log(product, out=product)
     total /= 2
 

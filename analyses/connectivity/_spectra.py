@@ -259,7 +259,8 @@ def _aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.zeros(size + LINE, dtype=np.uint8)
     first = -room.ctypes.data % LINE
-    return room[first : first + size].view(dtype).reshape(shape)
+    found: np.ndarray = room[first : first + size].view(dtype).reshape(shape)
+    return found
 
 
 def _add_cross_spectrum(

@@ -221,7 +221,7 @@ def test_spearman_equals_scipy_with_ties(dtype):
 
 
 def test_an_unknown_method_is_refused_with_those_there_are():
-    with pytest.raises(AnalysisError, match="method is 'kendall'; one of pearson, spearman is needed"):
+    with pytest.raises(AnalysisError, match="method is 'kendall'; one of pearson, spearman, ledoit_wolf is needed"):
         connectivity.correlation(_recording(_mixed()), method="kendall")
 
 

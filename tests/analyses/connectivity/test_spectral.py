@@ -244,3 +244,30 @@ def test_one_epoch_says_nothing_of_phase():
     assert float(connectivity.coherence(one).connectivity[0, 1].max()) < 1
     with pytest.raises(AnalysisError, match="1 epoch with 1 tapers"):
         connectivity.coherence(one, mode="fourier")
+
+
+@pytest.mark.parametrize("units", [5, 40])  # rows as they are, and rows that are filled up
+@pytest.mark.parametrize(("mode", "bandwidth"), [("fourier", None), ("multitaper", None), ("multitaper", 4.0),
+                                                 ("multitaper", 10.0)])  # fmt: skip
+def test_quick_sums_of_lags_equal_the_general_ones(units, mode, bandwidth):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((9, 80, units)) @ (np.eye(units) + 0.3 * rng.standard_normal((units, units)))
+    values[1:, 1:, 1] += values[1:, :-1, 0]
+    values[..., 3] = values[..., 2]
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=80.0, dims=("trial", "time", "unit"))
+    options = {"mode": mode, "bandwidth": bandwidth, "fmin": 5, "fmax": 35}
+    quick = connectivity.spectral(rec, measures=("wpli", "imaginary_coherence"), **options)
+    general = connectivity.spectral(rec, measures=("wpli", "imaginary_coherence", "wpli2_debiased"), **options)
+    for name in quick.data_vars:
+        np.testing.assert_allclose(quick[name].values, general[name].values, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(quick.wpli[2, 3], 0.0)  # a unit and its copy have no lag, not even one of rounding
+    np.testing.assert_array_equal(quick.wpli.values, quick.wpli.values.swapaxes(0, 1))
+
+
+def test_the_order_of_values_in_memory_does_not_matter():
+    values = np.random.default_rng(0).standard_normal((4, 3, 128)).transpose(0, 2, 1)
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=100.0, dims=("trial", "time", "unit"))
+    found, other = connectivity.coherence(rec), connectivity.coherence(rec.copy(data=np.ascontiguousarray(values)))
+    np.testing.assert_array_equal(found.connectivity.values, other.connectivity.values)
+    assert found.attrs == other.attrs
+    assert rec.values.strides == values.strides
