@@ -11,7 +11,7 @@ MIRROR ?=
 BENCH ?=
 REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
 
-.PHONY: compare test verify lint docs study power bench wheel clean
+.PHONY: compare test verify lint docs study bench wheel clean
 
 compare: $(BIN)/.installed
 	$(BIN)/neurointerp compare $(if $(MIRROR),$(REAL) --mirror $(MIRROR)) --out $(OUT)
@@ -34,9 +34,6 @@ docs: $(BIN)/.dev
 
 study: $(BIN)/.dev
 	$(BIN)/python docs/make_study.py $(if $(MIRROR),--mirror $(MIRROR))
-
-power: $(BIN)/.dev
-	$(BIN)/python docs/make_power.py
 
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/run.py $(BENCH)

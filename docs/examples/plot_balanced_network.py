@@ -80,7 +80,7 @@ print(f"mean rate {float(spikes.mean()) / 0.1:.1f} Hz, coefficient of variation 
 # ``compare``: it cuts both to the same size and gives each figure beside its null.
 
 recordings = {"balanced network": spikes[:, ::5], "calcium": ni.load("demo-calcium")}
-tree = comparison.compare(recordings, nulls=5, resamples=0, seed=0)  # few nulls, no intervals: to be quick
+tree = comparison.compare(recordings, units=40, nulls=3, resamples=0, seed=0)  # few nulls, no intervals: to be quick
 plot.figure_strips(tree, plt.figure(figsize=(10, 5.5), layout="constrained"))
 
 # %%

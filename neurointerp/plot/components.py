@@ -87,7 +87,8 @@ def component_card(
         across = planes(recording)
         grid = figure.add_gridspec(1, 2, width_ratios=(1, 1.1 if len(across) > 1 else 2.2))
         inner = grid[0].subgridspec(1, len(across), wspace=0.08)
-        slices(weights, recording, [figure.add_subplot(cell, label="units") for cell in inner], across=across)
+        shown = [figure.add_subplot(inner[i], label="units") for i in range(len(across))]
+        slices(weights, recording, shown, across=across)
         ax = figure.add_subplot(grid[1], label="samples")
     else:
         grid = figure.add_gridspec(1, 2, width_ratios=(1, 3.2 if has_text else 2.2))

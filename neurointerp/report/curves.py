@@ -46,10 +46,11 @@ def curves(comparison: xr.DataTree) -> dict[str, Any] | None:
     if "value" not in held or set(held["value"].dims) != set(DIMS) or held["value"].sizes["level"] < 2:
         return None
     root = comparison.to_dataset(inherit=False)
-    value = held["value"].transpose(*DIMS).sel(recording=root["recording"], metric=root["metric"])
+    labels = {dim: root[dim].values for dim in ("recording", "metric")}
+    value = held["value"].transpose(*DIMS).reindex(labels).sortby("level", ascending=False)
     truth = np.full(value.shape[:2], np.nan)
     if "truth" in held:
-        truth = held["truth"].sel(recording=root["recording"], metric=root["metric"]).values.astype(np.float64)
+        truth = held["truth"].transpose(*DIMS[:2]).reindex(labels).values.astype(np.float64)
     sizes = comparison.attrs["parameters"]
     panels = []
     for metric, unit, rows in strips(root):

@@ -35,7 +35,8 @@ def tree():
     )
     recs["counted"] = counted
     made = comparison.compare(recs, units=10, samples=150, nulls=2, resamples=10)
-    degraded = comparison.sensitivity(recs, units=10, samples=150, levels=[0.5], replicates=2)
+    truth = {"good": {"effective_dimension": 4.0}}
+    degraded = comparison.sensitivity(recs, units=10, samples=150, levels=[0.5], replicates=2, truth=truth)
     return made.assign(sensitivity=xr.DataTree(degraded))
 
 
@@ -57,6 +58,17 @@ def test_levels_change_figures_as_they_must(tree):
     assert np.isnan(value.sel(recording="counted", factor="rate")).all()
     assert np.isfinite(value.sel(recording="counted", factor="all", metric="modularity")).all()
     assert np.isfinite(value.sel(recording="good", factor="rate", metric="modularity")).all()
+
+
+def test_what_is_true_and_what_may_lie_on_one_axis_stay_with_the_values(tree):
+    held = tree["sensitivity"].to_dataset()
+    assert held["truth"].sel(recording="good", metric="effective_dimension").item() == 4.0
+    assert int(np.isfinite(held["truth"]).sum()) == 1
+    assert held["clock"].values.tolist() == ["s", "s", "token"]
+    assert held["unit_of_metric"].sel(metric="intrinsic_timescale").item() == "clock"
+    for truth in ({"worse": {"effective_dimension": 4.0}}, {"a": {"speed": 4.0}}):
+        with pytest.raises(ni.AnalysisError, match="no recording and no figure"):
+            comparison.sensitivity({"a": system(0)}, truth=truth)
 
 
 def test_intervals_have_their_layout_and_differences_their_bounds(tree):
