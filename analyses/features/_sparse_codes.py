@@ -255,6 +255,6 @@ def _multiplies_bfloat16() -> bool:
     """Tell whether the processor has instructions for it; an older torch does not say, and then it is not used."""
     import torch
 
-    found = getattr(torch.cpu, "get_capabilities", dict)()
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     here = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
     return here and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

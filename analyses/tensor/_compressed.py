@@ -93,14 +93,15 @@ def started(starts: Iterator[list[Any]], compressed: Compressed | None) -> list[
         return [*found.factors[:-1], found.factors[-1] * found.weight]
     from neurointerp.analyses.tensor._within import fit_within
 
-    bases = [np.ascontiguousarray(b if len(b) > b.shape[1] else b[:0]) for b in compressed.bases]
-    given = np.ascontiguousarray(compressed.X), *bases
-    tried = []
-    for start in islice(starts, compressed.starts):
-        rows = [np.array(factor.T, order="C") for factor in start]
-        tried.append((fit_within(*given, *rows, compressed.power, FIRST_SWEEPS, 0.0)[-1], rows))
-    _, rows = min(tried, key=lambda pair: pair[0])
-    fit_within(*given, *rows, compressed.power, SWEEPS, TOLERANCE)
+    left, right, base = (np.ascontiguousarray(b if len(b) > b.shape[1] else b[:0]) for b in compressed.bases)
+    core, power = np.ascontiguousarray(compressed.X), compressed.power
+
+    def swept_on(rows: list[np.ndarray], most: int, tolerance: float) -> float:
+        return float(fit_within(core, left, right, base, rows[0], rows[1], rows[2], power, most, tolerance)[-1])
+
+    tried = [[np.array(factor.T, order="C") for factor in start] for start in islice(starts, compressed.starts)]
+    rows = min(tried, key=lambda rows: swept_on(rows, FIRST_SWEEPS, 0.0))
+    swept_on(rows, SWEEPS, TOLERANCE)
     factors, weight = ordered([row.T for row in rows])
     return [*factors[:-1], factors[-1] * weight]
 

@@ -5,6 +5,8 @@ Imported where it is first used. `_alternate.fit` is the same in plain steps, fo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -79,7 +81,7 @@ def _leap(best: np.ndarray, start: np.ndarray, step: float) -> None:
 def _sweep(
     core: np.ndarray, left: np.ndarray, right: np.ndarray, base: np.ndarray, A: np.ndarray, B: np.ndarray,
     C: np.ndarray, power: float, passes: int,
-) -> float:  # fmt: skip
+) -> Any:  # fmt: skip
     """Update every factor in place, as `_alternate.swept` does; give the squared relative error."""
     rank, (third, first, second) = len(A), core.shape
     flat = core.reshape(third, first * second)
@@ -126,7 +128,7 @@ def _outside(image: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _normed(column: np.ndarray) -> float:
+def _normed(column: np.ndarray) -> Any:
     """Divide a column by its norm and give it; 1 for a column of zeros, which stays."""
     total = column.dtype.type(0)
     for i in range(len(column)):
