@@ -155,17 +155,18 @@ def test_attention_goes_to_the_digit_where_content_decides_and_stays_where_place
 
 
 def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge, cortex):
-    """With 4,000 images to learn from, 500 more to stop by: the fits of the other tests."""
+    """With 4,000 images to learn from, 500 more to stop by: the fits of the other tests. With 250, dropout of 0.3.
+
+    That was chosen on other seeds, where it nearly doubled what is explained; here it is 0.31, without it 0.14, and
+    0.19 by ridge.
+    """
     features, voxels = cortex
     ratio = {4000: explained(ours).mean() / ridge.mean()}
     for count, epochs in {250: 120, 500: 80, 1000: 50, 2000: 40}.items():
         few = [(np.arange(count), np.arange(4500, 5000))]
         how = Training(epochs, 32, 2e-3, clip=0.1, concordance=0.0, average=0.99)
-        routed = encoding.attention_encoder(features, voxels, cv=few, validation=0.2, training=how)
+        dropout = 0.3 if count == 250 else 0.0
+        routed = encoding.attention_encoder(features, voxels, cv=few, validation=0.2, training=how, dropout=dropout)
         flat = encoding.readout(features, voxels, "linear", cv=few)
         ratio[count] = explained(routed).mean() / explained(flat).mean()
-    ratio = {count: round(float(one), 2) for count, one in sorted(ratio.items())}
-    assert np.isfinite(list(ratio.values())).all()
-    assert min(one for count, one in ratio.items() if count >= 500) > 1, ratio
-    if min(ratio.values()) <= 1:
-        pytest.xfail(f"not reached: more than ridge was asked at every size; times ridge {ratio}")
+    assert min(ratio.values()) > 1, ratio
