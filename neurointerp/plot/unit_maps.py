@@ -175,7 +175,7 @@ def planes(recording: xr.DataArray) -> list[int]:
 def _voxels(recording: xr.DataArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Give the indices (unit, 3) of the units that have all three, and which these are."""
     index = np.stack([np.asarray(recording[axis].values, dtype=np.float64) for axis in "ijk"], axis=1)
-    known: NDArray[np.bool_] = (np.isfinite(index) & (index >= 0)).all(axis=1)
+    known: NDArray[np.bool_] = np.asarray((np.isfinite(index) & (index >= 0)).all(axis=1))
     if not known.any():
         raise AnalysisError("plot: no unit has voxel indices 'i', 'j', 'k'; slices need them")
     return index[known].astype(np.int64), known

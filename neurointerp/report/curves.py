@@ -42,7 +42,7 @@ def curves(comparison: xr.DataTree) -> dict[str, Any] | None:
     """
     if "/sensitivity" not in comparison.groups:
         return None
-    held = comparison["/sensitivity"].to_dataset()  # type: ignore[union-attr]
+    held = comparison["/sensitivity"].to_dataset()
     if "value" not in held or set(held["value"].dims) != set(DIMS) or held["value"].sizes["level"] < 2:
         return None
     root = comparison.to_dataset(inherit=False)
