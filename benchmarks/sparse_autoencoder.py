@@ -121,7 +121,16 @@ def main() -> None:
             continue
         theirs()
         workload = f"{UNITS} units, {RANK:,} components, batch {BATCH:,}, {ACTIVE} active, float32"
-        row = Row("top-k SAE step", workload, name, [], [], target, "one Adam step", "the product that gives the codes, in float32")
+        row = Row(
+            "top-k SAE step",
+            workload,
+            name,
+            [],
+            [],
+            target,
+            "one Adam step",
+            "the product that gives the codes, in float32",
+        )
         keep(contest(row, step, theirs, chosen.rounds, limit=product), chosen.rows)
 
 
