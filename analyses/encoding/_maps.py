@@ -16,6 +16,9 @@ from neurointerp.matrix import require_complete, require_values
 from neurointerp.schema import check
 from neurointerp.split import Fold
 
+REACH = 15.0
+"""Within so much of their mean the values of a channel are brought, in its deviations where they already are."""
+
 
 @dataclass(frozen=True)
 class Trials:
@@ -135,14 +138,29 @@ def grid_of(maps: xr.DataArray, analysis: str) -> np.ndarray:
     )
 
 
-def scaling(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Give mean and deviation of what is there over some axes, kept; a deviation of 1 where it is rounding alone."""
+def scaling(values: np.ndarray, axes: tuple[int, ...], *, reach: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Give mean and scale of what is there over some axes, kept; a scale of 1 where it varies by rounding alone.
+
+    The scale is the deviation, or more where a value would still lie further than `reach` from the mean.
+    """
     there = ~np.isnan(values)
     count = np.maximum(there.sum(axis=axes, keepdims=True), 1)
     mean = np.where(there, values, 0).sum(axis=axes, keepdims=True, dtype=np.float64) / count
-    deviation = np.sqrt((np.where(there, values - mean, 0) ** 2).sum(axis=axes, keepdims=True) / count)
-    varies = deviation > 10 * np.finfo(values.dtype).eps * np.abs(mean)
-    return mean.astype(values.dtype), np.where(varies, deviation, 1.0).astype(values.dtype)
+    off = np.where(there, values - mean, 0)
+    scale = np.sqrt((off**2).sum(axis=axes, keepdims=True) / count)
+    varies = scale > 10 * np.finfo(values.dtype).eps * np.abs(mean)
+    scale = np.maximum(scale, np.abs(off).max(axis=axes, keepdims=True) / reach)
+    return mean.astype(values.dtype), np.where(varies, scale, 1.0).astype(values.dtype)
+
+
+def channels(values: np.ndarray, train: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Scale the channels of maps by what they do in training samples.
+
+    One that is silent but in a few images would hold values of hundreds of deviations: these few would decide what is
+    learned, and what is predicted where it is heard again. Its scale is larger, and what lies beyond is brought back.
+    """
+    centre, scale = scaling(values[train], axes, reach=REACH)
+    return np.clip((values - centre) / scale, -REACH, REACH)
 
 
 def curve_of(histories: Sequence[Sequence[float]]) -> xr.DataArray:

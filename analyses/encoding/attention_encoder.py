@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import curve_of, require_seen, scaling, scored, trials_of
+from neurointerp.analyses.encoding._maps import channels, curve_of, require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -64,9 +64,9 @@ def attention_encoder(
     ----------
     Adeli, Minni, Kriegeskorte (2025), NeurIPS, arXiv:2505.17329. Deviations: folds are folds, where the published code
     draws ten random splits and averages their predictions (give some seeds, and their results to `layer_ensemble` with
-    `sharpness=0`); tokens and responses are scaled by their training fold; a mean over steps in place of a rate that is
-    halved, and no dropout: on simulated regions both predicted more, and routed to what the regions read more sharply.
-    See also `neurointerp.models.readouts.RoutingEncoder`.
+    `sharpness=0`); tokens (as in `readout`) and responses are scaled by their training fold; a mean over steps in place
+    of a rate that is halved, and no dropout: on simulated regions both predicted more, and routed to what the regions
+    read more sharply. See also `neurointerp.models.readouts.RoutingEncoder`.
 
     Examples
     --------
@@ -97,8 +97,7 @@ def attention_encoder(
     attention = np.full((len(tokens), len(roi), heads, tokens.shape[1]), np.nan, dtype=np.float32)
     for number, (train, test) in enumerate(folds):
         held = trials.validation(train, validation, np.random.default_rng([seed, number]), _ANALYSIS)
-        centre, spread = scaling(tokens[train], (0, 1))
-        inputs = (tokens - centre) / spread
+        inputs = channels(tokens, train, (0, 1))
         mean, deviation = scaling(values[train], (0,))
         model = _made(
             seed + number, tokens.shape[2], row, col, member, width=width, heads=heads, hidden=hidden, dropout=dropout

@@ -105,36 +105,14 @@ def banded_ridge(
     >>> bool((found.share.sel(band="useful") > 0.9).all())
     True
     """
-    if draws < 1 or steps < 0:
-        raise AnalysisError(f"{_ANALYSIS}: draws {draws}, steps {steps}: a draw or more, and no negative steps, go")
-    if alphas is not None:
-        checked_alphas(_ANALYSIS, alphas, np.ones(1))
+    require_options(_ANALYSIS, draws, steps, alphas)
     joined, names, of = gathered(_ANALYSIS, features, bands)
-    asked: dict[str, Any] = {"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device}
-    gammas = shares(len(names), draws, np.random.default_rng(seed))
-    if is_chunked(joined, responses):
-        if steps:
-            raise AnalysisError(
-                f"{_ANALYSIS}: steps need (sample, sample) matrices, for which chunked recordings are too long: raise "
-                "draws and leave steps=0, or .load() the recordings"
-            )
-        problem, inner = prepare_blocks(_ANALYSIS, joined, responses, **asked)
-        groups = _groups(problem, of)
-        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
-        found = answer(problem.x, problem.outer, inner, grid, standardize, shares=gammas, groups=groups)
-        variables = labelled(problem, found)
-        parts = list(zip(found.band_score, found.mean_score, strict=True))
-        variables |= _banded(problem, names, found.share, parts)
-        del variables["fold_alpha"]
-    else:
-        problem = prepare(_ANALYSIS, joined, responses, **asked)
-        groups = _groups(problem, of)
-        grid = checked_alphas(_ANALYSIS, alphas, default_alphas(problem, standardize))
-        variables = _in_memory(problem, names, standardize, groups, gammas, grid, steps)
-    band = np.array(names, dtype=object)[groups]
-    variables["weights"] = variables["weights"].assign_coords(feature_band=("feature", band))
+    problem, variables, grid = fitted_bands(
+        _ANALYSIS, joined, responses, names, of, alphas=alphas, draws=draws, steps=steps, standardize=standardize,
+        seed=seed, asked={"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device},
+    )  # fmt: skip
     return result(
-        with_units(problem, variables),
+        variables,
         analysis=_ANALYSIS,
         recording=[problem.features, problem.responses],
         parameters={
@@ -143,6 +121,45 @@ def banded_ridge(
         },
         seed=seed,
     )  # fmt: skip
+
+
+def require_options(name: str, draws: int, steps: int, alphas: float | Sequence[float] | None) -> None:
+    """Refuse what cannot be searched, before features are gathered."""
+    if draws < 1 or steps < 0:
+        raise AnalysisError(f"{name}: draws {draws}, steps {steps}: a draw or more, and no negative steps, go")
+    if alphas is not None:
+        checked_alphas(name, alphas, np.ones(1))
+
+
+def fitted_bands(
+    name: str, joined: xr.DataArray, responses: xr.DataArray, names: Sequence[str], of: NDArray[np.int64], *,
+    alphas: float | Sequence[float] | None, draws: int, steps: int, standardize: bool, seed: int,
+    asked: Mapping[str, Any],
+) -> tuple[Problem, dict[str, xr.DataArray], NDArray[np.float64]]:  # fmt: skip
+    """Fit gathered features for the analysis `name`; give also the variables of its result and the penalties."""
+    gammas = shares(len(names), draws, np.random.default_rng(seed))
+    if is_chunked(joined, responses):
+        if steps:
+            raise AnalysisError(
+                f"{name}: steps need (sample, sample) matrices, for which chunked recordings are too long: raise "
+                "draws and leave steps=0, or .load() the recordings"
+            )
+        problem, inner = prepare_blocks(name, joined, responses, **asked)
+        groups = _groups(problem, of)
+        grid = checked_alphas(name, alphas, default_alphas(problem, standardize))
+        found = answer(problem.x, problem.outer, inner, grid, standardize, shares=gammas, groups=groups)
+        variables = labelled(problem, found)
+        parts = list(zip(found.band_score, found.mean_score, strict=True))
+        variables |= _banded(problem, names, found.share, parts)
+        del variables["fold_alpha"]
+    else:
+        problem = prepare(name, joined, responses, **asked)
+        groups = _groups(problem, of)
+        grid = checked_alphas(name, alphas, default_alphas(problem, standardize))
+        variables = _in_memory(problem, names, standardize, groups, gammas, grid, steps)
+    band = np.array(names, dtype=object)[groups]
+    variables["weights"] = variables["weights"].assign_coords(feature_band=("feature", band))
+    return problem, with_units(problem, variables), grid
 
 
 def _groups(problem: Problem, of: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding._maps import curve_of, grid_of, require_seen, scaling, scored, trials_of
+from neurointerp.analyses.encoding._maps import channels, curve_of, grid_of, require_seen, scaling, scored, trials_of
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 from neurointerp.schema import plain
@@ -36,7 +36,8 @@ def readout(
     features
         (trial, row, col, unit) feature maps, or (trial, token, unit) with `row` and `col` that fill a grid; of images,
         where there is a `core`. Matched with the responses by `stimulus` where both name it (one map of each, shown
-        as often as you like), else by `trial`.
+        as often as you like), else by `trial`. Without a core each channel is scaled by what it does in the training
+        fold, and brought within 15 deviations of its mean: one that is silent but in a few images lies hundreds off.
     responses
         (trial, unit). NaN where a unit was not seen: left out of losses and scores. A coordinate
         `noise_ceiling` of the units (share of the variance that can be predicted) adds a normalised score.
@@ -128,18 +129,18 @@ def readout(
         held = np.array([], dtype=np.int64) if solved else trials.validation(train, validation, rng, _ANALYSIS)
         known.append(len(np.unique(trials.group[train][held])))
         own_core = copy.deepcopy(core)
-        scale = scaling(maps[train], (0, 2, 3)), scaling(values[train], (0,))
-        inputs = maps if core is not None else (maps - scale[0][0]) / scale[0][1]
+        mean, deviation = scaling(values[train], (0,))
+        inputs = maps if core is not None else channels(maps, train, (0, 2, 3))
         shape = _shape(own_core, inputs[:2])
         model = _made(kind, shape, values.shape[1], second, dict(options or {}), seed + number)
         fitted = readouts.fit(
-            model, inputs[train], (values[train] - scale[1][0]) / scale[1][1], validation=held,
+            model, inputs[train], (values[train] - mean) / deviation, validation=held,
             groups=trials.group[train], condition=None if second is None else second[train], core=own_core,
             training=training, device=device, seed=seed + number,
         )  # fmt: skip
         seen = None if second is None else second[test]
         answer = readouts.predict(model, inputs[test], condition=seen, core=own_core)
-        predictions.append(answer * scale[1][1] + scale[1][0])
+        predictions.append(answer * deviation + mean)
         curves.append(fitted.validation)
         parts.append(_parts(model, inputs[test], seen, own_core))
     variables = scored(trials, folds, predictions) | _labelled(parts, folds, trials.responses, trials.maps)

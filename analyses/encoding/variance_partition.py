@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.encoding.banded_ridge import banded_ridge, gathered
+from neurointerp.analyses.encoding.banded_ridge import fitted_bands, gathered, require_options
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -69,18 +69,22 @@ def variance_partition(
     >>> (found.unique.mean(["fold", "unit"]) > 0.5).values
     array([ True, False])
     """
+    require_options(_ANALYSIS, draws, 0, alphas)
     joined, names, of = gathered(_ANALYSIS, features, bands)
     if len(names) > MOST:
         raise AnalysisError(f"{_ANALYSIS}: {len(names)} bands have {2 ** len(names) - 1} subsets; {MOST} bands at most")
-    parts = {name: joined.isel(unit=np.flatnonzero(of == index)) for index, name in enumerate(names)}
     cv = cv if isinstance(cv, int | np.integer) else list(cv)
     subsets = [subset for size in range(1, len(names) + 1) for subset in combinations(names, size)]
-    options: dict[str, Any] = {
-        "alphas": alphas, "draws": draws, "cv": cv, "lags": lags, "standardize": standardize, "gap": gap,
-        "high_pass": high_pass, "device": device, "seed": seed,
-    }  # fmt: skip
-    fits = {one: banded_ridge({name: parts[name] for name in one}, responses, **options) for one in subsets}
-    scores = {frozenset(one): fit["score"] for one, fit in fits.items()}
+    asked = {"cv": cv, "lags": lags, "gap": gap, "high_pass": high_pass, "device": device}
+    scores = {}
+    for one in subsets:
+        own = np.flatnonzero(np.isin(of, [names.index(name) for name in one]))
+        number = np.array([one.index(names[band]) for band in of[own]], dtype=np.int64)
+        problem, variables, grid = fitted_bands(
+            _ANALYSIS, joined.isel(unit=own), responses, one, number, alphas=alphas, draws=draws, steps=0,
+            standardize=standardize, seed=seed, asked=asked,
+        )  # fmt: skip
+        scores[frozenset(one)] = variables["score"]
     first = scores[frozenset(names)]
     scores[frozenset()] = first.where(first.isnull(), 0.0)
     whole = frozenset(names)
@@ -99,9 +103,9 @@ def variance_partition(
     ]
     band = {"band": np.array(names, dtype=object)}
     unique = stacked[1].isel(subset=slice(len(names))).drop_vars("subset").rename(subset="band").assign_coords(band)
-    model = fits[tuple(names)]
     return result(
         {"subset_score": stacked[0], "part": stacked[1], "unique": unique.assign_attrs(units="1")},
         analysis=_ANALYSIS, recording=[joined, responses],
-        parameters={"bands": names, **{k: v for k, v in model.attrs["parameters"].items() if k != "bands"}}, seed=seed,
+        parameters={"bands": names, "alphas": grid, "draws": draws, "steps": 0, "standardize": standardize,
+                    **problem.parameters}, seed=seed,
     )  # fmt: skip

@@ -42,6 +42,8 @@ def grid(trained_core):
         images, (classes, places),
         lambda: [conv(1, 24, 5, 1, 2), relu(), pool(4), conv(24, 64, 3, 1, 1), relu(), pool(2)], 350,
     )  # fmt: skip
+    heard = (maps > maps.min((0, 2, 3), keepdims=True)).any((2, 3)).mean(0)
+    maps = maps * (heard >= 0.01)[:, None, None]  # what fires in a few images alone lies hundreds of deviations off
     named = np.einsum("ncij,kcij->nk", maps, naming).argmax(axis=1)
     saliency = np.abs(np.einsum("ncij,ncij->nij", maps, naming[named]))  # gradient of the class named, times input
     return maps, classes, target, saliency / saliency.sum((1, 2), keepdims=True)
@@ -157,8 +159,7 @@ def test_attention_goes_to_the_digit_where_content_decides_and_stays_where_place
 def test_at_every_number_of_images_attention_beats_ridge_on_the_map(ours, ridge, cortex):
     """With 4,000 images to learn from, 500 more to stop by: the fits of the other tests. With 250, dropout of 0.3.
 
-    That was chosen on other seeds, where it nearly doubled what is explained; here it is 0.31, without it 0.14, and
-    0.19 by ridge.
+    That was chosen on other seeds, where it nearly doubled what is explained; here it is 0.32, and 0.20 by ridge.
     """
     features, voxels = cortex
     ratio = {4000: explained(ours).mean() / ridge.mean()}

@@ -249,6 +249,28 @@ def test_variance_is_divided_as_planted_and_sums_to_the_whole():
         encoding.variance_partition({str(i): bands["a"] for i in range(6)}, _rec(y, "fmri"))
 
 
+def test_errors_of_a_partition_name_it_and_units_as_the_bands_name_them():
+    rng = np.random.default_rng(0)
+    bands = {"a": _rec(rng.standard_normal((60, 2))), "b": _rec(rng.standard_normal((60, 1)))}
+    y = _rec(rng.standard_normal((60, 1)), "fmri")
+    bands["a"][3, 1] = np.nan
+    unit = bands["a"].unit.values[1]
+    with pytest.raises(AnalysisError, match=rf"^encoding.variance_partition: 1 missing .* unit 'a:{unit}'"):
+        encoding.variance_partition(bands, y)
+    with pytest.raises(AnalysisError, match=r"^encoding\.variance_partition: draws 0"):
+        encoding.variance_partition(bands, y, draws=0)
+
+
+def test_a_partition_by_a_coordinate_is_that_of_recordings():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 3))
+    y = _rec(x @ rng.standard_normal((3, 2)) + rng.standard_normal((120, 2)), "fmri")
+    apart = encoding.variance_partition({"a": _rec(x[:, [0, 2]]), "b": _rec(x[:, 1:2])}, y, draws=3, lags=(0, 1))
+    one = _rec(x).assign_coords(layer=("unit", np.array(["a", "b", "a"], dtype=object)))
+    found = encoding.variance_partition(one, y, bands="layer", draws=3, lags=(0, 1))
+    np.testing.assert_allclose(found.part, apart.part, atol=1e-12)
+
+
 def test_importance_is_twice_the_variance_of_an_independent_feature_and_groups_add_up():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1000, 4))

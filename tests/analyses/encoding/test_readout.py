@@ -290,3 +290,21 @@ def test_given_folds_outside_the_trials_are_refused(scene):
     maps, voxels, _ = scene
     with pytest.raises(ni.AnalysisError, match="within the 200 stacked samples"):
         encoding.readout(maps, voxels, "linear", cv=[(np.arange(150), np.arange(150, 201))])
+
+
+def test_channels_that_are_silent_but_in_a_few_images_do_not_decide_predictions():
+    """Their deviations are small, so that what a few images hold would lie a hundred deviations off."""
+    rng = np.random.default_rng(0)
+    heard = np.maximum(rng.standard_normal((800, 8, 8, 1)), 0)
+    clean = heard[:, 2:4, 2:4, 0].reshape(800, 4) @ rng.standard_normal((4, 20))
+    voxels = voxels_of(clean + clean.std(0) * rng.standard_normal(clean.shape))
+    silent = np.zeros((800, 8, 8, 8))
+    for channel in range(8):
+        seen = np.r_[rng.choice(600, 2), 600 + rng.choice(200, 2)]
+        silent[seen, 3, 3, channel] = [0.01, 0.01, 0.04, 0.04]
+    found, without = (
+        encoding.readout(maps_of(one), voxels, "linear", cv=[(np.arange(600), np.arange(600, 800))]).correlation.mean()
+        for one in (np.concatenate([heard, silent], axis=-1), heard)
+    )
+    assert float(without) > 0.5
+    assert float(found) > 0.95 * float(without)
