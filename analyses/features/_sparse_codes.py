@@ -38,10 +38,7 @@ def largest(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         row, kept = codes[r], 0
         bound = codes.dtype.type(-np.inf)
         if count <= groups:
-            tops[:] = row[:groups]
-            for low in range(groups, rank - groups + 1, groups):
-                for g in range(groups):
-                    tops[g] = max(tops[g], row[low + g])
+            _tops(row, tops)
             bound = np.sort(tops)[groups - count]
         for j in range(rank):
             if row[j] >= bound:
