@@ -102,7 +102,7 @@ def _of_samples(rows: Rows) -> Floats:
 
 def _block(rows: Rows) -> int:
     """Give how many values the largest block holds."""
-    return max(part.stop - part.start for part in rows.slices) * rows.width
+    return int(max(part.stop - part.start for part in rows.slices)) * rows.width
 
 
 def _columns(rows: Rows) -> Iterator[Floats]:
