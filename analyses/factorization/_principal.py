@@ -82,7 +82,10 @@ def _decomposed(gram: Any) -> tuple[Floats, Floats]:
 
 
 def _of_samples(rows: Rows) -> Floats:
-    """Give the products of all samples about the means of units, of some units at a time."""
+    """Give the products of all samples about the means of units, of some units at a time.
+
+    A device gets no more of them at once than a block holds, or than their products, which must fit there, are.
+    """
     inner: Any = 0.0
     for columns in _columns(rows.on(None)):
         part = columns - columns.mean(axis=0)
@@ -91,8 +94,15 @@ def _of_samples(rows: Rows) -> Floats:
             continue
         typed = part.T.astype(np.float64 if _is_wide(rows) else rows.dtype)
         kernel = partial(_products, first=0, own=slice(0, 0), wide=_is_wide(rows))
-        inner = inner + computed_on(rows.device, rows.precision, kernel, typed)[0]
+        step = max(_block(rows) // len(rows), len(rows))  # a card has less room than there is here
+        for start in range(0, len(typed), step):
+            inner = inner + computed_on(rows.device, rows.precision, kernel, typed[start : start + step])[0]
     return np.asarray(inner)
+
+
+def _block(rows: Rows) -> int:
+    """Give how many values the largest block holds."""
+    return int(max(part.stop - part.start for part in rows.slices)) * rows.width
 
 
 def _columns(rows: Rows) -> Iterator[Floats]:
@@ -100,7 +110,7 @@ def _columns(rows: Rows) -> Iterator[Floats]:
 
     Each turn reads all values, so that few are wanted.
     """
-    size = max(max(part.stop - part.start for part in rows.slices) * rows.width, (available() or 0) // 64)
+    size = max(_block(rows), (available() or 0) // 64)
     step = max(1, min(rows.width, size // len(rows)))
     for start in range(0, rows.width, step):
         keep = np.zeros(rows.width, dtype=bool)

@@ -39,9 +39,10 @@ def pca(
         another; None (default): numpy. There components come from the products of units (or of samples, where units
         are more), and are exact to about 1e-16 times the square of (first singular value / their own).
     precision
-        On a device: None (default), products in float64 whatever the values are; `"tf32"`, products of float32, in TF32
-        where the device has it (10 bits of mantissa, about 1e-3); `"bfloat16"`, the values, centred, rounded to 8 bits
-        (4e-3). Components of less than such a share of the variance of the first are then rounding.
+        On a device: None (default), products in float64 whatever the values are (which, less their means, keep their
+        type on the way there); `"tf32"`, products of float32, in TF32 where the device has it (10 bits of mantissa,
+        about 1e-3); `"bfloat16"`, the values, centred, rounded to 8 bits (4e-3). Components of less than such a share
+        of the variance of the first are then rounding.
     seed
         Recorded only: nothing here is random.
 

@@ -18,8 +18,9 @@ WORTH = 1e9
 """Multiply-adds of a product from which screening in bfloat16 pays."""
 ROUNDING = 2.0**-8
 """Twice the largest relative rounding error of bfloat16."""
-SLACK = 1e-5
-"""Of the norms of both sides: more than float32 sums of products lose."""
+SLACK, EPS = 1e-5, 2.0**-23
+"""Of the norms of both sides, with twice float32's rounding for each unit: more than sums of products in float32 lose,
+in whatever order they are added, both the rough and the final ones. `EPS` of a bias is what adding it loses."""
 LEAST = 1e-12
 """Norms below this, but for 0, are not screened: products might underflow."""
 
@@ -37,10 +38,7 @@ def largest(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         row, kept = codes[r], 0
         bound = codes.dtype.type(-np.inf)
         if count <= groups:
-            tops[:] = row[:groups]
-            for low in range(groups, rank - groups + 1, groups):
-                for g in range(groups):
-                    tops[g] = max(tops[g], row[low + g])
+            _tops(row, tops)
             bound = np.sort(tops)[groups - count]
         for j in range(rank):
             if row[j] >= bound:
@@ -64,7 +62,8 @@ def screened(
     rough
         (sample, component) uint16: the bits of `x E'` in bfloat16.
     unsure, sizes
-        (sample,) and (component,): their product, and the rounding of a rough value, bound how wrong that is.
+        (sample,) and (component,): their product, and the rounding of a rough value and of the bias, bound how wrong
+        that is.
     """
     samples, rank = rough.shape
     values, places = np.zeros((samples, count), x.dtype), np.zeros((samples, count), np.int64)
@@ -105,11 +104,11 @@ def _bounds(
     low: np.ndarray, high: np.ndarray,
 ) -> None:  # fmt: skip
     """Write between what the codes of one sample lie; loops as plain as this are vectorized."""
-    half = np.float32(ROUNDING / 2 * (1 + ROUNDING))
+    half, last = np.float32(ROUNDING / 2 * (1 + ROUNDING)), np.float32(2 * EPS)
     for j in range(len(bits)):
         bits[j] = np.uint32(rough[j]) << np.uint32(16)
     for j in range(len(low)):
-        doubt = unsure * sizes[j] + half * abs(row[j])
+        doubt = unsure * sizes[j] + half * abs(row[j]) + last * abs(e[j])
         low[j] = row[j] + e[j] - doubt
         high[j] = row[j] + e[j] + doubt
 
@@ -243,7 +242,7 @@ def _rough(x: Any, E: Any) -> tuple[Any, Any, Any, Any] | None:
 
     narrow, wide = x.bfloat16(), E.bfloat16()
     length, size = x.norm(dim=1), E.norm(dim=1)
-    unsure = (narrow.float() - x).norm(dim=1) + (ROUNDING / 2 * (1 + ROUNDING) + SLACK) * length
+    unsure = (narrow.float() - x).norm(dim=1) + (ROUNDING / 2 * (1 + ROUNDING) + SLACK + EPS * x.shape[1]) * length
     norms = torch.cat([length, size])
     least = float(norms[norms > 0].min()) if bool((norms > 0).any()) else 0.0
     lost = bool(x[length == 0].any()) or bool(E[size == 0].any())  # squares that underflow

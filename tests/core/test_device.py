@@ -150,6 +150,24 @@ def test_more_units_than_samples_on_a_device():
         require_same(factorization.pca(given, 4, device="cpu"), factorization.pca(wide, 4))
 
 
+def test_a_device_gets_no_more_of_a_wide_recording_at_once_than_a_block_or_the_products_hold(monkeypatch):
+    from neurointerp.analyses.factorization import _principal
+
+    sizes = []
+
+    def counted(device, precision, kernel, values, *args):
+        sizes.append(values.size)
+        return computed_on(device, precision, kernel, values, *args)
+
+    computed_on = _principal.computed_on
+    monkeypatch.setattr(_principal, "computed_on", counted)
+    monkeypatch.setattr(_principal, "available", lambda: 2**33)  # here there is room for all units at once
+    x = np.random.default_rng(8).standard_normal((30, 900))
+    wide = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
+    require_same(factorization.pca(wide.chunk(trial=2), 4, device="cpu"), factorization.pca(wide, 4))
+    assert max(sizes) == 2 * 900
+
+
 def test_a_common_reference_takes_a_dimension_on_a_device_too(rec):
     referenced = rec.copy(data=rec.values - rec.values.mean(axis=-1, keepdims=True))
     for place in ("cpu", None):

@@ -1,6 +1,7 @@
 """Non-negative factorization against planted parts, scikit-learn, and itself without some of the values."""
 
 import importlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -137,12 +138,13 @@ def test_float32_is_near_float64():
     np.testing.assert_allclose(low.loss, high.loss, atol=2e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_scaling_the_data_scales_the_features(method):
+@pytest.mark.parametrize("size", [8.0, 2.0**-15, 2.0**-40, 2.0**40])  # the last two are divided first
+@pytest.mark.parametrize("method", [*METHODS, partial(factorization.semi_nmf, keep_fraction=0.4)])
+def test_scaling_the_data_scales_the_features(method, size):
     rec, _ = planted()
-    thrice = rec.copy(data=8.0 * rec.values)
-    res, scaled = (method(one, 4, max_iter=50) for one in (rec, thrice))
-    np.testing.assert_allclose(scaled.features, 8 * res.features, rtol=1e-12)
+    rec = rec.copy(data=rec.values.astype(np.float32))
+    res, scaled = (method(one, 4, max_iter=30) for one in (rec, rec.copy(data=np.float32(size) * rec.values)))
+    np.testing.assert_allclose(scaled.features, size * res.features, rtol=1e-6)
     np.testing.assert_array_equal(scaled.coefficients, res.coefficients)
 
 

@@ -148,3 +148,17 @@ def test_codes_that_nothing_bounds_are_not_screened(monkeypatch):
     values, places = _sparse_codes.codes(x * 1e-30, E, e + torch.arange(500.0), 3)
     assert places.tolist() == [[499, 498, 497]] * 300
     assert values.tolist() == [[499, 498, 497]] * 300
+
+
+def test_a_large_bias_whose_rounding_decides_is_added_as_in_float32(monkeypatch):
+    """All codes are equal in float32; in bfloat16 the later ones seem larger by two of the last digits of the bias."""
+    monkeypatch.setattr(_sparse_codes, "WORTH", 0)
+    monkeypatch.setattr(_sparse_codes, "_multiplies_bfloat16", lambda: True)
+    digit = 2.0**-9  # the last of 2 ** 14
+    E, e = torch.full((200, 2), digit / 2), torch.full((200,), 2.0**14)
+    E[:100, 1] *= 2.0**-9  # a little more than half a digit, which rounds up
+    E[100:, 1] *= -(2.0**-10)  # a little less than half, which does not
+    e[100:] += digit
+    values, places = _sparse_codes.codes(torch.ones(5, 2), E, e, 9)
+    np.testing.assert_array_equal(values, np.full((5, 9), 2.0**14 + digit))
+    np.testing.assert_array_equal(places, np.tile(np.arange(9), (5, 1)))
