@@ -81,6 +81,20 @@ def test_nothing_that_varies_is_undefined():
     assert np.isnan(found.shrinkage)
 
 
+@pytest.mark.parametrize("values", [np.ones((50, 3)), np.full((50, 3), np.nan)])
+def test_nor_where_values_are_missing(values):
+    values[3, 1] = np.nan
+    for call, options in (
+        (connectivity.correlation, {"method": "ledoit_wolf"}),
+        (connectivity.partial_correlation, {}),
+        (connectivity.partial_correlation, {"method": "empirical"}),
+    ):
+        found = call(recording(values), **options)
+        assert np.isnan(found.connectivity.values).all()
+        assert found.connectivity.attrs["undefined_units"] == 3
+        assert np.isnan(found.shrinkage)
+
+
 def test_missing_values_are_left_out_pair_by_pair():
     values = mixed(samples=2000)
     holed = values.copy()

@@ -201,6 +201,19 @@ def test_a_constant_unit_is_undefined_and_a_silent_epoch_is_not():
         assert np.isfinite(found[name].values[np.ix_(others, others)]).all()
 
 
+@pytest.mark.parametrize("place", [None, "cpu"])
+@pytest.mark.parametrize("level", [0.1, 1e6 + 0.1, 123456.789e10])
+def test_what_rounding_leaves_of_a_constant_unit_is_no_variation(level, place):
+    if place is not None:
+        pytest.importorskip("torch")
+    values = _epochs().transpose(0, 2, 1)
+    values[:, :, 1] = level
+    for given in (_recording(values), _recording(values).chunk(trial=6)):
+        found = connectivity.wpli(given, device=place).connectivity
+        assert found.attrs["undefined_units"] == 1
+        assert np.isnan(found.values[1]).all()
+
+
 def test_permuted_units_permute_the_answer():
     recording = _recording(_epochs().transpose(0, 2, 1))
     order = [3, 0, 4, 1, 2]
