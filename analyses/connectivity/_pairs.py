@@ -156,7 +156,11 @@ def _centred_segments(values: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
     for part in parts:
         there = ~np.isnan(values[part])
         total = np.where(there, values[part], 0).sum(axis=0, dtype=np.float64)
-        out[part] -= (total / np.maximum(there.sum(axis=0), 1)).astype(values.dtype)
+        low = values[part].min(axis=0, where=there, initial=np.inf)
+        high = values[part].max(axis=0, where=there, initial=-np.inf)
+        # a mean that is rounded would leave something of what is constant
+        mean = np.where(low == high, low, total / np.maximum(there.sum(axis=0), 1))
+        out[part] -= mean.astype(values.dtype)
     return out
 
 
