@@ -178,6 +178,16 @@ def require_shared(min_samples: int, analysis: str) -> None:
         raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
 
 
+def require_pairs(samples: np.ndarray, least: int, analysis: str, other: str) -> None:
+    """Refuse to shrink where pairs of units have fewer than `least` samples in common; `other` is the way out."""
+    few = int(np.triu(samples < least).sum())
+    if few:
+        raise AnalysisError(
+            f"{analysis}: {few} pairs of units have fewer than {least} samples in common, too few to shrink all by one "
+            f"amount; drop units, or use method={other!r}"
+        )
+
+
 def require_present(recording: xr.DataArray, stacked: Stacked, analysis: str) -> None:
     """Refuse a recording with missing values; of one that is chunked all blocks are read."""
     if isinstance(stacked.values, Rows):
