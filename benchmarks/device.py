@@ -1,14 +1,19 @@
-"""Every kernel that takes a device beside numpy: ratio, error, memory, and how far copies run beside products.
+"""Kernels on a device beside numpy: ratio, error, memory, and how far copies run beside products.
+
+Those of factorization, tensor, connectivity and geometry; `rsa` makes the products of `rdm`, and encoding and decoding
+models are not among them.
 
 For each kernel: the seconds of numpy and of the device (medians), their ratio, the largest difference over the largest
 value of the answer, of values as they are, in TF32 and in bfloat16, and the most memory of the device that was in use.
 Then, of the pass over the blocks that `correlation` makes: the seconds of copies alone, of products alone and of both,
-and the share of the shorter that the longer hides (1: all of it, 0: none).
+and the share of the shorter that the longer hides (1: all of it, 0: none). On the processor nothing is copied, and no
+share is given.
 
     python benchmarks/device.py                # on "cuda" where there is one, else on "cpu", at a small size
     python benchmarks/device.py --device cuda:1 --samples 400000 --units 1024 --rounds 5
 
-Numbers of one machine say nothing of another: the name of the device stands in the first line.
+Numbers of one machine say nothing of another: the first line names the device, and the threads of numpy's products, on
+which the ratio depends as much (`OMP_NUM_THREADS` sets them).
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ import dask
 import numpy as np
 import torch
 import xarray as xr
+from threadpoolctl import threadpool_info
 
 import neurointerp as ni
 from neurointerp import streaming
@@ -56,8 +62,14 @@ def main() -> None:
     given = parser.parse_args()
     place = torch.device(given.device)
     name = torch.cuda.get_device_name(place) if place.type == "cuda" else f"{os.cpu_count()} cores, no graphics card"
-    print(f"{name}; {given.samples:,} x {given.units:,} float32; torch {torch.__version__}", flush=True)
+    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    print(
+        f"{name}; numpy with {threads} threads of {os.cpu_count()} cores; {given.samples:,} x {given.units:,} float32; "
+        f"torch {torch.__version__}",
+        flush=True,
+    )
     found: dict[str, Any] = {"device": name, "samples": given.samples, "units": given.units, "torch": torch.__version__}
+    found |= {"numpy_threads": threads, "cores": os.cpu_count()}
     with dask.config.set(scheduler="threads", num_workers=THREADS):
         for label, kernel in kernels(given.samples, given.units, given.rank).items():
             if not given.only or label in given.only:
@@ -79,7 +91,7 @@ def recorded(samples: int, units: int, seed: int = 0) -> xr.DataArray:
 
 
 def kernels(samples: int, units: int, rank: int) -> dict[str, Kernel]:
-    """Give every call that takes a device, and what it is given."""
+    """Give the calls, and what each is given."""
     rec = recorded(samples, units)
     part = rec[
         : max(len(rec) // 8, 4), :, : max(units // 4, 8)
@@ -135,17 +147,14 @@ def beside(label: str, kernel: Kernel, place: str, rounds: int) -> dict[str, Any
     )
     print(
         f"{label}: numpy {row['numpy_s']:.3f} s, device {row['device_s']:.3f} s: {row['ratio']:.1f}x "
-        f"(off {row['error']:.0e}){lower}; {row['peak_gb']:.2f} GB there",
+        f"(off {row['error']:.0e}){lower}" + (f"; {row['peak_gb']:.2f} GB there" if row["peak_gb"] is not None else ""),
         flush=True,
     )
     return row
 
 
-def overlap(rec: xr.DataArray, place: str, rounds: int) -> dict[str, float]:
-    """Time a pass of blocks that only copies, their products alone, and the pass that does both.
-
-    On the processor nothing is copied, and there is nothing to hide.
-    """
+def overlap(rec: xr.DataArray, place: str, rounds: int) -> dict[str, float | None]:
+    """Time a pass of blocks that only copies, their products alone, and the pass that does both."""
     cut = rec.chunk(trial=max(len(rec) // 64, 1))
     rows = streaming.rows_of(in_blocks(cut, place, None, "overlap")).on(place)
     held = placed(next(rows.on(None).blocks()), place)
@@ -156,10 +165,13 @@ def overlap(rec: xr.DataArray, place: str, rounds: int) -> dict[str, float]:
 
     calls = {"copies": partial(rows.total, copied), "products": products, "both": partial(rows.total, multiplied)}
     took = {name: statistics.median(seconds(call, place)[0] for _ in range(rounds + 1)) for name, call in calls.items()}
-    hidden = (took["copies"] + took["products"] - took["both"]) / min(took["copies"], took["products"])
+    hidden, told = None, "on the processor nothing is copied"
+    if torch.device(place).type == "cuda":
+        hidden = (took["copies"] + took["products"] - took["both"]) / min(took["copies"], took["products"])
+        told = f"{min(max(hidden, 0), 1):.0%} of the shorter is hidden"
     print(
         f"a pass of {len(rows.slices)} blocks: copies {took['copies']:.3f} s, products {took['products']:.3f} s, both "
-        f"{took['both']:.3f} s: {min(max(hidden, 0), 1):.0%} of the shorter is hidden",
+        f"{took['both']:.3f} s: {told}",
         flush=True,
     )
     return {**took, "hidden": hidden}
@@ -197,9 +209,9 @@ def forgotten(place: str) -> None:
         torch.cuda.reset_peak_memory_stats(place)
 
 
-def peak(place: str) -> float:
-    """Give the most GB that were in use on the device; nan where torch does not count them."""
-    return torch.cuda.max_memory_allocated(place) / 1e9 if torch.device(place).type == "cuda" else float("nan")
+def peak(place: str) -> float | None:
+    """Give the most GB that were in use on the device; None where torch does not count them."""
+    return torch.cuda.max_memory_allocated(place) / 1e9 if torch.device(place).type == "cuda" else None
 
 
 if __name__ == "__main__":

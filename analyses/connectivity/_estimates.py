@@ -160,7 +160,7 @@ def _frequencies(
         )
     given = [float(frequency) for frequency in frequencies]
     steps = np.diff(given)
-    if len(given) < least or min(given) <= 0 or max(given) > rate / 2 or (steps <= 0).any():
+    if len(given) < least or not (min(given) > 0 and max(given) <= rate / 2 and (steps > 0).all()):
         raise AnalysisError(
             f"{analysis}: frequencies are {given}; {least} or more, ascending, above 0 and up to half the sampling "
             f"rate ({rate / 2:g}) are needed"

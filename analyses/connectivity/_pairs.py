@@ -156,7 +156,11 @@ def _centred_segments(values: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
     for part in parts:
         there = ~np.isnan(values[part])
         total = np.where(there, values[part], 0).sum(axis=0, dtype=np.float64)
-        out[part] -= (total / np.maximum(there.sum(axis=0), 1)).astype(values.dtype)
+        low = values[part].min(axis=0, where=there, initial=np.inf)
+        high = values[part].max(axis=0, where=there, initial=-np.inf)
+        # a mean that is rounded would leave something of what is constant
+        mean = np.where(low == high, low, total / np.maximum(there.sum(axis=0), 1))
+        out[part] -= mean.astype(values.dtype)
     return out
 
 
@@ -172,6 +176,16 @@ def require_shared(min_samples: int, analysis: str) -> None:
     require_whole(analysis, min_samples=min_samples)
     if min_samples < 2:
         raise AnalysisError(f"{analysis}: min_samples is {min_samples!r}; at least 2 are needed")
+
+
+def require_pairs(samples: np.ndarray, least: int, analysis: str, other: str) -> None:
+    """Refuse to shrink where pairs of units have fewer than `least` samples in common; `other` is the way out."""
+    few = int(np.triu(samples < least).sum())
+    if few:
+        raise AnalysisError(
+            f"{analysis}: {few} pairs of units have fewer than {least} samples in common, too few to shrink all by one "
+            f"amount; drop units, or use method={other!r}"
+        )
 
 
 def require_present(recording: xr.DataArray, stacked: Stacked, analysis: str) -> None:

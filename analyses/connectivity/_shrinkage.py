@@ -94,6 +94,8 @@ def shrunk_pairwise(S: np.ndarray, fourth: np.ndarray, samples: np.ndarray, meth
     if method == "empirical":
         return S, 0.0
     units = len(S)
+    if not units:
+        return S, float("nan")
     power, mean = float((S * S).sum()), float(np.trace(S)) / units
     if method == "oas":
         amount = _oas(power, mean, 1 / float((1 / samples).mean()), units)

@@ -196,31 +196,38 @@ def cross_spectra(
     wanted = sorted({name for measure in measures for name in SUMS.get(measure, ())})
     about = (length, way, tuple(measures), wanted)
     if isinstance(values, Rows):
-        kernel = partial(_of_block, starts=np.asarray(starts), about=about, span=values.about.span)
+        scale = np.where(values.about.varies, 1 / values.about.span, 0.0)
+        kernel = partial(_of_block, starts=np.asarray(starts), about=about, scale=scale)
         energy, spectrum, *totals = values.total(kernel, after=length - 1)
     else:
         from neurointerp.analyses.connectivity._fused import spans
 
-        energy, spectrum, *totals = _summed(values, starts, spans(values), *about)
+        span = spans(values)
+        scale = np.where(span > 0, 1 / np.where(span > 0, span, 1.0), 0.0)
+        energy, spectrum, *totals = _summed(values, starts, scale, *about)
     varies = energy > 1e-24 * len(starts) * length
     return Cross(spectrum, dict(zip(wanted, totals, strict=True)), len(starts), varies, way.times)
 
 
 def _of_block(
-    values: Any, first: int, own: slice, *, starts: NDArray[np.int64], about: tuple[Any, ...], span: np.ndarray
+    values: Any, first: int, own: slice, *, starts: NDArray[np.int64], about: tuple[Any, ...], scale: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     from neurointerp.analyses.connectivity._spectral_sums import summed
 
     begun = starts - first
     here = begun[(begun >= own.start) & (begun < own.stop)].tolist()
-    return (_summed if isinstance(values, np.ndarray) else summed)(values, here, span, *about)
+    return (_summed if isinstance(values, np.ndarray) else summed)(values, here, scale, *about)
 
 
 def _summed(
-    values: np.ndarray, starts: Sequence[int], span: np.ndarray, length: int, way: Tapers | Wavelets,
+    values: np.ndarray, starts: Sequence[int], scale: np.ndarray, length: int, way: Tapers | Wavelets,
     measures: Collection[str], wanted: Sequence[str],
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block."""
+    """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block.
+
+    `scale` is what each unit is multiplied with, so that no power under- or overflows: 0 for one that is constant, of
+    whose mean rounding would leave something that looks like variation.
+    """
     from neurointerp.analyses.connectivity._fused import centred_epoch
 
     units = values.shape[1]
@@ -229,7 +236,6 @@ def _summed(
     sums = {name: np.zeros((count, units, units)) for name in wanted}
     spectrum = np.zeros((count, units, units), dtype=np.complex128)
     energy = np.zeros(units)
-    scale = 1 / np.where(span > 0, span, 1.0)  # so that no power under- or overflows
     epoch = np.empty((units, length))
     rows, width = _room(n_tapers, units, wanted)
     block = max(1, BLOCK // max(1, 2 * count * rows * width * np.dtype(dtype).itemsize))

@@ -14,7 +14,7 @@ BLOCK = 2**26
 
 
 def summed(
-    values: Any, starts: Sequence[int], span: np.ndarray, length: int, way: Any, measures: Collection[str],
+    values: Any, starts: Sequence[int], scale: np.ndarray, length: int, way: Any, measures: Collection[str],
     wanted: Sequence[str],
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block.
@@ -25,8 +25,8 @@ def summed(
         (sample, unit), of any library.
     starts, length
         Of the epochs.
-    span
-        (unit): what values are divided by, so that no power under- or overflows.
+    scale
+        (unit): what values are multiplied with, so that no power under- or overflows; 0 where a unit is constant.
     way
         `_spectra.Tapers` or `Wavelets`.
     measures, wanted
@@ -38,12 +38,12 @@ def summed(
     wide = {"dtype": xp.float64, "device": values.device}
     energy, cross = xp.zeros(units, **wide), xp.zeros((2, count, units, units), **wide)
     sums = {name: xp.zeros((count, units, units), **wide) for name in wanted}
-    scale = like(1 / np.where(span > 0, span, 1.0), energy)
+    factor = like(scale, energy)
     block = max(1, BLOCK // max(1, 16 * n_tapers * units * max(count, length)))
     for first in range(0, len(starts), block):
         cut = [values[start : start + length, :] for start in starts[first : first + block]]
         epochs = xp.astype(xp.stack(cut), xp.float64)
-        epochs = xp.permute_dims((epochs - xp.mean(epochs, axis=1, keepdims=True)) * scale, (0, 2, 1))
+        epochs = xp.permute_dims((epochs - xp.mean(epochs, axis=1, keepdims=True)) * factor, (0, 2, 1))
         energy += xp.sum(epochs * epochs, axis=(0, 2))
         spectra = way.spectra_of(epochs)
         re, im = (xp.astype(part, xp.float32) if narrow else part for part in (xp.real(spectra), xp.imag(spectra)))

@@ -13,6 +13,13 @@ from neurointerp.backend import namespace, to_numpy
 from neurointerp.streaming import Rows
 
 Floats = NDArray[np.float64]
+BY_PART: tuple[tuple[np.ufunc, float], ...] = (
+    (np.add, 0.0),
+    (np.add, 0.0),
+    (np.minimum, np.inf),
+    (np.maximum, -np.inf),
+)
+"""How sums, counts, the least and the largest of a stretch are put together, and what those of no sample are."""
 
 
 def mean_of(rows: Rows) -> Floats:
@@ -72,8 +79,8 @@ def pair_sums(rows: Rows) -> tuple[Floats, ...]:
 def less_segment_means(rows: Rows, parts: Sequence[slice]) -> Rows:
     """Take off each stretch its own means."""
     stops = np.array([part.stop for part in parts])
-    _, total, count = rows.total(partial(_by_part, stops=stops), combine=_beside)
-    means = total / np.maximum(count, 1)
+    _, total, count, low, high = rows.total(partial(_by_part, stops=stops), combine=_beside)
+    means = np.where(low == high, low, total / np.maximum(count, 1))  # rounding would leave something of a constant
     return rows.then(partial(_less_means, stops=stops, means=means))
 
 
@@ -111,28 +118,27 @@ def _pair_sums(values: Any, first: int, own: slice) -> tuple[Floats, ...]:
     return mask.T @ mask, z.T @ mask, square.T @ mask, z.T @ z, square.T @ square
 
 
-def _by_part(values: Any, first: int, own: slice, *, stops: NDArray[np.int64]) -> tuple[int, Floats, Floats]:
-    """Give the first stretch that a block touches, and sums and counts of it and those that follow, no others."""
+def _by_part(values: Any, first: int, own: slice, *, stops: NDArray[np.int64]) -> tuple[Any, ...]:
+    """Give the first stretch that a block touches; sum, count, least and largest of it and those that follow alone."""
     part = np.searchsorted(stops, np.arange(first, first + len(values)), side="right")
     start = int(part[0]) if len(part) else 0
-    many = int(part[-1]) + 1 - start if len(part) else 0
-    total, count = np.zeros((many, values.shape[1])), np.zeros((many, values.shape[1]))
-    there = ~np.isnan(values)
-    np.add.at(total, part - start, np.where(there, values, 0))
-    np.add.at(count, part - start, there)
-    return start, total, count
+    there, edges = ~np.isnan(values), np.unique(part, return_index=True)[1]
+    given = np.where(there, values, 0), there, np.where(there, values, np.inf), np.where(there, values, -np.inf)
+    return start, *(
+        put.reduceat(one, edges, axis=0, dtype=np.float64) for (put, _), one in zip(BY_PART, given, strict=True)
+    )
 
 
-def _beside(*parts: tuple[int, Floats, Floats]) -> tuple[int, Floats, Floats]:
-    """Put sums of blocks that follow each other together; a stretch may lie in several."""
+def _beside(*parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Put what is known of blocks that follow each other together; a stretch may lie in several."""
     first = parts[0][0]
-    many = parts[-1][0] + len(parts[-1][1]) - first
-    total, count = (np.zeros((many, parts[0][1].shape[1])) for _ in range(2))
-    for start, sums, counts in parts:
-        own = slice(start - first, start - first + len(sums))
-        total[own] += sums
-        count[own] += counts
-    return first, total, count
+    shape = parts[-1][0] + len(parts[-1][1]) - first, parts[0][1].shape[1]
+    made = [np.full(shape, of_none) for _, of_none in BY_PART]
+    for start, *given in parts:
+        own = slice(start - first, start - first + len(given[0]))
+        for (put, _), out, one in zip(BY_PART, made, given, strict=True):
+            put(out[own], one, out=out[own])
+    return first, *made
 
 
 def _less_means(values: Any, first: int, *, stops: NDArray[np.int64], means: Floats) -> Any:

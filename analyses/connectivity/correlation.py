@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurointerp.analyses.connectivity import _streamed
+from neurointerp.analyses.connectivity._covariance import covariance_of
 from neurointerp.analyses.connectivity._moments import (
     has_missing,
     pairwise,
@@ -23,6 +23,7 @@ from neurointerp.analyses.connectivity._pairs import (
     grouped,
     one_of,
     per_subject,
+    require_pairs,
     require_shared,
     require_whole,
     shared,
@@ -30,8 +31,6 @@ from neurointerp.analyses.connectivity._pairs import (
 )
 from neurointerp.analyses.connectivity._shrinkage import (
     SHRINKAGES,
-    centred,
-    shrunk,
     shrunk_pairwise,
     shrunk_product,
 )
@@ -39,7 +38,6 @@ from neurointerp.device import in_blocks, on_device, require_none
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.result import pending, result
-from neurointerp.streaming import Rows
 
 _COVARIANCE = "connectivity.covariance"
 _CORRELATION = "connectivity.correlation"
@@ -174,7 +172,7 @@ def _correlate_shrunk(values: Any, least: int, out: np.ndarray) -> tuple[np.ndar
     found = pairwise(values)
     varies = np.diag(found.variance) > 0
     keep = np.ix_(varies, varies)
-    _require_pairs(found.samples[keep], least, _CORRELATION, "pearson")
+    require_pairs(found.samples[keep], least, _CORRELATION, "pearson")
     scale = 1 / np.sqrt(np.diag(found.variance)[varies])
     both = np.outer(scale, scale)
     r, amount = shrunk_pairwise(
@@ -184,15 +182,6 @@ def _correlate_shrunk(values: Any, least: int, out: np.ndarray) -> tuple[np.ndar
     out[:] = np.nan
     out[keep] = np.clip(r, -1.0, 1.0)
     return found.samples, amount
-
-
-def _require_pairs(samples: np.ndarray, least: int, analysis: str, other: str) -> None:
-    few = int(np.triu(samples < least).sum())
-    if few:
-        raise AnalysisError(
-            f"{analysis}: {few} pairs of units have fewer than {least} samples in common, too few to shrink all by one "
-            f"amount; drop units, or use method={other!r}"
-        )
 
 
 def covariance(
@@ -271,7 +260,7 @@ def covariance(
     recording = in_blocks(recording, device, precision, _COVARIANCE)
     stacked, subjects = by_subject(recording, _COVARIANCE, centre=centre)
     subjects = on_device(subjects, device, precision)
-    found = [_covariance(values, method, min_samples) for values in subjects]
+    found = [covariance_of(values, method, min_samples, _COVARIANCE) for values in subjects]
     units = str(recording.attrs["units"])
     squared = units if units.strip() == "1" else f"({units})**2"
     variables = grouped(recording, [matrix for matrix, _, _ in found], stacked, fisher=False, units=squared)
@@ -285,49 +274,6 @@ def covariance(
                     "precision": precision},
         seed=seed,
     )  # fmt: skip
-
-
-def _covariance(values: np.ndarray | Rows, method: str, least: int) -> tuple[np.ndarray, float, np.ndarray | int]:
-    """Give the covariances (unit, unit) of (sample, unit) values, their shrinkage, and each pair's samples."""
-    if len(values) >= least and not has_missing(values, None):
-        if isinstance(values, Rows):
-            matrix, amount, largest = _covariance_of_blocks(values, method)
-            return _rescaled(matrix, largest), amount, len(values)
-        z = centred(values)
-        largest = float(np.abs(z).max(initial=0.0)) or 1.0
-        matrix, amount = shrunk(z / largest, method)
-        return _rescaled(matrix, largest), amount, len(values)
-    found = pairwise(values)
-    few = found.samples < least
-    if method != "empirical":
-        _require_pairs(found.samples, least, _COVARIANCE, "empirical")
-    largest = found.scale.max(initial=0.0)
-    scale = np.outer(found.scale, found.scale) / largest**2  # one scale for all: shrinkage compares variances
-    matrix, amount = shrunk_pairwise(found.covariance * scale, found.fourth * scale**2, found.samples, method)
-    return np.where(few, np.nan, _rescaled(matrix, largest)).astype(values.dtype), amount, found.samples
-
-
-def _covariance_of_blocks(rows: Rows, method: str) -> tuple[np.ndarray, float, float]:
-    """Give the covariance of rows over the largest value about the means, its shrinkage, and that value."""
-    about, mean = rows.about, _streamed.mean_of(rows)
-    largest = float(np.maximum(about.high - mean, mean - about.low).max(initial=0.0)) or 1.0
-    z = rows.scaled(mean, np.full(rows.width, largest))
-    S = (_streamed.gram(z) / len(rows)).astype(rows.dtype)
-    return *shrunk_product(S, lambda: _streamed.lengths(z), len(rows), method), largest
-
-
-def _rescaled(matrix: np.ndarray, largest: float) -> np.ndarray:
-    """Multiply a covariance by the square of a scale; refuse squares that the dtype does not hold."""
-    with np.errstate(over="ignore", under="ignore"):
-        found: np.ndarray = matrix * matrix.dtype.type(largest) * matrix.dtype.type(largest)
-    power, before = np.diagonal(found), np.diagonal(matrix)
-    lost = (before > np.finfo(matrix.dtype).eps) & (power < np.finfo(matrix.dtype).tiny)
-    if lost.any() or not np.isfinite(found[np.isfinite(matrix)]).all():
-        raise AnalysisError(
-            f"{_COVARIANCE}: values up to {largest:.3g} have squares beyond {matrix.dtype}; convert them to "
-            f"{'smaller' if lost.any() else 'larger'} units (ni.to_units) first"
-        )
-    return found
 
 
 def mutual_information(recording: xr.DataArray, *, n_neighbors: int = 3, seed: int = 0) -> xr.Dataset:

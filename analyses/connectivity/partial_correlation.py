@@ -163,6 +163,8 @@ def _partial_pairwise(
             f"{_ANALYSIS}: {alone} pairs of units have fewer than 2 samples in common, so that nothing says how they "
             "go together; drop units (.drop_sel(unit=[...]))"
         )
+    if not varies.any():
+        return np.empty((0, 0)), float("nan"), varies, found.samples
     scale = 1 / np.sqrt(np.diag(found.variance)[varies])
     both = np.outer(scale, scale)
     covariance = found.covariance[keep] * both

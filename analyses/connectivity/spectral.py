@@ -9,6 +9,7 @@ import xarray as xr
 from neurointerp.analyses.connectivity._estimates import Estimate, spectral_variables
 from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.analyses.connectivity._spectra import MEASURES
+from neurointerp.errors import AnalysisError
 from neurointerp.matrix import in_order
 from neurointerp.result import pending, result
 
@@ -146,6 +147,8 @@ def spectral(
         "precision": precision,
     }
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
+    if not names:
+        raise AnalysisError(f"{_ANALYSIS}: no measures; one or more of {', '.join(MEASURES)} are needed")
     for name in names:
         one_of(name, MEASURES, _ANALYSIS, "a measure")
     recording = in_order(recording)

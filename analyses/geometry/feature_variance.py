@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, permutations
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -86,16 +88,12 @@ def feature_variance(
     >>> found.r2.values.round(2).tolist(), found.decodability.values.tolist()
     ([0.9, 0.1], [1.0, 1.0])
     """
+    _require_options(features, folds, components)
     recording = matrix.in_memory(recording, _ANALYSIS)
     stacked = matrix.stack(recording)
     matrix.require_complete(recording, _ANALYSIS)
     values = stacked.values.astype(np.float64)
     codes = {name: _coded(recording, name) for name in features}
-    if not codes or folds < 2 or components < 1:
-        raise AnalysisError(
-            f"{_ANALYSIS}: {len(codes)} features, {folds} folds and {components} components: one, two and one or more "
-            "are needed"
-        )
     if not (np.ptp(values, axis=0) > 0).any():
         raise AnalysisError(f"{_ANALYSIS}: no unit of the recording varies")
     analysed = pending(recording)
@@ -226,6 +224,16 @@ def _lost(both: xr.Dataset, kind: str) -> list[str]:
         f"recording and with {kept[i, j]:.2f} of the {kind}: they do not keep it"
         for i, j in np.argwhere(kept < whole - LOST)
     ]
+
+
+def _require_options(features: Sequence[str], folds: Any, components: Any) -> None:
+    if isinstance(features, str) or not len(features):
+        raise AnalysisError(
+            f"{_ANALYSIS}: features is {features!r}; a list of one or more sample coordinates is needed"
+        )
+    for name, value, least in (("folds", folds, 2), ("components", components, 1)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise AnalysisError(f"{_ANALYSIS}: {name} is {value!r}; a whole number of at least {least} is needed")
 
 
 def _coded(recording: xr.DataArray, name: str) -> np.ndarray:

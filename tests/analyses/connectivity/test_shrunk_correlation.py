@@ -81,6 +81,38 @@ def test_nothing_that_varies_is_undefined():
     assert np.isnan(found.shrinkage)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_constant_unit_is_undefined_whatever_the_mean_of_a_segment_is_rounded_to(missing, dtype):
+    values = mixed(units=6).astype(dtype)
+    values[:, 2], values[:, 4] = 3.3, np.repeat([0.17, 1e6 + 0.1], [70, 130])  # and one that is in each segment
+    if missing:
+        values[[3, 90], [2, 4]] = np.nan
+    rec = recording(values, coords={"segment": ("time", np.repeat([0, 1], [70, 130]))})
+    for given in (rec, rec.chunk(time=33)):
+        for call in (connectivity.correlation, connectivity.covariance, connectivity.partial_correlation):
+            found = call(given, centre="segment").connectivity
+            if call is connectivity.covariance:
+                np.testing.assert_array_equal(found.values[[2, 4]], 0.0)
+            else:
+                assert np.isnan(found.values[[2, 4]]).all()
+                assert found.attrs["undefined_units"] == 2
+
+
+@pytest.mark.parametrize("values", [np.ones((50, 3)), np.full((50, 3), np.nan)])
+def test_nor_where_values_are_missing(values):
+    values[3, 1] = np.nan
+    for call, options in (
+        (connectivity.correlation, {"method": "ledoit_wolf"}),
+        (connectivity.partial_correlation, {}),
+        (connectivity.partial_correlation, {"method": "empirical"}),
+    ):
+        found = call(recording(values), **options)
+        assert np.isnan(found.connectivity.values).all()
+        assert found.connectivity.attrs["undefined_units"] == 3
+        assert np.isnan(found.shrinkage)
+
+
 def test_missing_values_are_left_out_pair_by_pair():
     values = mixed(samples=2000)
     holed = values.copy()

@@ -201,6 +201,19 @@ def test_a_constant_unit_is_undefined_and_a_silent_epoch_is_not():
         assert np.isfinite(found[name].values[np.ix_(others, others)]).all()
 
 
+@pytest.mark.parametrize("place", [None, "cpu"])
+@pytest.mark.parametrize("level", [0.1, 1e6 + 0.1, 123456.789e10])
+def test_what_rounding_leaves_of_a_constant_unit_is_no_variation(level, place):
+    if place is not None:
+        pytest.importorskip("torch")
+    values = _epochs().transpose(0, 2, 1)
+    values[:, :, 1] = level
+    for given in (_recording(values), _recording(values).chunk(trial=6)):
+        found = connectivity.wpli(given, device=place).connectivity
+        assert found.attrs["undefined_units"] == 1
+        assert np.isnan(found.values[1]).all()
+
+
 def test_permuted_units_permute_the_answer():
     recording = _recording(_epochs().transpose(0, 2, 1))
     order = [3, 0, 4, 1, 2]
@@ -220,6 +233,9 @@ def test_permuted_units_permute_the_answer():
             "wavelet of 7 cycles at 4 has 279 .* take frequencies above 5.57",
         ),
         ({"mode": "morlet", "frequencies": [20.0, 10.0]}, "2 or more, ascending, above 0 and up to half"),
+        ({"mode": "morlet", "frequencies": [np.nan]}, r"frequencies are \[nan\]; 2 or more, ascending"),
+        ({"mode": "morlet", "frequencies": [20.0, np.nan]}, r"frequencies are \[20.0, nan\]; 2 or more, ascending"),
+        ({"measures": ()}, "no measures; one or more of coherence, imaginary_coherence"),
         ({"mode": "morlet", "frequencies": [20.0, 30.0], "decimate": 0}, "cycles 7.0 and decimate 0"),
         ({"frequencies": [20.0]}, "frequencies are those of wavelets; with mode='multitaper' pass fmin and fmax"),
         ({"measures": ("coh",)}, "a measure is 'coh'; one of coherence, imaginary_coherence, plv"),

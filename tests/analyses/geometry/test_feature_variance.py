@@ -107,8 +107,11 @@ def test_an_encoding_result_keeps_its_own_features_beside_those_of_the_audit(rng
     [
         ({"features": ["weight"]}, "no groups 'weight'"),
         ({"features": ["stimulus"]}, "4096 values in 4096 samples"),
-        ({"features": []}, "0 features"),
-        ({"features": ["shape"], "folds": 1}, "1 folds"),
+        ({"features": []}, r"features is \[\]; a list of one or more"),
+        ({"features": "shape"}, "features is 'shape'; a list of one or more"),
+        ({"features": ["shape"], "folds": 1}, "folds is 1; a whole number of at least 2"),
+        ({"features": ["shape"], "folds": 2.5}, "folds is 2.5; a whole number"),
+        ({"features": ["shape"], "components": 0}, "components is 0; a whole number"),
     ],
 )
 def test_bad_input_is_named(rng, change, message):
