@@ -10,10 +10,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import neurointerp as ni
-from neurointerp import streaming
 from neurointerp.analyses import connectivity, factorization, geometry, tensor
 
 dask = pytest.importorskip("dask")
@@ -394,34 +392,3 @@ def test_wide_recordings_and_empty_chunks():
     uneven = rec.copy(data=da.from_array(x, chunks=((0, 3, 0, 17), (90,))))
     for call in (connectivity.correlation, partial(factorization.semi_nmf, rank=2, max_iter=3)):
         require_same(call(uneven), call(rec))
-
-
-@pytest.mark.parametrize(("free", "turns"), [(0, 10), (8 * 8 * 900, 2), (None, 10), (2**40, 1)])
-def test_wide_recordings_are_read_in_as_few_turns_as_memory_allows(free, turns, monkeypatch):
-    x = np.random.default_rng(2).standard_normal((20, 90))
-    rec = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
-    loads = []
-
-    def read(block):
-        loads.append(1)
-        return block
-
-    counted = da.from_array(x, chunks=(2, 90)).map_blocks(read, dtype=x.dtype, meta=np.empty((0, 0)))
-    monkeypatch.setattr("neurointerp.analyses.factorization._principal.available", lambda: free)
-    with dask.config.set(scheduler="synchronous"):
-        require_same(factorization.pca(rec.copy(data=counted), 3), factorization.pca(rec, 3))
-    assert len(loads) == 10 * (turns + 4)  # means, images, coefficients and the digest
-
-
-def test_rows_see_their_neighbours():
-    x = values()
-    rows = streaming.rows_of(continuous(chunks))
-
-    def kernel(block, first, own):
-        assert np.array_equal(block, x[first : first + len(block)])
-        return (np.arange(SAMPLES)[first:][own],)
-
-    for before, after in ((0, 0), (5, 0), (0, 130), (200, 1000)):
-        found = rows.total(kernel, before=before, after=after, combine=lambda *parts: (np.concatenate(sum(parts, ())),))
-        np.testing.assert_array_equal(found[0], np.arange(SAMPLES))
-    assert xr.DataArray(np.concatenate(list(rows.blocks()))).equals(xr.DataArray(x))

@@ -112,3 +112,22 @@ def test_bad_input_is_named():
     for level in (0.0, 0.1, 1e6 / 3):
         with pytest.raises(AnalysisError, match="no unit varies over samples"):
             factorization.pca(xr.full_like(rec, level), 2)
+
+
+@pytest.mark.parametrize(("free", "turns"), [(0, 10), (8 * 8 * 900, 2), (None, 10), (2**40, 1)])
+def test_wide_recordings_are_read_in_as_few_turns_as_memory_allows(free, turns, monkeypatch):
+    x = np.random.default_rng(2).standard_normal((20, 90))
+    rec = ni.recording(x, modality="fmri", units="1", dims=("trial", "unit"))
+    loads = []
+
+    def read(block):
+        loads.append(1)
+        return block
+
+    da, dask = pytest.importorskip("dask.array"), pytest.importorskip("dask")
+    counted = da.from_array(x, chunks=(2, 90)).map_blocks(read, dtype=x.dtype, meta=np.empty((0, 0)))
+    monkeypatch.setattr("neurointerp.analyses.factorization._principal.available", lambda: free)
+    with dask.config.set(scheduler="synchronous"):
+        found = factorization.pca(rec.copy(data=counted), 3)
+    xr.testing.assert_allclose(found, factorization.pca(rec, 3), rtol=1e-8)
+    assert len(loads) == 10 * (turns + 4)  # means, images, coefficients and the digest
