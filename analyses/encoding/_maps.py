@@ -160,7 +160,8 @@ def channels(values: np.ndarray, train: np.ndarray, axes: tuple[int, ...]) -> np
     learned, and what is predicted where it is heard again. Its scale is larger, and what lies beyond is brought back.
     """
     centre, scale = scaling(values[train], axes, reach=REACH)
-    return np.clip((values - centre) / scale, -REACH, REACH)
+    out: np.ndarray = np.clip((values - centre) / scale, -REACH, REACH)
+    return out
 
 
 def curve_of(histories: Sequence[Sequence[float]]) -> xr.DataArray:

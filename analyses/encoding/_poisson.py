@@ -9,7 +9,7 @@ STEPS = 100
 SMALL = 1e-10
 """Newton decrement, twice what a step gains of the mean negative log-likelihood, at which a unit has arrived."""
 CELLS = 2**24
-"""Weighted features that are held at a time, of some units and some rows."""
+"""Weighted features that are held at a time, of some units and some rows; and second derivatives, of some units."""
 
 
 def minimum(x: Any, y: Any, alpha: Any) -> tuple[Any, Any]:
@@ -35,13 +35,25 @@ def minimum(x: Any, y: Any, alpha: Any) -> tuple[Any, Any]:
         own, aim, cost = found[:, going], y[:, going], penalty[:, going]
         rate = torch.exp(wide @ own)
         slope = wide.T @ (rate - aim) / len(x) + cost * own
-        step = torch.linalg.solve(_curvature(wide, rate) + torch.diag_embed(cost.T), slope.T).T
+        step = _step(wide, rate, cost, slope)
         gain = (step * slope).sum(dim=0)
         found[:, going] = _downhill(wide, aim, cost, own, step, gain)
         going = going[gain > SMALL]
         if not len(going):
             break
     return found[:-1], found[-1]
+
+
+def _step(wide: Any, rate: Any, cost: Any, slope: Any) -> Any:
+    """Give Newton steps (feature, unit), of as many units at a time as their matrices are held of."""
+    import torch
+
+    some, out = max(1, CELLS // wide.shape[1] ** 2), torch.empty_like(slope)
+    for start in range(0, slope.shape[1], some):
+        units = slice(start, start + some)
+        curved = _curvature(wide, rate[:, units]) + torch.diag_embed(cost[:, units].T)
+        out[:, units] = torch.linalg.solve(curved, slope[:, units].T).T
+    return out
 
 
 def _curvature(wide: Any, rate: Any) -> Any:

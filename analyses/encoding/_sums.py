@@ -143,10 +143,21 @@ def errors(held: Held, train: Moments, test: Moments, alphas: NDArray[np.float64
 
 
 def is_tall(x: Any, parent: Moments, folds: Sequence[Fold]) -> bool:
-    """Tell whether test sets are so much longer than features are many that errors cost less from their sums."""
+    """Tell whether test sets are so much longer than features are many that errors cost less from their sums.
+
+    Cells hold a sample once: sets that draw it twice (a bootstrap) are not made of them.
+    """
     if hasattr(x, "rows") or len(parent.train) < TALL or parent.gram is None:
         return False
-    return all(min(len(train), len(test) / LONG) >= x.shape[1] for train, test in folds)
+    if not all(min(len(train), len(test) / LONG) >= x.shape[1] for train, test in folds):
+        return False
+    return all(_once(side, x.shape[0]) for pair in folds for side in pair)
+
+
+def _once(index: Indices, samples: int) -> bool:
+    there = np.zeros(samples, dtype=bool)
+    there[index] = True
+    return int(there.sum()) == len(index)
 
 
 def errors_from_sums(

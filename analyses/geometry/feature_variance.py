@@ -98,7 +98,7 @@ def feature_variance(
         raise AnalysisError(f"{_ANALYSIS}: no unit of the recording varies")
     analysed = pending(recording)
     fold, held_out = _folds(recording, features, folds, seed)
-    _require_levels(codes, fold)
+    _require_levels(codes, fold, held_out)
     shares = {name: _share(one, values, fold) for name, one in codes.items()}
     explained, total = _share(np.hstack(list(codes.values())), values, fold)
     joint = float(explained.sum() / total.sum())
@@ -293,15 +293,15 @@ def _share(code: np.ndarray, values: np.ndarray, fold: np.ndarray) -> tuple[np.n
     return explained, total
 
 
-def _require_levels(codes: Mapping[str, np.ndarray], fold: np.ndarray) -> None:
+def _require_levels(codes: Mapping[str, np.ndarray], fold: np.ndarray, held_out: str) -> None:
     """Refuse features of which a training fold shows a single value."""
     for name, code in codes.items():
         for k in range(int(fold.max()) + 1):
             if (code[fold != k].any(axis=0)).sum() < 2:
                 counts = code.sum(axis=0).astype(int).tolist()
                 raise AnalysisError(
-                    f"{_ANALYSIS}: {name!r} has values in {counts} samples, and all of one lie in fold {k}; give it "
-                    "more samples, or use another seed="
+                    f"{_ANALYSIS}: {name!r} has values in {counts} samples, and all of one lie in fold {k}: whole "
+                    f"{held_out} are held out; give each value more of them, or use another seed= or other folds="
                 )
 
 

@@ -111,6 +111,23 @@ def test_newton_is_at_the_minimum_also_in_parts(monkeypatch):
     torch.testing.assert_close(_poisson.minimum(x, counts, alpha)[0], weights)
 
 
+def test_newton_holds_second_derivatives_of_some_units_at_a_time(monkeypatch):
+    """Those of all would be units times features squared: gigabytes where a hundred units drive each other."""
+    import torch
+
+    from neurointerp.analyses.encoding import _poisson
+
+    x, counts = (torch.tensor(rec.values) for rec in _spikes())
+    alpha = torch.full((counts.shape[1],), 1e-3, dtype=torch.float64)
+    whole = _poisson.minimum(x, counts, alpha)
+    solve, held = torch.linalg.solve, []
+    monkeypatch.setattr(torch.linalg, "solve", lambda a, b: held.append(a.shape[0]) or solve(a, b))
+    monkeypatch.setattr(_poisson, "CELLS", 2 * (x.shape[1] + 1) ** 2)
+    torch.testing.assert_close(_poisson.minimum(x, counts, alpha), whole)
+    assert held
+    assert max(held) == 2
+
+
 def test_blocks_go_to_a_device_one_after_the_other():
     from neurointerp.backend import streamed
 

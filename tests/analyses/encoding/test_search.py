@@ -241,3 +241,15 @@ def test_torch_agrees_with_numpy(samples, features, kind, always_fast):
     np.testing.assert_allclose(torch_used, used)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-8 if kind == "float64" else 1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_samples_that_a_fold_draws_twice_count_twice_in_tall_problems(side, monkeypatch):
+    """As in bootstraps that are given as folds; sums over cells hold each sample once."""
+    x, y = _data(600, 3)
+    index, twice = np.arange(600), np.r_[np.arange(200), np.arange(200), np.arange(200)]
+    fold = (np.r_[twice[:400], index[200:300]], index[300:]) if side == "train" else (index[300:], twice)
+    alphas = np.logspace(0, 4, 5)
+    plain = _choose(x, y, [fold], alphas)
+    monkeypatch.setattr(_sums, "TALL", 500)
+    np.testing.assert_allclose(_choose(x, y, [fold], alphas).errors, plain.errors, rtol=1e-9)
