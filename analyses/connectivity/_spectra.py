@@ -25,6 +25,8 @@ SUMS = {
 MEASURES = ("coherence", "imaginary_coherence", *SUMS, "psi")
 BLOCK = 2**26
 """Bytes of spectra that are held at a time."""
+EPOCHS = 512
+"""Epochs that are summed in the type of the spectra, before sums in float64: more of them would lose digits."""
 LINE = 64
 """Bytes of a line of the cache."""
 LOW_BIAS = 0.9
@@ -238,7 +240,7 @@ def _summed(
     energy = np.zeros(units)
     epoch = np.empty((units, length))
     rows, width = _room(n_tapers, units, wanted)
-    block = max(1, BLOCK // max(1, 2 * count * rows * width * np.dtype(dtype).itemsize))
+    block = min(EPOCHS, max(1, BLOCK // max(1, 2 * count * rows * width * np.dtype(dtype).itemsize)))
     spectra = _aligned_zeros((count, 2, min(block, len(starts)), rows, width), dtype)
     re, im = (spectra[:, part, :, :n_tapers, :units] for part in range(2))
     for first in range(0, len(starts), block):

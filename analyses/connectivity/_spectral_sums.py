@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neurointerp.analyses.connectivity._spectra import EPOCHS
 from neurointerp.backend import like, namespace, to_numpy
 
 BLOCK = 2**26
@@ -39,7 +40,7 @@ def summed(
     energy, cross = xp.zeros(units, **wide), xp.zeros((2, count, units, units), **wide)
     sums = {name: xp.zeros((count, units, units), **wide) for name in wanted}
     factor = like(scale, energy)
-    block = max(1, BLOCK // max(1, 16 * n_tapers * units * max(count, length)))
+    block = min(EPOCHS, max(1, BLOCK // max(1, 16 * n_tapers * units * max(count, length))))
     for first in range(0, len(starts), block):
         cut = [values[start : start + length, :] for start in starts[first : first + block]]
         epochs = xp.astype(xp.stack(cut), xp.float64)

@@ -26,6 +26,7 @@ CALLS = {
     "cp": (tensor.cp, {"rank": 2, "max_iter": 15}),
     "nonnegative_cp": (tensor.nonnegative_cp, {"rank": 2, "max_iter": 15}),
     "correlation": (connectivity.correlation, {}),
+    "shrunk": (connectivity.correlation, {"method": "ledoit_wolf"}),
     "covariance": (connectivity.covariance, {"method": "ledoit_wolf"}),
     "covariance_centred": (connectivity.covariance, {"centre": "segment"}),
     "partial_correlation": (connectivity.partial_correlation, {}),

@@ -280,6 +280,21 @@ def test_quick_sums_of_lags_equal_the_general_ones(units, mode, bandwidth):
     np.testing.assert_array_equal(quick.wpli.values, quick.wpli.values.swapaxes(0, 1))
 
 
+@pytest.mark.parametrize("place", [None, "cpu"])
+def test_very_many_epochs_in_single_precision_lose_no_digits(place):
+    if place is not None:
+        pytest.importorskip("torch")
+    t = np.arange(200_000)
+    x = np.stack([np.cos(2 * np.pi * t / 8), np.cos(2 * np.pi * t / 8 + 0.8)], axis=1)
+    x += 0.02 * np.random.default_rng(0).standard_normal(x.shape)
+    options = {"measures": ("coherence", "wpli2_debiased"), "window": 32, "fmin": 10, "fmax": 16}
+    wide = connectivity.spectral(_recording(x, dims=("time", "unit")), **options)
+    narrow = connectivity.spectral(_recording(x.astype(np.float32), dims=("time", "unit")), device=place, **options)
+    for name in wide.data_vars:
+        assert wide[name].attrs["epochs"] == 6250
+        np.testing.assert_allclose(narrow[name].values, wide[name].values, rtol=0, atol=2e-6)
+
+
 def test_the_order_of_values_in_memory_does_not_matter():
     values = np.random.default_rng(0).standard_normal((4, 3, 128)).transpose(0, 2, 1)
     rec = ni.recording(values, modality="eeg", units="V", sampling_rate=100.0, dims=("trial", "time", "unit"))
