@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import os
+import signal
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurointerp.errors import NeurointerpError
 
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+SECONDS_TO_END = 5.0
+CUT, BUSY = threading.Event(), threading.Event()
+"""Of a worker process: nobody waits for it any more; it is at a call."""
 
 
 def cores() -> int:
@@ -107,23 +118,72 @@ def _on_processes(
     from multiprocessing import get_context
 
     spawn = get_context("spawn")  # a fork would carry over threads of BLAS and numba in whatever state they are
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_on_one_thread)
+    theirs, lifeline = spawn.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_as_worker, initargs=(theirs,))
     try:
-        futures = {pool.submit(function, **options): name for name, options in calls.items()}
+        with _deaf_to_ctrl_c():
+            futures = {pool.submit(_answer, function, options): name for name, options in calls.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BrokenProcessPool as error:
+    except BaseException as error:  # Ctrl-C and a caller that wants no more among them: nobody waits for the rest
+        lifeline.close()
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise NeurointerpError(
             f"one of {workers} worker processes ended before its answer: there may be too little memory (take fewer "
             'workers), or a script asks for workers outside of `if __name__ == "__main__":`'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+        lifeline.close()
+        theirs.close()
 
 
-def _on_one_thread() -> None:
-    """Keep a worker to its own core: pools of threads on the same cores wait for each other."""
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that are started meanwhile begin without an ear for Ctrl-C: else each prints where it stood."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _answer(function: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    BUSY.set()
+    try:
+        if CUT.is_set():
+            raise SystemExit(1)
+        return function(**options)
+    finally:
+        BUSY.clear()
+
+
+def _as_worker(lifeline: Connection) -> None:
+    """Keep a worker to its own core, and end what it does when the other end of its lifeline is closed or gone.
+
+    Ctrl-C in a terminal reaches all its processes: a worker leaves it to the one that asked.
+    """
     from threadpoolctl import threadpool_limits
 
     os.environ.update(dict.fromkeys(THREADS, "1"))  # of libraries that are not loaded yet
-    threadpool_limits(1)
+    threadpool_limits(1)  # pools of threads on the same cores wait for each other
+
+    def interrupted(*_: object) -> None:
+        if CUT.is_set() and BUSY.is_set():  # a worker that waits is told by the pool
+            raise SystemExit(1)
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            lifeline.recv()
+        CUT.set()
+        _thread.interrupt_main()  # which lets it take away what is half-written
+        time.sleep(SECONDS_TO_END)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, interrupted)
+    threading.Thread(target=watch, daemon=True).start()

@@ -36,14 +36,16 @@ def all_analysed(
     }  # fmt: skip
     calls: dict[str, dict[str, Any]] = {name: {"name": name, "matched": rec, **options} for name, rec in cut.items()}
     found: dict[str, xr.DataTree] = {}
+    left = dict(calls)
     if cluster.client() is None:  # what is there already is not worth a process
-        workers = min(workers, sum(not is_kept(**call) for call in calls.values()))
-    if cluster.client() is None and workers <= 1:
-        for name, call in calls.items():
+        one_by_one = [name for name, call in calls.items() if workers == 1 or is_kept(**call)]
+        one_by_one = list(calls) if len(calls) - len(one_by_one) <= 1 else one_by_one
+        for name in one_by_one:
             log.info("comparing %s (%d of %d)", name, len(found) + 1, len(calls))
-            found[name] = analysed(**call)
-        return found
-    for name, tree in cluster.finished(analysed, calls, workers):
+            found[name] = analysed(**left.pop(name))
+    if left:
+        log.info("comparing: %s at once", ", ".join(left))
+    for name, tree in cluster.finished(analysed, left, workers):
         found[name] = tree
         log.info("comparing: %s is done (%d of %d)", name, len(found), len(calls))
     return {name: found[name] for name in calls}

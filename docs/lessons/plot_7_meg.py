@@ -198,7 +198,7 @@ compared(averages, mne.io.read_info(path, verbose="error"), "simulated; dashed: 
 if mirror := os.environ.get("NEUROINTERP_MIRROR"):
     real = Path(mirror, "meg", "mne_sample", "test-ave.fif.gz")
     held = eeg.load(real, modality="meg").load()
-    print(dict(zip(held["condition"].values, held["averaged"].values, strict=True)), "trials")
+    print(dict(zip(held["condition"].values, held["averaged"].values.tolist(), strict=True)), "trials")
     own = {}
     for number, ear in enumerate(EARS.values()):
         one = held[number].sel(time=slice(-0.1, 0.3))

@@ -139,6 +139,12 @@ def arguments_of(name: str, method: Any, sources: list[str], mirror: str | None)
     after = len(taken) - 1
     one_each = after and len(sources) == len(taken)  # features as a single recording, which its bands may part
     if one_each or not any(many for _, many in taken):
+        most = sum(map(_is_recording, inspect.signature(method).parameters.values()))
+        if len(sources) > most:
+            raise AnalysisError(
+                f"{name} takes {most} recording{'s' if most > 1 else ''}: {len(sources)} are too many; "
+                "`neurointerp methods` has those that take many"
+            )
         return [source_of(source, mirror=mirror) for source in sources]
     together, alone = sources[: len(sources) - after], sources[len(sources) - after :]
     if len(together) < 2:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
     import yaml
 
-BESIDE = ("sources", "out", "mirror", "cache", "as_json")
+BESIDE = ("sources", "out", "mirror", "cache", "workers", "as_json")
 """What `compare` takes beside a study file, which does not state it."""
 
 

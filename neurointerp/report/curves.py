@@ -142,8 +142,9 @@ def _said(what: str, unit: str, value: xr.DataArray) -> str:
         if np.isfinite(ends).all():
             parts.append(f"{NAMES.get(str(factor), str(factor))} from {ends[0]:.3g}{of} to {ends[1]:.3g}{of}")
     worst = 100 * float(value["level"].values[-1])
+    drawn = int(value.notnull().any(("factor", "level", "replicate")).sum())
     return (
-        f"{what} of {value.sizes['recording']} recordings made worse, lines over {len(parts)} factors. Mean over "
+        f"{what} of {drawn} recordings made worse, lines over {len(parts)} factors. Mean over "
         f"recordings, as recorded and at {worst:.3g}%: {'; '.join(parts)}."
     )
 

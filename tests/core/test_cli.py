@@ -164,16 +164,17 @@ def test_compare_writes_three_files_and_a_second_run_the_same_table(tmp_path):
         "--resamples",
         "0",
         "--json",
+        "--workers",
     )
-    rows = json.loads(run(*arguments, "--out", tmp_path / "a")[0])
+    rows = json.loads(run(*arguments, 1, "--out", tmp_path / "a")[0])
     assert {row["kind"] for row in rows} == {"real", "simulated"}
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["report.html", "results.zarr", "summary.csv"]
-    run(*arguments, "--out", tmp_path / "b")
+    run(*arguments, 2, "--out", tmp_path / "b")
     assert (tmp_path / "a" / "summary.csv").read_bytes() == (tmp_path / "b" / "summary.csv").read_bytes()
     assert ni.digest(ni.open(tmp_path / "a" / "results.zarr")) == ni.digest(ni.open(tmp_path / "b" / "results.zarr"))
     run("report", tmp_path / "a" / "results.zarr", "--out", tmp_path / "again.html")
     assert (tmp_path / "again.html").stat().st_size > 100_000
-    run(*arguments, "--out", tmp_path / "a")  # over an earlier run
+    run(*arguments, 1, "--out", tmp_path / "a")  # over an earlier run
 
 
 def test_a_study_file_is_run_again_for_what_is_new_alone(tmp_path):
@@ -190,7 +191,7 @@ nulls: 2
 resamples: 10
 """
     (tmp_path / "study.yaml").write_text(study)
-    arguments = ("compare", tmp_path / "study.yaml", "--cache", tmp_path / "kept", "--json")
+    arguments = ("compare", tmp_path / "study.yaml", "--cache", tmp_path / "kept", "--json", "--workers", 1)
     rows = json.loads(run(*arguments, "--out", tmp_path / "a")[0])
     assert {row["recording"] for row in rows} == {"scalp", "sparks", "own", "image"}
     kept = sorted((tmp_path / "kept").iterdir())
@@ -227,7 +228,7 @@ resamples: 10
 def test_options_of_a_comparison_are_flags_too(tmp_path):
     """Worms and scalps need no rates in common: the faster is brought to the slower, with noise to its quality."""
     out = tmp_path / "out"
-    sizes = ("--max-units", "8", "--max-samples", "60", "--nulls", "2")
+    sizes = ("--max-units", "8", "--max-samples", "60", "--nulls", "2", "--workers", "1")
     pair = ("compare", "demo-eeg", "demo-calcium")
     run(*pair, *sizes, "--resamples", "0", "--match-rate", "8", "--match-quality", "units", "--out", out)
     matching = ni.open(out / "results.zarr").attrs["matching"]

@@ -148,6 +148,7 @@ def test_a_method_of_many_recordings_takes_them_under_their_names(tmp_path):
     [
         (["geometry.cka", "demo-eeg"], "geometry.cka takes RECORDINGS..., recordings beside each other: 1 are too few"),
         (["geometry.cka", "demo-eeg", "demo-fmri"], "stimulus"),
+        (["connectivity.correlation", "demo-eeg", "demo-fmri"], "takes 1 recording: 2 are too many"),
         (
             ["geometry.aligned", "demo-eeg"],
             "does not run on recordings alone: call analyses.geometry.aligned in Python",

@@ -18,7 +18,7 @@ import neurointerp as ni
 from neurointerp import report
 from neurointerp.analyses import comparison
 from neurointerp.analyses.comparison._groups import group_tests
-from neurointerp.report import drawing, overview, pictures
+from neurointerp.report import curves, drawing, overview, pictures
 from neurointerp.report.downloads import file_stem, table_file
 from neurointerp.report.html import number
 
@@ -299,3 +299,12 @@ def test_what_is_no_comparison_is_refused(one, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ni.AnalysisError, match="cannot write the report"):
         report.write(one, tmp_path / "file" / "report.html")
+
+
+def test_the_words_of_a_sensitivity_count_the_recordings_that_are_drawn():
+    """A recording without time has no such figure, and no line."""
+    dims = {"recording": ["a", "b", "trials"], "factor": ["units"], "level": [1.0, 0.5], "replicate": [0]}
+    values = np.array([[2.0, 1.0], [4.0, 3.0], [np.nan, np.nan]])[:, None, :, None]
+    said = curves._said("prediction", "", xr.DataArray(values, dims=list(dims), coords=dims))
+    assert said.startswith("prediction of 2 recordings made worse")
+    assert "units from 3 to 2" in said
