@@ -1,4 +1,6 @@
-"""Fixtures that the tests of models share: one small transformer, a chain of linear maps, and how to look inside."""
+"""Fixtures that several files share: a small transformer and how to look inside, a chain of linear maps, a browser."""
+
+import shutil
 
 import pytest
 
@@ -54,3 +56,16 @@ def held(torch):
         return found[0]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Give a Chromium that is started once for a file of tests."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import shutil
 
 import matplotlib
 import numpy as np
@@ -13,13 +12,9 @@ from neurointerp import report
 from neurointerp.analyses import comparison
 from neurointerp.loaders import eeg, fmri
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZES = {"units": 100, "samples": 100, "nulls": 2, "resamples": 0}
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +30,6 @@ def tree(mirror):
 @pytest.fixture(scope="module")
 def page(tree, tmp_path_factory):
     return report.write(tree, tmp_path_factory.mktemp("report") / "report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 DOTS = """async (image) => {
