@@ -286,7 +286,14 @@ def pairs(label: Indices, stretch: Sequence[slice], gap: int = 0) -> list[Fold]:
 
 
 def common(one: Indices, other: Indices) -> Indices:
-    """Give the positions that are in both, in order, each once; linear in them, where `np.intersect1d` sorts."""
+    """Give the positions that are in both, in order, each once; linear in them, where `np.intersect1d` sorts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> common(np.array([4, 0, 2]), np.array([2, 3, 4]))
+    array([2, 4])
+    """
     both = np.zeros((2, int(max(one.max(initial=-1), other.max(initial=-1))) + 1), dtype=bool)
     both[0, one], both[1, other] = True, True
     return np.flatnonzero(both.all(axis=0))
