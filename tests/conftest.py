@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 import neurointerp as ni
+
+settings.register_profile("repeatable", derandomize=True)  # a run tells of the code, not of the draw of the day
+settings.load_profile("repeatable")
 
 MIRRORS = [os.environ.get("NEUROINTERP_MIRROR", ""), str(Path(__file__).parents[2] / "shared" / "data")]
 

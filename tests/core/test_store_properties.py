@@ -31,7 +31,7 @@ ATTRS = st.dictionaries(
     st.sampled_from(["_FillValue", "scale_factor", "dtype", "coordinates"]) | TEXT, JSON, max_size=3
 )
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=8).filter(
-    lambda name: name not in (".", "..", "digests.json", "zarr.json")
+    lambda name: name not in (".", "..", "digests.json", "zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 )
 
 
