@@ -9,9 +9,11 @@ OUT ?= compare
 MIRROR ?=
 # options of `make bench`: --only ridge, --brian2 PYTHON, --tensortools PYTHON, --sparsify PYTHON
 BENCH ?=
+# options of `make power`: --sets 10
+POWER ?=
 REAL := physionet-eegmmidb:S001R03 haxby2001 dag2023:2022-07-26-38 ibl2019 fernandes2023
 
-.PHONY: compare test verify lint docs study bench wheel clean
+.PHONY: compare test verify lint docs study power bench wheel clean
 
 compare: $(BIN)/.installed
 	$(BIN)/neurointerp compare $(if $(MIRROR),$(REAL) --mirror $(MIRROR)) --out $(OUT)
@@ -34,6 +36,9 @@ docs: $(BIN)/.dev
 
 study: $(BIN)/.dev
 	$(BIN)/python docs/make_study.py $(if $(MIRROR),--mirror $(MIRROR))
+
+power: $(BIN)/.dev
+	$(BIN)/python docs/make_power.py $(POWER)
 
 bench: $(BIN)/.dev
 	$(BIN)/python benchmarks/run.py $(BENCH)
