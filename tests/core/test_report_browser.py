@@ -80,6 +80,11 @@ def opened(browser, page):
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
+def arrived(view, name):
+    """Wait until the page of a recording is shown and has the focus: a change of the hash is told after the key."""
+    view.wait_for_function("(name) => document.activeElement.textContent === name", arg=name)
+
+
 def rows(view):
     return view.locator("#summary tbody tr:visible th").all_inner_texts()
 
@@ -126,17 +131,17 @@ def test_recordings_are_pages_with_links_focus_and_a_way_back(opened):
     view.locator("#summary").get_by_role("link", name="beta").focus()
     view.keyboard.press("Enter")
     view.get_by_role("heading", name="beta", exact=True).wait_for()
-    assert view.evaluate("document.activeElement.textContent") == "beta"
+    arrived(view, "beta")
     assert view.title().startswith("beta - ")
     assert view.locator(".view:visible").count() == 1
     view.locator(".view:visible .steps").get_by_role("link", name="alpha").click()
-    assert view.evaluate("document.activeElement.textContent") == "alpha"
+    arrived(view, "alpha")
     view.go_back()
-    assert view.evaluate("document.activeElement.textContent") == "beta"
+    arrived(view, "beta")
     view.go_back()
-    assert view.locator("#overview").is_visible()
+    view.locator("#overview").wait_for()
     view.locator(".bar").get_by_role("link", name="Method").click()
-    assert view.locator("#method").is_visible()
+    view.locator("#method").wait_for()
     direct = opened("#recording-1")
     assert direct.get_by_role("heading", level=2).all_inner_texts() == [HOSTILE]
     assert direct.title().startswith(HOSTILE)
@@ -250,7 +255,7 @@ def test_pointing_at_a_recording_shows_it_everywhere_and_a_click_opens_it(opened
     mark.hover()
     assert view.locator("#panels g.lit").count() == view.locator("#panels g[data-recording='1']").count()
     mark.click()
-    assert view.locator("#recording-2").is_visible()
+    view.locator("#recording-2").wait_for()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +338,7 @@ def test_curves_light_up_lead_on_and_can_be_saved(opened, tree):
     assert 'stroke-dasharray="3px' in drawing
     view.locator("#keys").get_by_role("link", name="alpha").focus()
     view.keyboard.press("Enter")
-    assert view.locator("#recording-3").is_visible()
+    view.locator("#recording-3").wait_for()
 
 
 def test_without_scripts_everything_is_there(opened, tree):
@@ -341,7 +346,7 @@ def test_without_scripts_everything_is_there(opened, tree):
     assert view.locator(".view:visible").count() == 1 + len(NAMES)
     assert view.locator(".scripted:visible").count() == 0
     view.locator("#summary").get_by_role("link", name="alpha").click()
-    assert view.url.endswith("#recording-3")
+    view.wait_for_url("**#recording-3")
     with view.expect_download() as found:
         view.locator("#recording-3").get_by_role("link", name="Save the weights of Component 0").first.click()
     assert found.value.suggested_filename == "alpha-component-0-weights.csv.gz"
