@@ -29,8 +29,8 @@ class Pending:
 def pending(recording: xr.DataArray) -> Pending:
     """Begin the digest of a recording in a thread of its own, for `result` to wait for.
 
-    sha256 runs at some 1.8 GB/s on one core and leaves the others, and Python, free: an analysis that takes longer
-    does not wait for it. Nothing is remembered from one call to the next, since values may be changed in
+    It runs at some 5 GB/s on one core and leaves the others, and Python, free: an analysis that takes longer does not
+    wait for it. Nothing is remembered from one call to the next, since values may be changed in
     place between them. A small recording, or one that is not in memory, is left to `result`.
     """
     from neurointerp.store import digest

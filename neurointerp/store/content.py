@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from blake3 import blake3
 
 from neurointerp.schema import plain
 from neurointerp.store import layout
@@ -19,11 +19,12 @@ CHUNKED_BYTES = 2**22
 
 
 def digest(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
-    """Give the sha256 of an object's content: names, dims, dtypes, labels, values and attrs.
+    """Give the BLAKE3 of an object's content: names, dims, dtypes, labels, values and attrs.
 
     Equal content has an equal digest, however it is chunked, lazy or in memory, saved or not. Values that are not in
     memory are read in blocks of some 64 MiB (of dask's chunks 4 MiB, or one) along the first dims, so an array chunked
-    along its last dim alone is read several times.
+    along its last dim alone is read several times. BLAKE3 is as hard to forge as the sha256 of raw files, and hashes
+    some 5 GB/s on one core where sha256 does 2, so that a digest costs little beside the analysis of what it names.
 
     Parameters
     ----------
@@ -48,41 +49,41 @@ def digest(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> str:
     True
     """
     tree = layout.as_tree(obj)
-    sha = hashlib.sha256()
+    hasher = blake3()
     for node in sorted(tree.subtree, key=lambda node: node.path):
         ds = node.to_dataset(inherit=False)
-        _feed(sha, "node", node.path, plain(dict(ds.attrs)))
+        _feed(hasher, "node", node.path, plain(dict(ds.attrs)))
         for name in sorted(map(str, ds.variables)):
             variable = ds.variables[name]
             strings = variable.dtype.kind in "OUT"
             kind = "string" if strings else variable.dtype.newbyteorder("<").str
-            _feed(sha, name, name in ds.coords, list(variable.dims), list(variable.shape), kind)
-            _feed(sha, "attrs", plain(dict(variable.attrs)))
-            _feed_strings(sha, variable) if strings else _feed_numbers(sha, variable)
-    return sha.hexdigest()
+            _feed(hasher, name, name in ds.coords, list(variable.dims), list(variable.shape), kind)
+            _feed(hasher, "attrs", plain(dict(variable.attrs)))
+            _feed_strings(hasher, variable) if strings else _feed_numbers(hasher, variable)
+    return hasher.hexdigest()
 
 
-def _feed(sha: Any, *items: Any) -> None:
-    sha.update(json.dumps(items, sort_keys=True, separators=(",", ":")).encode())
+def _feed(hasher: blake3, *items: Any) -> None:
+    hasher.update(json.dumps(items, sort_keys=True, separators=(",", ":")).encode())
 
 
-def _feed_strings(sha: Any, variable: xr.Variable) -> None:
+def _feed_strings(hasher: blake3, variable: xr.Variable) -> None:
     """Feed what `json.dumps` gives for the list of all strings."""
-    sha.update(b"[")
+    hasher.update(b"[")
     between = b""
     for block in _blocks(variable):
         if block.size:
-            sha.update(between + json.dumps([str(value) for value in block.ravel()])[1:-1].encode())
+            hasher.update(between + json.dumps([str(value) for value in block.ravel()])[1:-1].encode())
             between = b", "
-    sha.update(b"]")
+    hasher.update(b"]")
 
 
-def _feed_numbers(sha: Any, variable: xr.Variable) -> None:
+def _feed_numbers(hasher: blake3, variable: xr.Variable) -> None:
     """Feed the bytes of the values: little-endian, in C order, every NaN the same."""
     for block in _blocks(variable):
         if block.dtype.kind == "f" and block.size and np.isnan(block.min()):  # half the time of np.isnan(block).any()
             block = np.where(np.isnan(block), block.dtype.type(np.nan), block)
-        sha.update(np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
+        hasher.update(np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
 
 
 def _blocks(variable: xr.Variable) -> Iterator[np.ndarray]:
