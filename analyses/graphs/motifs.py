@@ -46,10 +46,11 @@ def motifs(
           (component)`: the nats that its blocks save over a single one. A factorization finds components in noise as
           well, and some of their graphs have blocks: compare the savings with those of `surrogate.circular_shift`.
         - `background (component)`, `participation (component)`, `variation (component)`; `recurrent (component)`: not
-          background, and carried by two subjects or more. What one subject shows alone may be chance.
+          background, and shared by two subjects or more, counted as the participation :math:`1 / \sum s^4` of the
+          subject factor (of norm 1). What one subject shows alone may be chance.
         - `active (time, component)`: above half of the time factor's maximum.
         - `carrier (subject, component)`: above the uniform level :math:`1/\sqrt{S}` of the subject factor (`trial`
-          where the affinity had trials). Not all subjects can be: of two, one at most, so that none is `recurrent`.
+          where the affinity had trials). Not all subjects can be: of two, one at most.
         - `factor_time`, `factor_subject`, `weight` as they came.
 
     Raises
@@ -89,13 +90,15 @@ def motifs(
         for graph, skip in zip(folded.values.astype(float), background, strict=True)
     ]  # fmt: skip
     carrier = share > 1 / np.sqrt(len(share))
+    alike = (share.astype(float) ** 4).sum(axis=0)
+    several = (alike > 0) & (alike < 0.5 + 1e-6)  # two alike give 1/2, but for rounding
     component = {"component": folded["component"].values}
     peak = np.where(time.max(axis=0) > 0, time.max(axis=0), np.inf)
     variables = {
         "connectivity": folded,
         **_communities(blocks, labels, component),
         "background": xr.DataArray(background, dims="component", coords=component),
-        "recurrent": xr.DataArray(~background & (carrier.sum(axis=0) > 1), dims="component", coords=component),
+        "recurrent": xr.DataArray(~background & several, dims="component", coords=component),
         "participation": xr.DataArray(wide, dims="component", coords=component, attrs={"units": "1"}),
         "variation": xr.DataArray(variation, dims="component", coords=component, attrs={"units": "1"}),
         "active": factors["factor_time"].copy(data=time > peak / 2),

@@ -97,9 +97,24 @@ def figures(rec):
     return float(one.relative_error - five.relative_error), float(found.participation.min()), found
 
 
+@pytest.mark.parametrize(
+    ("share", "wanted"), [([1, 0, 0, 0], False), ([3, 1.2, 1, 0], False), ([1, 1, 0, 0], True), ([3, 2, 2, 1], True)]
+)
+def test_recurrent_is_what_two_subjects_or_more_share(share, wanted):
+    rng = np.random.default_rng(0)
+    rec = ni.recording(
+        rng.standard_normal((4, 60, 6)).cumsum(axis=1), dims=("subject", "time", "unit"), modality="calcium",
+        units="1", sampling_rate=1.0, coords={"subject": list("abcd")},
+    )  # fmt: skip
+    factors = tensor.nonnegative_cp(connectivity.affinity(rec), 2)
+    factors.factor_subject[:] = np.array(share, dtype=float)[:, None] / np.linalg.norm(share)
+    factors.factor_time[:] = np.eye(factors.sizes["time"], 2)  # an instant: no background
+    assert (graphs.motifs(factors, starts=1).recurrent == wanted).all()
+
+
 @pytest.mark.slow
 def test_d_circular_shift():
-    """Blocks are counted of what several animals carry: of noise, what a single one shows often has some."""
+    """Blocks are counted of what several animals share: of noise, what a single one shows often has some."""
     fall, narrow, one_block, marked = [], [], 0, 0
     for seed in range(10):
         rec, _ = planted(seed)
