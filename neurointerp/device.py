@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,20 @@ def require_room(size: int, device: Any, analysis: str) -> None:
             f"that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave device= "
             "out"
         )
+
+
+def whole_on(arrays: Sequence[np.ndarray], device: str | None, analysis: str) -> list[Any]:
+    """Give arrays as tensors that lie on a device, all at once; themselves without one.
+
+    Raises
+    ------
+    AnalysisError
+        When they do not fit there.
+    """
+    if device is None:
+        return list(arrays)
+    require_room(sum(array.nbytes for array in arrays), device, analysis)
+    return [placed(array, device) for array in arrays]
 
 
 def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: str) -> xr.DataArray:
