@@ -40,18 +40,18 @@ def require_none(device: Any, analysis: str, why: str) -> None:
         raise AnalysisError(f"{analysis}: device {device!r} is not for {why}; leave device= out")
 
 
-def require_room(size: int, device: Any, analysis: str) -> None:
-    """Refuse to copy so many bytes to a CUDA device, all at once, where what is worked on with them is not free."""
+def require_room(size: int, device: Any, analysis: str, copies: float = COPIES) -> None:
+    """Refuse to copy so many bytes to a CUDA device, all at once, where `copies` times that is not free for work."""
     import torch
 
     if torch.device(device).type != "cuda":
         return
     free = torch.cuda.mem_get_info(device)[0]
-    if COPIES * size > free:
+    if copies * size > free:
         raise AnalysisError(
-            f"{analysis}: needs all values on device {device!r} at once: {size / 2**30:.3g} GiB, and {COPIES} times "
-            f"that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave device= "
-            "out"
+            f"{analysis}: needs all values on device {device!r} at once: {size / 2**30:.3g} GiB, and {copies:.3g} "
+            f"times that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave "
+            "device= out"
         )
 
 

@@ -1,5 +1,6 @@
 """Blocks on a torch device: here the processor, since no machine of the tests need have another."""
 
+import weakref
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,9 @@ from neurointerp.analyses import connectivity, factorization, geometry, tensor
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("dask")
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_flatten  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +337,57 @@ def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
     with pytest.raises(ni.AnalysisError, match=r"tucker: needs all values on device 'cuda' at once: 0\.5 GiB"):
         device.require_room(2**29, "cuda", "tensor.tucker")
     device.require_room(2**40, "cpu", "tensor.tucker")  # which is asked elsewhere
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive after each operation."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.peak = [], 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        found = operation(*args, **(kwargs or {}))
+        self.seen += [weakref.ref(one) for one in tree_flatten((args, found))[0] if isinstance(one, torch.Tensor)]
+        alive = [one for one in (known() for known in self.seen) if one is not None]
+        self.seen = [weakref.ref(one) for one in alive]
+        self.peak = max(
+            self.peak, sum({s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in alive)}.values())
+        )
+        return found
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("ranks", [[2, 2, 2], [20, 3, 6], [20, 30, 40]])
+def test_tucker_on_a_device_holds_no_more_than_it_asks_room_for(dtype, missing, ranks):
+    from neurointerp.analyses.tensor.tucker import _fit_on, copies_of
+
+    rng = np.random.default_rng(11)
+    x = np.einsum("ai,bi,ci->abc", *(rng.standard_normal((size, 2)) for size in (20, 30, 40)))
+    x = (x + 1e-3 * rng.standard_normal(x.shape)).astype(dtype)
+    seen = rng.random(x.shape) > 0.1 if missing else None
+    x = np.where(seen, x, dtype(0)) if missing else x
+    with Held() as held:
+        fit = _fit_on(torch.from_numpy(x), seen, ranks, 60, 0.0)
+    assert fit.losses[-1] < 1e-2  # float32 went on in float64
+    assert held.peak <= copies_of(x, missing, ranks) * x.nbytes
+    if missing and ranks[0] == 2:
+        assert held.peak > 3 * x.nbytes  # what every other analysis asks for
+
+
+def test_tucker_with_missing_values_asks_a_card_for_the_room_of_its_copies(monkeypatch, rec):
+    from neurointerp.analyses.tensor import tucker
+
+    holes = rec.copy(deep=True)
+    holes[3, 10:20, 2] = np.nan
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda place: (int(3.5 * rec.nbytes), 2**40))  # of a card
+    monkeypatch.setitem(
+        tucker.__globals__, "require_room", lambda size, place, *rest: device.require_room(size, "cuda", *rest)
+    )
+    tensor.tucker(rec, 2, max_iter=2, device="cpu")
+    with pytest.raises(ni.AnalysisError, match=r"tensor.tucker: needs all values on device .* and 4\.[0-9]+ times"):
+        tensor.tucker(holes, 2, max_iter=2, device="cpu")
 
 
 def test_values_that_may_not_be_written_to_are_copied():
