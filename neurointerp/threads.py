@@ -59,7 +59,7 @@ def _let_go() -> None:
 
 
 def _set(library: Any, count: int) -> None:
-    """Set the threads of a library; threadpoolctl itself (3.8) lets one thread alone do so, and the last to leave is any."""
+    """Set the threads of a library; threadpoolctl (3.8) lets one thread alone do so, and the last to leave is any."""
     getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 

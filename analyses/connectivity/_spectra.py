@@ -136,7 +136,9 @@ class Wavelets:
             split_spectra(ifft(whole * wavelet, axis=1), half, self.decimate, re[rows, 0], im[rows, 0])
 
 
-def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int) -> Wavelets:
+def morlet(
+    frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int, analysis: str
+) -> Wavelets:
     """Give Morlet wavelets of `cycles` cycles, five deviations to either side, of no mean.
 
     The deviation is cycles / (2 pi frequency); the scale, which no measure depends on, is that of unit length.
@@ -155,15 +157,15 @@ def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float
     if longest > length:
         lowest = 10 * cycles / (2 * np.pi * length / rate)
         raise AnalysisError(
-            f"a wavelet of {cycles:g} cycles at {min(frequencies):g} has {longest} samples, longer than a window of "
-            f"{length}; take frequencies above {lowest:.3g}, fewer cycles or a longer window"
+            f"{analysis}: a wavelet of {cycles:g} cycles at {min(frequencies):g} has {longest} samples, longer than a "
+            f"window of {length}; take frequencies above {lowest:.3g}, fewer cycles or a longer window"
         )
     size = next_fast_len(length + longest - 1)
     spectra = np.stack([fft(wave, n=size) for wave in found])
     return Wavelets(spectra, tuple(len(wave) // 2 for wave in found), length, decimate)
 
 
-def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.float64]:
+def tapers(length: int, mode: str, half_bandwidth: float | None, analysis: str) -> NDArray[np.float64]:
     """Give the tapers (taper, sample), each times the root of its weight, which sum to 1.
 
     `half_bandwidth` is in cycles per window (default 4); of the 2 x half_bandwidth Slepian tapers those with little
@@ -177,8 +179,8 @@ def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.f
     half = 4.0 if half_bandwidth is None else half_bandwidth
     if not 0.5 <= half < length / 2:
         raise AnalysisError(
-            f"a bandwidth of {2 * half:g} cycles per window of {length} samples is outside [1, {length}); choose a "
-            "longer window, another bandwidth or mode='fourier'"
+            f"{analysis}: a bandwidth of {2 * half:g} cycles per window of {length} samples is outside [1, {length}); "
+            "choose a longer window, another bandwidth or mode='fourier'"
         )
     windows, ratios = dpss(length, half, int(2 * half), sym=False, norm=2, return_ratios=True)
     keep = ratios > LOW_BIAS if (ratios > LOW_BIAS).any() else ratios == ratios.max()
