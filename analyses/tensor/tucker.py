@@ -177,7 +177,7 @@ def copies_of(X: Any, missing: bool, ranks: list[int]) -> float:
     first, second, last = (ranks[mode] / X.shape[mode] for mode in (0, 1, -1))
     projected = 3 * last + first * (2 + second)  # of each a copy, for its unfolding, and the next
     held = 1 + (wide if wide > 1 else 0) + (1 / X.dtype.itemsize if missing else 0)
-    return max(COPIES, held + wide * max(3 if missing else 1, missing + projected))
+    return max(COPIES, float(held + wide * max(3 if missing else 1, missing + projected)))
 
 
 def _iterated(X: Any, seen: Any, begun: Any, ranks: list[int], max_iter: int, tolerance: float) -> _Fit:
