@@ -22,10 +22,11 @@ def staged(out: Path) -> Iterator[Path]:
     from neurointerp.store.staging import acquire, release
 
     try:
-        if out.exists() and not out.is_dir():
-            raise StoreError(f"cannot write to {out}: it is a file, not a folder")
         whole = out.resolve()
-        near = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+        near = next(folder for folder in (whole, *whole.parents) if folder.exists())
+        if not near.is_dir():
+            found = "it" if near == whole else near.name
+            raise StoreError(f"cannot write to {out}: {found} is a file, not a folder")
         _remove_left(whole)
         stage = near / f".neurointerp.{whole.name}.{secrets.token_hex(4)}.partial"
         lock = acquire(stage, "save")  # before there is a folder, which nobody then takes for one that was left

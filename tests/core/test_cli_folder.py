@@ -72,5 +72,6 @@ def test_a_folder_that_was_left_above_a_place_that_is_there_now_goes_too(tmp_pat
         assert sorted(path.name for path in tmp_path.iterdir()) == ["found"]
     assert list(inside.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(ni.StoreError, match="it is a file, not a folder"), staged(tmp_path / "file"):
-        pass
+    for place, what in ((tmp_path / "file", "it"), (tmp_path / "file" / "deep" / "out", "file")):
+        with pytest.raises(ni.StoreError, match=f"{what} is a file, not a folder"), staged(place):
+            pass
