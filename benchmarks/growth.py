@@ -1,4 +1,4 @@
-"""How time and memory grow with samples, units, rank and recordings, over three decades each where that ends in minutes.
+"""How time and memory grow with samples, units, rank and recordings, over three decades where that ends in minutes.
 
     python benchmarks/growth.py --only correlation
 
