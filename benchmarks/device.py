@@ -106,6 +106,10 @@ def kernels(samples: int, units: int, rank: int) -> dict[str, Kernel]:
         "partial_correlation": (connectivity.partial_correlation, rec, {}, "connectivity", True),
         "lagged": (connectivity.lagged, part, {"max_lag": 10}, "connectivity", True),
         "coherence": (connectivity.coherence, part, {"fmax": 25.0}, "connectivity", True),
+        "granger": (connectivity.granger, part, {"order": 5}, "connectivity", False),
+        "granger_conditional": (connectivity.granger, part, {"order": 5, "conditional": True}, "connectivity", False),
+        "effective": (connectivity.effective, part, {"order": 5}, "connectivity", False),
+        "dynamic": (connectivity.dynamic, part, {"window": TRIAL // 2, "step": TRIAL // 20}, "connectivity", False),
         "wpli": (connectivity.wpli, part, {"fmax": 25.0}, "connectivity", True),
         "pca": (factorization.pca, rec, {"rank": min(rank, 4)}, "features", True),
         "ica": (factorization.ica, part, {"rank": min(rank, 4), "max_iter": 20}, "features", False),
@@ -117,6 +121,9 @@ def kernels(samples: int, units: int, rank: int) -> dict[str, Kernel]:
         "parafac2": (tensor.parafac2, part, {"rank": min(rank, 4), "max_iter": 5}, "loss", False),
         "rdm": (geometry.rdm, stimuli, {}, "rdm", False),
         "cka": (geometry.cka, two, {"permutations": 0}, "similarity", False),
+        "cca": (geometry.cca, two, {"permutations": 5, "penalty": 0.1}, "similarity", False),
+        "procrustes": (geometry.procrustes, two, {"permutations": 5}, "similarity", False),
+        "hyperalignment": (geometry.hyperalignment, two, {"rank": rank, "max_iter": 10}, "loss", False),
     }
 
 

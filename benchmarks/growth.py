@@ -1,4 +1,4 @@
-"""How time and memory grow with samples, units, rank and recordings, over three decades each.
+"""How time and memory grow with samples, units, rank and recordings, over three decades where that ends in minutes.
 
     python benchmarks/growth.py --only correlation
 
@@ -66,6 +66,8 @@ class Sweep:
     order: str
     make: Make
     points: int = 7
+    rounds: int | None = None
+    """At most so many, of what takes long in any size."""
 
 
 def on(recording: Callable[[int], Any], call: Callable[..., Any], **fixed: Any) -> Make:
@@ -89,9 +91,9 @@ def sweeps() -> list[Sweep]:
         return lambda size: partial(call, make(size), permutations=0)  # each is a pass over the same kernels
 
     def compared(count: int) -> Callable[[], Any]:
-        recs = {f"r{i}": plain(120, 8).copy() + np.float32(i) for i in range(count)}
-        recs = {name: rec.assign_attrs(plain(120, 8).attrs) for name, rec in recs.items()}
-        return partial(comparison.compare, recs, units=8, samples=100, nulls=2)
+        base = plain(60 * count, 8)  # the least that is compared, each its own
+        recs = {f"r{i}": base[60 * i : 60 * (i + 1)] for i in range(count)}
+        return partial(comparison.compare, recs, units=8, samples=60, nulls=2, resamples=0)
 
     return [
         Sweep("factorization.pca", "samples", SAMPLES, "1", on(long, factorization.pca, rank=8)),
@@ -125,7 +127,7 @@ def sweeps() -> list[Sweep]:
               ridge, plain(500, 24), plain(500, size).assign_coords(unit=[f"v{i}" for i in range(size)]))),
         Sweep("geometry.cka", "stimuli", (10, 5_000), "2", in_pairs(geometry.cka, partial(stimuli, units=64))),
         Sweep("geometry.rsa", "stimuli", (8, 2_000), "2", in_pairs(geometry.rsa, partial(stimuli, units=64))),
-        Sweep("comparison.compare", "recordings", (2, 20), "1", compared, 4),
+        Sweep("comparison.compare", "recordings", (1, 64), "1", compared, 5, 2),
     ]  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def measured(sweep: Sweep, rounds: int) -> dict[str, Any]:
     for size in sizes:
         call = sweep.make(size)
         call()
-        times.append(statistics.median(seconds(call)[0] for _ in range(rounds)))
+        times.append(statistics.median(seconds(call)[0] for _ in range(min(rounds, sweep.rounds or rounds))))
         added = peak(call)
         memory.append(float("nan") if added is None else added)
     found = {

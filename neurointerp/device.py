@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,19 +40,33 @@ def require_none(device: Any, analysis: str, why: str) -> None:
         raise AnalysisError(f"{analysis}: device {device!r} is not for {why}; leave device= out")
 
 
-def require_room(size: int, device: Any, analysis: str) -> None:
-    """Refuse to copy so many bytes to a CUDA device, all at once, where what is worked on with them is not free."""
+def require_room(size: int, device: Any, analysis: str, copies: float = COPIES) -> None:
+    """Refuse to copy so many bytes to a CUDA device, all at once, where `copies` times that is not free for work."""
     import torch
 
     if torch.device(device).type != "cuda":
         return
     free = torch.cuda.mem_get_info(device)[0]
-    if COPIES * size > free:
+    if copies * size > free:
         raise AnalysisError(
-            f"{analysis}: needs all values on device {device!r} at once: {size / 2**30:.3g} GiB, and {COPIES} times "
-            f"that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave device= "
-            "out"
+            f"{analysis}: needs all values on device {device!r} at once: {size / 2**30:.3g} GiB, and {copies:.3g} "
+            f"times that to work with, where {free / 2**30:.3g} GiB are free; take fewer samples or units, or leave "
+            "device= out"
         )
+
+
+def whole_on(arrays: Sequence[np.ndarray], device: str | None, analysis: str) -> list[Any]:
+    """Give arrays as tensors that lie on a device, all at once; themselves without one.
+
+    Raises
+    ------
+    AnalysisError
+        When they do not fit there.
+    """
+    if device is None:
+        return list(arrays)
+    require_room(sum(array.nbytes for array in arrays), device, analysis)
+    return [placed(array, device) for array in arrays]
 
 
 def in_blocks(recording: xr.DataArray, device: Any, precision: Any, analysis: str) -> xr.DataArray:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 SERIAL = 2e8
 """Fewer flops than this run on one thread: waking others costs more than they bring."""
+_counting = threading.Lock()
+_held: dict[str, Any] = {"holders": 0, "before": {}}
 
 
 @contextmanager
 def for_work(flops: float) -> Iterator[None]:
     """Run what is inside on one thread where one step of it has few flops; leave threads as they are otherwise.
+
+    BLAS has one number of threads for all threads of the process: it is 1 while any of them is inside, and comes back
+    when the last leaves.
 
     Examples
     --------
@@ -24,13 +30,43 @@ def for_work(flops: float) -> Iterator[None]:
     if flops >= SERIAL:
         yield
         return
-    with _libraries(len(sys.modules)).limit(limits=1):
-        yield
+    blas, openmp = _libraries(len(sys.modules))
+    _hold(blas)
+    try:
+        with openmp.limit(limits=1):  # whose number is that of the thread which sets it
+            yield
+    finally:
+        _let_go()
+
+
+def _hold(libraries: Sequence[Any]) -> None:
+    """Set libraries to one thread, those that nobody holds yet, and keep what they had."""
+    with _counting:
+        for one in libraries:
+            if one.filepath not in _held["before"]:
+                _held["before"][one.filepath] = one, one.num_threads
+                _set(one, 1)
+        _held["holders"] += 1
+
+
+def _let_go() -> None:
+    with _counting:
+        _held["holders"] -= 1
+        if not _held["holders"]:
+            for one, count in _held["before"].values():
+                _set(one, count)
+            _held["before"].clear()
+
+
+def _set(library: Any, count: int) -> None:
+    """Set the threads of a library; threadpoolctl (3.8) lets one thread alone do so, and the last to leave is any."""
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 
 @lru_cache(maxsize=1)
-def _libraries(modules: int) -> Any:
-    """Give the thread pools of this process; looked for again (2 ms) only when modules have been imported since."""
+def _libraries(modules: int) -> tuple[Sequence[Any], Any]:
+    """Give the pools of BLAS and of OpenMP here; looked for again (2 ms) only when modules have been imported since."""
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    found = ThreadpoolController()
+    return found.select(user_api="blas").lib_controllers, found.select(user_api="openmp")

@@ -71,11 +71,12 @@ def _added_up(rec: xr.DataArray, rate: float) -> xr.DataArray:
             f"counts of spikes at {rec.attrs['sampling_rate']:g} Hz do not add up to {rate:g} Hz: bin the events anew "
             "with align.bin_events"
         )
+    data = rec.data if rec.chunks else rec.values
     values, rows, segment = [], [], []
     for number, stretch in enumerate(matrix.stretches(rec)):
         bins = (stretch.stop - stretch.start) // factor
-        part = rec.values[stretch][: bins * factor]
-        values.append(part.reshape(bins, factor, -1).sum(axis=1))
+        part = data[stretch][: bins * factor]
+        values.append(part.reshape(bins, factor, rec.sizes["unit"]).sum(axis=1))
         rows.append(stretch.start + factor * np.arange(bins))
         segment.append(np.full(bins, number))
     coords: dict[str, Any] = {

@@ -130,13 +130,14 @@ def _planned(
             raise AnalysisError(
                 f"{analysis}: cycles {cycles!r} and decimate {decimate!r}: above 0 and at least 1 are needed"
             )
-        way, frequency = morlet(given, cycles, length, rate, int(decimate)), np.asarray(given)
+        way, frequency = morlet(given, cycles, length, rate, int(decimate), analysis), np.asarray(given)
     else:
         if frequencies is not None:
             raise AnalysisError(
                 f"{analysis}: frequencies are those of wavelets; with mode={options['mode']!r} pass fmin and fmax"
             )
-        weights = tapers(length, options["mode"], None if bandwidth is None else bandwidth * length / (2 * rate))
+        half = None if bandwidth is None else bandwidth * length / (2 * rate)
+        weights = tapers(length, options["mode"], half, analysis)
         bins = _bins(length, rate, *band, least, analysis)
         way, frequency = Tapers(weights, bins), np.fft.rfftfreq(length, 1 / rate)[bins]
     _require_epochs(len(starts), way.shape[1], measures, analysis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._streamed_past import fold_moments, gram_of_past
+from neurointerp.backend import namespace, placed, to_numpy
 from neurointerp.errors import AnalysisError
 from neurointerp.streaming import Rows
 
@@ -63,14 +65,15 @@ def _reach(parts: Sequence[slice], predictors: int) -> int:
     return low
 
 
-def lagged_gram(z: np.ndarray | Rows, parts: Sequence[slice], order: int) -> tuple[np.ndarray, int]:
+def lagged_gram(z: np.ndarray | Rows, parts: Sequence[slice], order: int) -> tuple[Any, int]:
     """Give the centred products (lag, unit, lag, unit) of the present (lag 0) and past, and how many samples.
 
     Only those with the present are products over all samples: from lags (a, b) to (a + 1, b + 1) one sample leaves
-    and one enters in each stretch. Of `Rows` all are.
+    and one enters in each stretch. Of `Rows` all are, and where those are on a device the products end there too.
     """
     if isinstance(z, Rows):
-        return gram_of_past(z, parts, order)
+        gram, count = gram_of_past(z, parts, order)
+        return _beside(gram, z), count
     present, units = z.copy(), z.shape[1]
     long = [part for part in parts if part.stop - part.start > order]
     for part in parts:
@@ -92,73 +95,84 @@ def lagged_gram(z: np.ndarray | Rows, parts: Sequence[slice], order: int) -> tup
     return gram, len(used)
 
 
-def _residual(power: np.ndarray, cross: np.ndarray, inner: np.ndarray, analysis: str) -> np.ndarray:
+def _beside(values: np.ndarray, z: np.ndarray | Rows) -> Any:
+    """Give values as a tensor on the device that rows are on; numpy's where they are on none."""
+    return placed(values, z.device) if isinstance(z, Rows) and z.device is not None else values
+
+
+def _residual(power: Any, cross: Any, inner: Any, analysis: str) -> np.ndarray:
     """Give the residual sums of squares of regressions from their products, refusing dependent predictors."""
+    xp = namespace(inner)
+    smallest, largest = np.inf, float(xp.max(xp.abs(inner))) if math.prod(inner.shape) else 0.0
     try:
-        factor = np.linalg.cholesky(inner)
-        smallest = np.diagonal(factor, axis1=-2, axis2=-1).min(initial=np.inf) ** 2
-    except np.linalg.LinAlgError:
+        factor = xp.linalg.cholesky(inner)
+        smallest = float(xp.min(xp.linalg.diagonal(factor))) ** 2 if largest else np.inf
+    except Exception as error:
+        if not type(error).__name__.endswith("LinAlgError"):  # torch has its own
+            raise
         smallest = 0.0
-    if smallest <= 10 * inner.shape[-1] * np.finfo(np.float64).eps * np.abs(inner).max(initial=0.0):
+    if smallest <= 10 * inner.shape[-1] * np.finfo(np.float64).eps * largest:
         raise AnalysisError(
             f"{analysis}: the pasts of units are linearly dependent (units that are copies or sums of others, or a "
             "common average reference); drop some units first"
         )
-    half = np.linalg.solve(factor, cross[..., None])[..., 0]
-    return np.asarray(power - (half**2).sum(axis=-1))
+    half = xp.linalg.solve(factor, cross[..., None])[..., 0]
+    return to_numpy(power - xp.sum(half**2, axis=-1))
 
 
-def pairs(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
+def pairs(gram: Any, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
     """Give the residuals (source, target) of pairs without and with the source, and the number of predictors."""
+    xp = namespace(gram)
     units = gram.shape[1]
-    blocks = gram.transpose(1, 3, 0, 2)  # (unit, unit, lag, lag)
+    blocks = xp.permute_dims(gram, (1, 3, 0, 2))  # (unit, unit, lag, lag)
     same = np.arange(units)
     own, cross, power = blocks[same, same, 1:, 1:], blocks[same, same, 0, 1:], blocks[same, same, 0, 0]
     reduced = _residual(power, cross, own, analysis)
     full = np.ones((units, units))
     for target in range(units):
         sources = np.delete(same, target)
-        inner = np.empty((units - 1, 2 * order, 2 * order))
+        inner = xp.empty((units - 1, 2 * order, 2 * order), dtype=xp.float64, device=gram.device)
         inner[:, :order, :order] = own[target]
         inner[:, order:, order:] = own[sources]
         inner[:, :order, order:] = blocks[target, sources, 1:, 1:]
-        inner[:, order:, :order] = inner[:, :order, order:].swapaxes(1, 2)
-        known = np.broadcast_to(cross[target], (units - 1, order))
-        both = np.concatenate([known, blocks[target, sources, 0, 1:]], axis=1)
+        inner[:, order:, :order] = xp.matrix_transpose(inner[:, :order, order:])
+        known = xp.broadcast_to(cross[target], (units - 1, order))
+        both = xp.concat([known, blocks[target, sources, 0, 1:]], axis=1)
         full[sources, target] = _residual(power[target], both, inner, analysis)
     return np.tile(reduced, (units, 1)), full, 2 * order
 
 
-def conditioned(gram: np.ndarray, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
+def conditioned(gram: Any, order: int, analysis: str) -> tuple[np.ndarray, np.ndarray, int]:
     """Give the residuals (source, target) without the source and with all, and the number of predictors."""
     units = gram.shape[1]
     past = gram[1:, :, 1:, :].reshape(order * units, order * units)
     cross = gram[0, :, 1:, :].reshape(units, order * units)
-    power = np.diag(gram[0, :, 0, :])
+    power = namespace(gram).linalg.diagonal(gram[0, :, 0, :])
     full = _residual(power, cross, past, analysis)
     reduced = np.empty((units, units))
     owner = np.tile(np.arange(units), order)
     for source in range(units):
         keep = owner != source
         if not keep.any():
-            reduced[source] = power
+            reduced[source] = to_numpy(power)
             continue
-        reduced[source] = _residual(power, cross[:, keep], past[np.ix_(keep, keep)], analysis)
+        reduced[source] = _residual(power, cross[:, keep], past[keep, :][:, keep], analysis)
     return reduced, np.tile(full, (units, 1)), order * units
 
 
 def _scores(z: np.ndarray | Rows, parts: Sequence[slice], most: int, together: bool, analysis: str) -> list[float]:
     """Give the BIC of the orders from 1 to `most`, all on the samples that have `most` samples of past."""
     gram, count = lagged_gram(z, parts, most)
-    units = z.shape[1]
+    xp, units = namespace(gram), z.shape[1]
     scores: list[float] = []
     for order in range(1, most + 1):
         part = gram[: order + 1, :, : order + 1]
         if together:
             past = part[1:, :, 1:].reshape(order * units, order * units)
             cross = part[0, :, 1:].reshape(units, order * units)
-            noise = part[0, :, 0] - cross @ np.linalg.solve(past, cross.T)
-            scores.append(float(count * np.linalg.slogdet(noise / count)[1] + order * units**2 * np.log(count)))
+            noise = part[0, :, 0] - cross @ xp.linalg.solve(past, cross.T)
+            spread = float(xp.linalg.slogdet(noise / count)[1])
+            scores.append(float(count * spread + order * units**2 * np.log(count)))
         else:
             _, full, known = pairs(part, order, analysis)
             off = ~np.eye(units, dtype=bool)
@@ -181,49 +195,50 @@ def ridge(
         past = np.concatenate([z[present - lag] for lag in range(1, order + 1)], axis=1)
         now = z[present]
         moments = [_moments(past[fold], now[fold]) for fold in folds]
+    moments = [tuple(_beside(part, z) if np.ndim(part) else float(part) for part in moment) for moment in moments]
     total = tuple(sum(part[1:], start=part[0]) for part in zip(*moments, strict=True))
     for place, (fold, moment) in enumerate(zip(folds, moments, strict=True)):
         rest = tuple(whole - part for whole, part in zip(total, moment, strict=True))
         mean_past, mean_now = rest[1] / rest[4], rest[3] / rest[4]
         if isinstance(z, Rows):
-            about = _about(moment, squares[place], mean_past, mean_now)
-            spread += about[2]
+            about = _about(moment, _beside(squares[place], z), mean_past, mean_now)
+            spread += to_numpy(about[2])
             for a, coefficients in enumerate(_solutions(rest, alphas)):
-                error[a] += _squared_error(about, coefficients)
+                error[a] += to_numpy(_squared_error(about, coefficients))
             continue
         for a, coefficients in enumerate(_solutions(rest, alphas)):
             guess = (past[fold] - mean_past) @ coefficients + mean_now
             error[a] += ((now[fold] - guess) ** 2).sum(axis=0)
         spread += ((now[fold] - mean_now) ** 2).sum(axis=0)
     best = int(error.sum(axis=1).argmin()) if units else 0
-    weights = next(iter(_solutions(total, alphas[best : best + 1])))
+    weights = to_numpy(_solutions(total, alphas[best : best + 1])[0])
     score = 1 - error[best] / np.where(spread > 0, spread, 1.0)
     return weights.reshape(order, units, units).transpose(1, 2, 0), score, float(alphas[best])
 
 
-def _about(moment: Sequence[Any], square: Any, mean_past: Any, mean_now: Any) -> tuple[np.ndarray, ...]:
+def _about(moment: Sequence[Any], square: Any, mean_past: Any, mean_now: Any) -> tuple[Any, ...]:
     """Give the products of past and past, past and present, and the squares of the present, about other means."""
     gram, past, cross, now, count = moment
     left, right = past - count * mean_past, now - count * mean_now
     return (
-        gram - np.outer(past, mean_past) - np.outer(mean_past, left),
-        cross - np.outer(past, mean_now) - np.outer(mean_past, right),
+        gram - past[:, None] * mean_past - mean_past[:, None] * left,
+        cross - past[:, None] * mean_now - mean_past[:, None] * right,
         square - mean_now * (now + right),
     )
 
 
-def _squared_error(about: Sequence[Any], coefficients: np.ndarray) -> np.ndarray:
+def _squared_error(about: Sequence[Any], coefficients: Any) -> Any:
     gram, cross, square = about
-    return np.asarray(square - ((2 * cross - gram @ coefficients) * coefficients).sum(axis=0))
+    return square - ((2 * cross - gram @ coefficients) * coefficients).sum(axis=0)
 
 
 def _moments(past: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     return past.T @ past, past.sum(axis=0), past.T @ now, now.sum(axis=0), float(len(past))
 
 
-def _solutions(moments: Sequence[Any], alphas: Sequence[float]) -> list[np.ndarray]:
+def _solutions(moments: Sequence[Any], alphas: Sequence[float]) -> list[Any]:
     """Give the weights (predictor, target) for each penalty, from one eigendecomposition of centred products."""
     gram, past, cross, now, count = moments
-    values, vectors = np.linalg.eigh(gram - np.outer(past, past) / count)
-    turned = vectors.T @ (cross - np.outer(past, now) / count)
-    return [vectors @ (turned / (np.maximum(values, 0.0)[:, None] + alpha * count)) for alpha in alphas]
+    values, vectors = namespace(gram).linalg.eigh(gram - past[:, None] * past / count)
+    turned = vectors.T @ (cross - past[:, None] * now / count)
+    return [vectors @ (turned / (values.clip(0.0)[:, None] + alpha * count)) for alpha in alphas]

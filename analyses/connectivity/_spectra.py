@@ -39,8 +39,9 @@ class Cross:
 
     Attributes
     ----------
-    spectrum
-        (frequency, unit, unit), complex: the cross-spectrum, summed over epochs and tapers; Hermitian.
+    packed
+        (frequency, unit, unit): the cross-spectrum, summed over epochs and tapers. It is Hermitian: the real part is on
+        and below the diagonal, the imaginary part above, which is half of what both would take.
     sums
         Name -> (frequency, unit, unit), of which the lower triangle counts: see `_phase_sums.phase_sums`.
     epochs
@@ -48,10 +49,10 @@ class Cross:
     varies
         (unit): whether the unit changes within some epoch.
     times
-        How many of the rows of `spectrum` are times of one frequency; 1 but for wavelets.
+        How many of the rows of `packed` are times of one frequency; 1 but for wavelets.
     """
 
-    spectrum: np.ndarray
+    packed: NDArray[np.float64]
     sums: dict[str, NDArray[np.float64]]
     epochs: int
     varies: NDArray[np.bool_]
@@ -61,7 +62,19 @@ class Cross:
     def root(self) -> NDArray[np.float64]:
         """(frequency, unit): one over the root of the power."""
         with np.errstate(divide="ignore"):
-            return np.asarray(1 / np.sqrt(np.einsum("fii->fi", self.spectrum).real))
+            return np.asarray(1 / np.sqrt(np.einsum("fii->fi", self.packed)))
+
+    @property
+    def imaginary(self) -> NDArray[np.float64]:
+        """(frequency, unit, unit): the imaginary part."""
+        upper = np.triu(self.packed, 1)
+        return np.asarray(upper - upper.swapaxes(-1, -2))
+
+    @property
+    def spectrum(self) -> NDArray[np.complex128]:
+        """(frequency, unit, unit): real and imaginary part together."""
+        lower = np.tril(self.packed)
+        return np.asarray(lower + np.tril(lower, -1).swapaxes(-1, -2) + 1j * self.imaginary)
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,9 @@ class Wavelets:
             split_spectra(ifft(whole * wavelet, axis=1), half, self.decimate, re[rows, 0], im[rows, 0])
 
 
-def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int) -> Wavelets:
+def morlet(
+    frequencies: Sequence[float], cycles: float, length: int, rate: float, decimate: int, analysis: str
+) -> Wavelets:
     """Give Morlet wavelets of `cycles` cycles, five deviations to either side, of no mean.
 
     The deviation is cycles / (2 pi frequency); the scale, which no measure depends on, is that of unit length.
@@ -155,15 +170,15 @@ def morlet(frequencies: Sequence[float], cycles: float, length: int, rate: float
     if longest > length:
         lowest = 10 * cycles / (2 * np.pi * length / rate)
         raise AnalysisError(
-            f"a wavelet of {cycles:g} cycles at {min(frequencies):g} has {longest} samples, longer than a window of "
-            f"{length}; take frequencies above {lowest:.3g}, fewer cycles or a longer window"
+            f"{analysis}: a wavelet of {cycles:g} cycles at {min(frequencies):g} has {longest} samples, longer than a "
+            f"window of {length}; take frequencies above {lowest:.3g}, fewer cycles or a longer window"
         )
     size = next_fast_len(length + longest - 1)
     spectra = np.stack([fft(wave, n=size) for wave in found])
     return Wavelets(spectra, tuple(len(wave) // 2 for wave in found), length, decimate)
 
 
-def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.float64]:
+def tapers(length: int, mode: str, half_bandwidth: float | None, analysis: str) -> NDArray[np.float64]:
     """Give the tapers (taper, sample), each times the root of its weight, which sum to 1.
 
     `half_bandwidth` is in cycles per window (default 4); of the 2 x half_bandwidth Slepian tapers those with little
@@ -177,8 +192,8 @@ def tapers(length: int, mode: str, half_bandwidth: float | None) -> NDArray[np.f
     half = 4.0 if half_bandwidth is None else half_bandwidth
     if not 0.5 <= half < length / 2:
         raise AnalysisError(
-            f"a bandwidth of {2 * half:g} cycles per window of {length} samples is outside [1, {length}); choose a "
-            "longer window, another bandwidth or mode='fourier'"
+            f"{analysis}: a bandwidth of {2 * half:g} cycles per window of {length} samples is outside [1, {length}); "
+            "choose a longer window, another bandwidth or mode='fourier'"
         )
     windows, ratios = dpss(length, half, int(2 * half), sym=False, norm=2, return_ratios=True)
     keep = ratios > LOW_BIAS if (ratios > LOW_BIAS).any() else ratios == ratios.max()
@@ -200,15 +215,15 @@ def cross_spectra(
     if isinstance(values, Rows):
         scale = np.where(values.about.varies, 1 / values.about.span, 0.0)
         kernel = partial(_of_block, starts=np.asarray(starts), about=about, scale=scale)
-        energy, spectrum, *totals = values.total(kernel, after=length - 1)
+        energy, packed, *totals = values.total(kernel, after=length - 1)
     else:
         from neurointerp.analyses.connectivity._fused import spans
 
         span = spans(values)
         scale = np.where(span > 0, 1 / np.where(span > 0, span, 1.0), 0.0)
-        energy, spectrum, *totals = _summed(values, starts, scale, *about)
+        energy, packed, *totals = _summed(values, starts, scale, *about)
     varies = energy > 1e-24 * len(starts) * length
-    return Cross(spectrum, dict(zip(wanted, totals, strict=True)), len(starts), varies, way.times)
+    return Cross(packed, dict(zip(wanted, totals, strict=True)), len(starts), varies, way.times)
 
 
 def _of_block(
@@ -225,7 +240,7 @@ def _summed(
     values: np.ndarray, starts: Sequence[int], scale: np.ndarray, length: int, way: Tapers | Wavelets,
     measures: Collection[str], wanted: Sequence[str],
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block.
+    """Give the energy of each unit, the packed cross-spectrum and the sums that are wanted, of epochs of one block.
 
     `scale` is what each unit is multiplied with, so that no power under- or overflows: 0 for one that is constant, of
     whose mean rounding would leave something that looks like variation.
@@ -236,7 +251,7 @@ def _summed(
     dtype = np.float32 if values.dtype == np.float32 and "ciplv" not in measures else np.float64
     count, n_tapers = way.shape
     sums = {name: np.zeros((count, units, units)) for name in wanted}
-    spectrum = np.zeros((count, units, units), dtype=np.complex128)
+    packed = np.zeros((count, units, units))
     energy = np.zeros(units)
     epoch = np.empty((units, length))
     rows, width = _room(n_tapers, units, wanted)
@@ -249,8 +264,8 @@ def _summed(
             centred_epoch(values[start : start + length], scale, epoch, energy)
             way.transform(epoch, re[:, e], im[:, e])
         spectra[:, :, len(begun) :] = 0
-        _add_cross_spectrum(spectra, spectrum, list(wanted), sums)
-    return energy, spectrum, *sums.values()
+        _add_cross_spectrum(spectra, packed, list(wanted), sums)
+    return energy, packed, *sums.values()
 
 
 def _room(n_tapers: int, units: int, wanted: Sequence[str]) -> tuple[int, int]:
@@ -272,29 +287,30 @@ def _aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def _add_cross_spectrum(
-    spectra: np.ndarray, spectrum: np.ndarray, wanted: list[str], sums: dict[str, NDArray[np.float64]]
+    spectra: np.ndarray, packed: np.ndarray, wanted: list[str], sums: dict[str, NDArray[np.float64]]
 ) -> None:
     """Add x_i conj(x_j), summed over epochs and tapers, and what is wanted of the parts (frequency, unit, unit).
 
     The real part is one product of matrices per frequency. So is the imaginary part, unless the sums give it.
     """
+    from neurointerp.analyses.connectivity._coherency import fold
     from neurointerp.analyses.connectivity._phase_sums import TAPERS, lag_sums, lag_sums_of_one, phase_sums
 
-    (count, _, epochs, rows, width), units = spectra.shape, spectrum.shape[1]
-    for f, each in enumerate(spectra.reshape(count, 2 * epochs * rows, width)):
-        spectrum[f].real += (each.T @ each)[:units, :units]
+    (count, _, epochs, rows, width), units = spectra.shape, packed.shape[1]
+    both = spectra.reshape(count, 2 * epochs * rows, width)
     if wanted == ["size"] and rows in (1, TAPERS):
         lag, size = (_aligned_zeros((count, width, width), spectra.dtype) for _ in range(2))
         if rows == 1:
             lag_sums_of_one(spectra.reshape(count, 2, epochs, width), lag, size)
         else:
             lag_sums(spectra, lag, size)
-        spectrum.imag += lag[:, :units, :units]
+        for each, late, page in zip(both, lag, packed, strict=True):
+            fold(each.T @ each, late, page)
         sums["size"] += size[:, :units, :units]
         return
-    for f, (re, im) in enumerate(spectra.reshape(count, 2, epochs * rows, width)):
+    for each, (re, im), page in zip(both, spectra.reshape(count, 2, epochs * rows, width), packed, strict=True):
         mixed = im.T @ re
-        spectrum[f].imag += mixed - mixed.T
+        fold(each.T @ each, mixed - mixed.T, page)
     if not wanted:
         return
     none = np.zeros((0, 0, 0), dtype=spectra.dtype)
@@ -309,13 +325,13 @@ def measured(cross: Cross, measure: str, dtype: Any) -> np.ndarray:
     """Give one measure (unit, unit, frequency), NaN for constant units; of the phase slope index (unit, unit, time)."""
     from neurointerp.analyses.connectivity import _coherency
 
-    count, units = cross.spectrum.shape[:2]
+    count, units = cross.packed.shape[:2]
     if measure in ("coherence", "imaginary_coherence"):
         out = np.empty((units, units, count), dtype)
-        _coherency.write(cross.spectrum, cross.root, measure == "imaginary_coherence", out)
+        _coherency.write(cross.packed, cross.root, measure == "imaginary_coherence", out)
     elif measure == "wpli":
         out = np.empty((units, units, count), dtype)
-        _coherency.write_weighted_lag(cross.spectrum, cross.sums["size"], out)
+        _coherency.write_weighted_lag(cross.packed, cross.sums["size"], out)
     else:
         with np.errstate(divide="ignore", invalid="ignore"):
             found = _slope(cross) if measure == "psi" else _of_sums(cross, measure)
@@ -330,7 +346,7 @@ def measured(cross: Cross, measure: str, dtype: Any) -> np.ndarray:
 def _slope(cross: Cross) -> NDArray[np.float64]:
     """Give the phase slope index (time, unit, unit)."""
     coherency = cross.spectrum * (cross.root[:, :, None] * cross.root[:, None, :])
-    by_time = coherency.reshape(-1, cross.times, *cross.spectrum.shape[1:])
+    by_time = coherency.reshape(-1, cross.times, *coherency.shape[1:])
     return np.asarray((by_time[:-1].conj() * by_time[1:]).sum(axis=0).imag)
 
 
@@ -340,7 +356,7 @@ def _of_sums(cross: Cross, measure: str) -> NDArray[np.float64]:
     if measure == "pli":
         found = np.abs(sums["sign"]) / epochs
     elif measure == "wpli2_debiased":
-        size, total = sums["size"], np.abs(cross.spectrum.imag)
+        size, total = sums["size"], np.abs(cross.imaginary)
         below = size**2 - sums["square"]
         found = np.where(below > 0, (total**2 - sums["square"]) / below, 0.0)
     else:

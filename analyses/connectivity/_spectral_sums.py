@@ -18,7 +18,7 @@ def summed(
     values: Any, starts: Sequence[int], scale: np.ndarray, length: int, way: Any, measures: Collection[str],
     wanted: Sequence[str],
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Give the energy of each unit, the cross-spectrum and the sums that are wanted, of epochs of one block.
+    """Give the energy of each unit, the packed cross-spectrum and the sums that are wanted, of epochs of one block.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def summed(
         _add_cross_spectrum(xp, re, im, cross)
         if wanted:
             _add_phase_sums(xp, re, im, sums)
-    spectrum = to_numpy(cross[0, ...]) + 1j * to_numpy(cross[1, ...])
-    return to_numpy(energy), spectrum, *(np.tril(to_numpy(total), -1) for total in sums.values())
+    packed = np.where(np.tri(units, dtype=bool), to_numpy(cross[0, ...]), to_numpy(cross[1, ...]))
+    return to_numpy(energy), packed, *(np.tril(to_numpy(total), -1) for total in sums.values())
 
 
 def _add_cross_spectrum(xp: Any, re: Any, im: Any, cross: Any) -> None:

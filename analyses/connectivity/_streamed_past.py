@@ -31,7 +31,7 @@ def lagged_sums(z: Rows, parts: Sequence[slice], max_lag: int) -> tuple[Floats, 
 
 
 def gram_of_past(z: Rows, parts: Sequence[slice], order: int) -> tuple[Floats, int]:
-    """Give what `_past.lagged_gram` gives, from blocks with `order` samples of past ahead of them."""
+    """Give what `_past.lagged_gram` gives, in numpy, from blocks with `order` samples of past ahead of them."""
     products, total, count = z.total(partial(_past_gram, starts_stops=bounds(parts), order=order), before=order)
     products -= np.outer(total, total / count)
     return products.reshape((order + 1, z.width) * 2), int(count)
@@ -57,9 +57,10 @@ def _past_rows(first: int, own: slice, values: Any, starts_stops: tuple[Ints, In
 def _past_gram(
     values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], order: int
 ) -> tuple[Floats, Floats, int]:
+    xp = namespace(values)
     at = _past_rows(first, own, values, starts_stops, order)
-    stacked = np.concatenate([values[at - lag] for lag in range(order + 1)], axis=1)
-    return stacked.T @ stacked, stacked.sum(axis=0), len(at)
+    stacked = xp.concat([values[at - lag, :] for lag in range(order + 1)], axis=1)
+    return to_numpy(stacked.T @ stacked), to_numpy(xp.sum(stacked, axis=0)), len(at)
 
 
 def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, Ints], max_lag: int) -> tuple[Any, ...]:
@@ -88,6 +89,7 @@ def _lagged(values: Any, first: int, own: slice, *, starts_stops: tuple[Ints, In
 
 
 def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, order: int) -> tuple[Floats, ...]:
+    xp = namespace(values)
     units, count = values.shape[1], len(stops)
     wide = order * units
     gram, past, cross = np.zeros((count, wide, wide)), np.zeros((count, wide)), np.zeros((count, wide, units))
@@ -96,12 +98,12 @@ def _folds(values: Any, first: int, own: slice, *, present: Ints, stops: Ints, o
     edges = np.unique(np.clip(np.concatenate([[low], stops, [high]]), low, high))
     for start, stop in itertools.pairwise(edges):
         fold, at = int(np.searchsorted(stops, start, side="right")), present[start:stop] - first
-        before = np.concatenate([values[at - lag] for lag in range(1, order + 1)], axis=1)
-        here = values[at]
-        gram[fold] += before.T @ before
-        past[fold] += before.sum(axis=0)
-        cross[fold] += before.T @ here
-        now[fold] += here.sum(axis=0)
+        before = xp.concat([values[at - lag, :] for lag in range(1, order + 1)], axis=1)
+        here = values[at, :]
+        gram[fold] += to_numpy(before.T @ before)
+        past[fold] += to_numpy(xp.sum(before, axis=0))
+        cross[fold] += to_numpy(before.T @ here)
+        now[fold] += to_numpy(xp.sum(here, axis=0))
         samples[fold] += len(at)
-        square[fold] += (here**2).sum(axis=0)
+        square[fold] += to_numpy(xp.sum(here**2, axis=0))
     return gram, past, cross, now, samples, square

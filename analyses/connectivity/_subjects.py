@@ -80,11 +80,12 @@ class Subjects:
         average are `by_subject`, with the name before it unless that is `connectivity`; `subjects` is how many a pair
         has.
         """
-        whole = np.stack([_whole(values, p, len(sides), np.nan) for values, p in zip(each, self.present, strict=True)])
+        filled = [_whole(values, p, len(sides), np.nan) for values, p in zip(each, self.present, strict=True)]
         pairs = {k: v for k, v in side_coords(self.stacked.unit_coords).items() if v[0] in sides}
         dims, coords = (*sides, *(axes or {})), {**pairs, **(axes or {})}
         if not self.several:
-            return {name: xr.DataArray(whole[0], dims=dims, coords=coords, attrs=attrs)}
+            return {name: xr.DataArray(np.ascontiguousarray(filled[0]), dims=dims, coords=coords, attrs=attrs)}
+        whole = np.stack(filled)
         mean, count = average(whole)
         own = "by_subject" if name == "connectivity" else f"{name}_by_subject"
         found = {

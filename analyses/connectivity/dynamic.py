@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from neurointerp.analyses.connectivity._pairs import one_of
 from neurointerp.analyses.connectivity._subjects import subjects_of
+from neurointerp.analyses.connectivity._windows import correlations
+from neurointerp.backend import to_numpy
+from neurointerp.device import in_blocks, require_none
 from neurointerp.errors import AnalysisError
 from neurointerp.graph import SIDES, side_coords
 from neurointerp.matrix import Stacked, stretches
@@ -35,6 +38,7 @@ def dynamic(
     window: int | None = None,
     step: int | None = None,
     taper: float = 3.0,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure the connectivity of every pair of units in windows that move along time.
@@ -62,6 +66,9 @@ def dynamic(
         Samples from one window to the next; by default a tenth of `window`, at least 1.
     taper
         Standard deviation in samples of the Gaussian, above 0; without effect on other methods.
+    device
+        Where torch makes the products of the samples of each window (`"cuda"`, `"cpu"`, ...), in float64, many windows
+        at a time and each by itself; None (default): numpy, with running sums. Not for `phase`.
     seed
         Kept in the result; nothing here is random.
 
@@ -108,7 +115,10 @@ def dynamic(
         raise AnalysisError(f"{_ANALYSIS}: dims are {recording.dims}, without a time to move windows along")
     if not taper > 0:
         raise AnalysisError(f"{_ANALYSIS}: taper is {taper!r}; a number above 0 is needed")
-    people = subjects_of(recording, _ANALYSIS, partial(_sizes, method=method, window=window, step=step))
+    if method == "phase":
+        require_none(device, _ANALYSIS, "method='phase', whose analytic signal is that of a whole stretch")
+    blocks = in_blocks(recording, device, None, _ANALYSIS)
+    people = subjects_of(blocks, _ANALYSIS, partial(_sizes, method=method, window=window, step=step))
     size, stride = people.plan
     parts = stretches(recording)
     places = [_Run(part, size, stride) for part in parts if part.stop - part.start >= size]
@@ -122,7 +132,7 @@ def dynamic(
         there = people.present[run.part.start // rows]
         into = out[first : first + run.count]
         if isinstance(values, Rows):
-            _measure_blocks(values, run, method, taper, there, into)
+            _measure_blocks(values.on(device), run, method, taper, there, into)
         else:
             _measure(values[run.part], run, method, taper, there, into)
         first += run.count
@@ -132,7 +142,7 @@ def dynamic(
         coords={**_windows(recording, stacked, places), **side_coords(stacked.unit_coords)},
         attrs={"units": "1", "window": size, "step": stride},
     )
-    parameters = {"method": method, "window": size, "step": stride, "taper": taper}
+    parameters = {"method": method, "window": size, "step": stride, "taper": taper, "device": device}
     return result({"connectivity": variable}, analysis=_ANALYSIS, recording=recording, parameters=parameters, seed=seed)
 
 
@@ -167,15 +177,16 @@ def _count(value: Any, name: str, least: int) -> int:
     return int(value)
 
 
-def _measure(
-    values: NDArray[Any], run: _Run, method: str, taper: float, there: NDArray[np.bool_], out: NDArray[Any]
-) -> None:
+def _measure(values: Any, run: _Run, method: str, taper: float, there: NDArray[np.bool_], out: NDArray[Any]) -> None:
     """Write the connectivity (window, unit, unit) of one stretch; NaN for units that are not there."""
     if not there.all():
         some = np.empty((len(out), *(int(there.sum()),) * 2), dtype=out.dtype)
         _measure(values[:, there], run, method, taper, there[there], some)
         out[:] = np.nan
         out[:, np.flatnonzero(there)[:, None], there] = some
+        return
+    if not isinstance(values, np.ndarray):  # on a device
+        out[:] = correlations(values, run.size, run.step, _weights(run.size, taper) if method == "tapered" else None)
         return
     given = values.astype(np.float64)
     if method == "sliding":
@@ -202,7 +213,7 @@ def _of_block(
 ) -> NDArray[Any]:
     low, high = (-(-(first + edge) // run.step) for edge in (own.start, own.stop))
     high = min(high, run.count)
-    out = np.empty((max(high - low, 0), *(values.shape[1],) * 2), dtype=values.dtype)
+    out = np.empty((max(high - low, 0), *(values.shape[1],) * 2), dtype=to_numpy(values[:0, :]).dtype)
     if len(out):
         part = slice(low * run.step - first, (high - 1) * run.step - first + run.size)
         _measure(values[part], _Run(part, run.size, run.step), method, taper, there, out)
@@ -253,10 +264,7 @@ def _varying(values: NDArray[np.float64], run: _Run) -> NDArray[np.bool_]:
 
 def _weigh(values: NDArray[np.float64], run: _Run, taper: float, out: NDArray[Any]) -> None:
     """Write the weighted correlations of each window."""
-    from scipy.ndimage import gaussian_filter1d
-
-    weight = gaussian_filter1d(np.ones(run.size), taper, mode="constant")
-    weight /= weight.sum()
+    weight = _weights(run.size, taper)
     varies = _varying(values, run)
     z = values - values.mean(axis=0)
     for w in range(run.count):
@@ -266,6 +274,14 @@ def _weigh(values: NDArray[np.float64], run: _Run, taper: float, out: NDArray[An
         with np.errstate(divide="ignore", invalid="ignore"):
             centred = centred / np.where(varies[w], norm, np.nan)
         _write(out[w], np.clip(centred.T @ centred, -1, 1), varies[w])
+
+
+def _weights(size: int, taper: float) -> NDArray[np.float64]:
+    """Give the weights (sample) of a tapered window, which sum to 1."""
+    from scipy.ndimage import gaussian_filter1d
+
+    weight = gaussian_filter1d(np.ones(size), taper, mode="constant")
+    return np.asarray(weight / weight.sum())
 
 
 def _agree(values: NDArray[np.float64], run: _Run, out: NDArray[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,8 @@ from neurointerp.analyses.connectivity._pairs import require_whole, sampling_rat
 from neurointerp.analyses.connectivity._past import conditioned, lagged_gram, order_of, pairs, require_reach
 from neurointerp.analyses.connectivity._shrinkage import scaled
 from neurointerp.analyses.connectivity._subjects import Subjects, combined_p, mean, subjects_of
+from neurointerp.backend import to_numpy
+from neurointerp.device import in_blocks, on_device
 from neurointerp.errors import AnalysisError
 from neurointerp.result import pending, result
 from neurointerp.streaming import Rows
@@ -22,8 +25,9 @@ _BY_FREQUENCY = "connectivity.spectral_granger"
 
 
 def granger(
-    recording: xr.DataArray, *, order: int | None = None, conditional: bool = False, seed: int = 0
-) -> xr.Dataset:
+    recording: xr.DataArray, *, order: int | None = None, conditional: bool = False, device: str | None = None,
+    seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
     r"""Measure how much the past of each unit foretells each other unit.
 
     .. math:: \mathcal{F}_{x \to y} = \ln \frac{\mathrm{RSS}(y \mid y^-, z^-)}{\mathrm{RSS}(y \mid y^-, z^-, x^-)}
@@ -42,6 +46,9 @@ def granger(
         units of a pair.
     conditional
         Whether the past of all other units is known too; default False.
+    device
+        Where torch multiplies the blocks of the recording and solves the regressions (`"cuda"`, `"cpu"`, ...), in
+        float64; None (default): numpy.
     seed
         Kept in the result; nothing here is random.
 
@@ -81,10 +88,10 @@ def granger(
     """
     require_whole(_IN_TIME, order=order)
     sampling_rate(recording, _IN_TIME)
-    people = _people(recording, order, conditional, _IN_TIME)
+    people = _people(recording, order, conditional, device, _IN_TIME)
     analysed = pending(recording)
     measure = _conditionally if conditional else _pairwise
-    lags, found, varies = _of_each(people, order, conditional, measure, _IN_TIME)
+    lags, found, varies = _of_each(people, order, conditional, device, measure, _IN_TIME)
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
     variables: dict[str, xr.DataArray] = {}
     for name, values in zip(("connectivity", "f_statistic", "p_value"), zip(*found, strict=True), strict=True):
@@ -95,7 +102,7 @@ def granger(
         variables,
         analysis=_IN_TIME,
         recording=analysed,
-        parameters={"order": order, "conditional": conditional},
+        parameters={"order": order, "conditional": conditional, "device": device},
         seed=seed,
     )
 
@@ -106,6 +113,7 @@ def spectral_granger(
     order: int | None = None,
     conditional: bool = False,
     n_frequencies: int = 64,
+    device: str | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     r"""Measure, frequency by frequency, how much the past of each unit foretells each other unit.
@@ -131,6 +139,9 @@ def spectral_granger(
         per source: seconds for 20 units, minutes for 60.
     n_frequencies
         Evenly spaced, from 0 to half the sampling rate, both included; at least 2.
+    device
+        Where torch multiplies the blocks of the recording, and solves what the order is chosen by (`"cuda"`, `"cpu"`,
+        ...), in float64; None (default): numpy, in which the spectra of the autoregressions are in any case.
     seed
         Kept in the result; nothing here is random.
 
@@ -168,15 +179,15 @@ def spectral_granger(
     rate = sampling_rate(recording, _BY_FREQUENCY)
     if n_frequencies < 2:
         raise AnalysisError(f"{_BY_FREQUENCY}: n_frequencies is {n_frequencies!r}; at least 2 are needed")
-    people = _people(recording, order, conditional, _BY_FREQUENCY)
+    people = _people(recording, order, conditional, device, _BY_FREQUENCY)
     analysed = pending(recording)
     frequency = np.linspace(0, 0.5, n_frequencies)
     kernel = _autoregression.conditional if conditional else _autoregression.by_pair
 
-    def measure(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray]:
-        return (kernel(gram / count, lags, frequency),)
+    def measure(gram: Any, count: int, lags: int) -> tuple[np.ndarray]:
+        return (kernel(to_numpy(gram) / count, lags, frequency),)
 
-    lags, found, varies = _of_each(people, order, conditional, measure, _BY_FREQUENCY)
+    lags, found, varies = _of_each(people, order, conditional, device, measure, _BY_FREQUENCY)
     clock = str(recording["time"].attrs["units"])
     axes = {"frequency": ("frequency", frequency * rate, {"units": "Hz" if clock == "s" else f"1/{clock}"})}
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
@@ -185,26 +196,30 @@ def spectral_granger(
         {**variables, "order": xr.DataArray(lags, attrs={"units": "1"})},
         analysis=_BY_FREQUENCY,
         recording=analysed,
-        parameters={"order": order, "conditional": conditional, "n_frequencies": n_frequencies},
+        parameters={"order": order, "conditional": conditional, "n_frequencies": n_frequencies, "device": device},
         seed=seed,
     )
 
 
-def _people(recording: xr.DataArray, order: int | None, conditional: bool, analysis: str) -> Subjects:
+def _people(
+    recording: xr.DataArray, order: int | None, conditional: bool, device: str | None, analysis: str
+) -> Subjects:
     """Give the subjects; an order that is too large even if one unit alone varies is refused before values are read."""
     units = 1 if conditional else recording.sizes["unit"]
-    return subjects_of(recording, analysis, lambda parts: require_reach(parts, units, order, conditional, analysis))
+    blocks = in_blocks(recording, device, None, analysis)
+    return subjects_of(blocks, analysis, lambda parts: require_reach(parts, units, order, conditional, analysis))
 
 
 def _of_each(
     people: Subjects,
     order: int | None,
     conditional: bool,
+    device: str | None,
     measure: Callable[..., tuple[np.ndarray, ...]],
     analysis: str,
 ) -> tuple[int, list[tuple[np.ndarray, ...]], list[NDArray[np.bool_]]]:
     """Give the order, what `measure` finds of each subject (source, target, ...), and which of its units vary."""
-    scores = [scaled(values.astype(np.float64)) for values in people.each]
+    scores = [scaled(values.astype(np.float64)) for values in on_device(people.each, device, None)]
     z = [one.take(v) if isinstance(one, Rows) else one[:, v] for one, v in scores]
     varies = [v for _, v in scores]
     lags = order_of(z, people.parts, order, conditional, analysis)
@@ -223,11 +238,11 @@ def _on_all(values: np.ndarray, varies: NDArray[np.bool_]) -> np.ndarray:
     return out
 
 
-def _pairwise(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray, ...]:
+def _pairwise(gram: Any, count: int, lags: int) -> tuple[np.ndarray, ...]:
     return _tested(*pairs(gram, lags, _IN_TIME), count, lags)
 
 
-def _conditionally(gram: np.ndarray, count: int, lags: int) -> tuple[np.ndarray, ...]:
+def _conditionally(gram: Any, count: int, lags: int) -> tuple[np.ndarray, ...]:
     return _tested(*conditioned(gram, lags, _IN_TIME), count, lags)
 
 

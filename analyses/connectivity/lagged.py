@@ -118,8 +118,9 @@ def _require_lags(parts: Sequence[slice], max_lag: int) -> None:
 
 
 def effective(
-    recording: xr.DataArray, *, order: int = 1, alpha: float | None = None, n_folds: int = 5, seed: int = 0
-) -> xr.Dataset:
+    recording: xr.DataArray, *, order: int = 1, alpha: float | None = None, n_folds: int = 5,
+    device: str | None = None, seed: int = 0,
+) -> xr.Dataset:  # fmt: skip
     r"""Weigh how much the past of each unit drives each other unit when the past of all is known.
 
     .. math:: \min_W \sum_t \left( y_t - \sum_{x, \ell} W_{xy\ell}\, x_{t - \ell} \right)^2 + \alpha n \sum W_{xy\ell}^2
@@ -138,6 +139,9 @@ def effective(
         best, over all targets, the held-out blocks of consecutive samples.
     n_folds
         How many blocks.
+    device
+        Where torch multiplies the blocks of the recording and solves the regressions (`"cuda"`, `"cpu"`, ...), in
+        float64; None (default): numpy.
     seed
         Kept in the result; nothing here is random.
 
@@ -182,10 +186,12 @@ def effective(
             f"{_EFFECTIVE}: order {order!r}, n_folds {n_folds!r} and alpha {alpha!r}: at least 1, 2 and above 0 are "
             "needed"
         )
-    people = subjects_of(recording, _EFFECTIVE, partial(_with_past, order=order, n_folds=n_folds))
+    blocks = in_blocks(recording, device, None, _EFFECTIVE)
+    people = subjects_of(blocks, _EFFECTIVE, partial(_with_past, order=order, n_folds=n_folds))
     analysed = pending(recording)
     weights, score, penalty, varies = zip(
-        *(_weighed(values, people.plan, order, alpha, n_folds) for values in people.each), strict=True
+        *(_weighed(values, people.plan, order, alpha, n_folds) for values in on_device(people.each, device, None)),
+        strict=True,
     )
     axes = {"lag": ("lag", np.arange(1, order + 1) / rate, {"units": recording["time"].attrs["units"]})}
     attrs = {"units": "1", "undefined_units": people.undefined(varies)}
@@ -200,7 +206,7 @@ def effective(
         variables,
         analysis=_EFFECTIVE,
         recording=analysed,
-        parameters={"order": order, "alpha": alpha, "n_folds": n_folds},
+        parameters={"order": order, "alpha": alpha, "n_folds": n_folds, "device": device},
         seed=seed,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,8 @@ import xarray as xr
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import patterns
 from neurointerp.analyses.geometry._reduced import Spectrum, spectrum
+from neurointerp.backend import namespace, to_numpy
+from neurointerp.device import require_device, whole_on
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -21,7 +23,7 @@ WEIGHTINGS = ("mean", "projection")
 def cca(
     recordings: Mapping[str, xr.DataArray], *, variance: float = 0.99, penalty: float = 0.0,
     weighting: Literal["mean", "projection"] = "mean", by: str = "stimulus", join: str = "exact",
-    permutations: int = 200, bootstraps: int = 0, seed: int = 0,
+    permutations: int = 200, bootstraps: int = 0, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Compare recordings by the canonical correlations of what their units span.
 
@@ -44,6 +46,10 @@ def cca(
         canonical variates of `recording` and :math:`x_j` its units (as kept).
     by, join, permutations, bootstraps, seed
         As in `cka`. In a bootstrap draw recordings are reduced again.
+    device
+        Where torch decomposes and multiplies the patterns (`"cuda"`, `"cpu"`, ...), in float64: all are copied there,
+        and refused where three times their size is not free. None (default): numpy, which averages stimuli and draws
+        the null in any case.
 
     Returns
     -------
@@ -85,9 +91,11 @@ def cca(
             f"{_ANALYSIS}: variance {variance!r}, penalty {penalty!r}, weighting {weighting!r}: a share in (0, 1], a "
             f"number of 0 or more, and {' or '.join(WEIGHTINGS)} are needed"
         )
+    require_device(device, None, _ANALYSIS)
     found = patterns(recordings, _ANALYSIS, by=by, join=join)
     size, count = len(found.stimulus), len(found.names)
-    bases = [_reduced(v, n, variance) for v, n in zip(found.values, found.names, strict=True)]
+    values = whole_on(found.values, device, _ANALYSIS)
+    bases = [_reduced(v, n, variance) for v, n in zip(values, found.names, strict=True)]
     kept = [len(s) for _, s, _ in bases]
     widest = sorted(kept)[-2:]
     if penalty == 0 and sum(widest) > size - 1:
@@ -99,8 +107,8 @@ def cca(
 
     def basis(at: int, rows: np.ndarray) -> Spectrum:
         if np.bincount(rows, minlength=size).max() == 1:  # all stimuli, renamed: the span stays
-            return bases[at][0][rows], *bases[at][1:]
-        return _reduced(found.values[at][rows], found.names[at], variance)
+            return bases[at][0][rows, :], *bases[at][1:]
+        return _reduced(values[at][rows, :], found.names[at], variance)
 
     def similarity(i: int, j: int, rows: np.ndarray, others: np.ndarray) -> float:
         return _similarity(basis(i, rows), basis(j, others), penalty, weighting)[0]
@@ -126,25 +134,27 @@ def cca(
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
         parameters={"variance": variance, "penalty": penalty, "weighting": weighting, "by": by, "join": join,
-                    "permutations": permutations, "bootstraps": bootstraps},
+                    "permutations": permutations, "bootstraps": bootstraps, "device": device},
         seed=seed,
     )  # fmt: skip
 
 
-def _reduced(values: np.ndarray, name: str, variance: float) -> Spectrum:
+def _reduced(values: Any, name: str, variance: float) -> Spectrum:
     u, s, v = spectrum(values, name, _ANALYSIS)
-    share = np.cumsum(s**2) / (s**2).sum()
+    power = to_numpy(s) ** 2
+    share = np.cumsum(power) / power.sum()
     keep = len(s) if variance == 1 else int(np.searchsorted(share, variance - 1e-12) + 1)
     return u[:, :keep], s[:keep], v[:, :keep]
 
 
 def _similarity(one: Spectrum, other: Spectrum, penalty: float, weighting: str) -> tuple[float, np.ndarray]:
     """Give the summary and the canonical correlations of two reduced recordings."""
-    shrunk = [s / np.sqrt(s**2 + penalty * (s**2).mean()) for _, s, _ in (one, other)]
-    left, rho, _ = np.linalg.svd((shrunk[0][:, None] * (one[0].T @ other[0])) * shrunk[1], full_matrices=False)
-    rho = np.minimum(rho, 1.0)
+    xp = namespace(one[0])
+    shrunk = [s / (s**2 + penalty * (s**2).mean()) ** 0.5 for _, s, _ in (one, other)]
+    left, found, _ = xp.linalg.svd((shrunk[0][:, None] * (one[0].T @ other[0])) * shrunk[1], full_matrices=False)
+    rho = np.minimum(to_numpy(found), 1.0)
     if weighting == "mean":
         return float(rho.mean()), rho
     # h_k = U left_k, and X = U S V': the products of variates and units are left' S V'.
-    weight = np.abs(left.T @ (one[1][:, None] * one[2].T)).sum(axis=1)
+    weight = to_numpy(xp.sum(xp.abs(left.T @ (one[1][:, None] * one[2].T)), axis=1))
     return float(weight @ rho / weight.sum()), rho

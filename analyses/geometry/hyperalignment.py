@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from neurointerp.analyses.geometry._patterns import Patterns, averaged, joined, named, patterns
+from neurointerp.backend import like, namespace, to_numpy
+from neurointerp.device import require_device, whole_on
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -17,7 +20,7 @@ _ALIGNED = "geometry.aligned"
 
 def hyperalignment(
     recordings: Mapping[str, xr.DataArray], rank: int, *, by: str = "stimulus", join: str = "exact",
-    max_iter: int = 200, tol: float = 1e-8, seed: int = 0,
+    max_iter: int = 200, tol: float = 1e-8, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Find one response to the stimuli that all recordings share, and how each carries it.
 
@@ -36,6 +39,9 @@ def hyperalignment(
         As in `cka`.
     max_iter, tol
         The turns end when the loss falls by less than `tol` of the sum of squares.
+    device
+        Where torch takes the turns (`"cuda"`, `"cpu"`, ...), in float64: all mean patterns are copied there, and
+        refused where three times their size is not free. None (default): numpy.
     seed
         Seed of the start, a random orthonormal basis for each recording.
 
@@ -71,6 +77,7 @@ def hyperalignment(
     >>> geometry.hyperalignment(recs, 2).explained_variance.values.round(6)
     array([1., 1.])
     """
+    require_device(device, None, _ANALYSIS)
     found = patterns(recordings, _ANALYSIS, by=by, join=join)
     largest = min(len(found.stimulus), *(values.shape[1] for values in found.values))
     if not isinstance(rank, int | np.integer) or not 1 <= rank <= largest:
@@ -82,7 +89,8 @@ def hyperalignment(
     for name, values in zip(found.names, found.values, strict=True):
         if not (np.ptp(values, axis=0) > 0).any():
             raise AnalysisError(f"{_ANALYSIS}: {name!r} gives the same pattern for all {len(found.stimulus)} {by}")
-    shared, bases, loss = _alternated(centred, rank, max_iter, tol, np.random.default_rng(seed))
+    there = whole_on(centred, device, _ANALYSIS)
+    shared, bases, loss = _alternated(there, rank, max_iter, tol, np.random.default_rng(seed))
     rest = [((x - shared @ w.T) ** 2).sum() for x, w in zip(centred, bases, strict=True)]
     share = [1 - left / max((x**2).sum(), 1e-300) for x, left in zip(centred, rest, strict=True)]
     component, names = {"component": np.arange(rank)}, {"recording": found.coords()["recording"]}
@@ -99,7 +107,7 @@ def hyperalignment(
         },
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
-        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tol": tol},
+        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tol": tol, "device": device},
         seed=seed,
     )  # fmt: skip
 
@@ -171,27 +179,33 @@ def aligned(
 
 
 def _alternated(
-    centred: list[np.ndarray], rank: int, max_iter: int, tol: float, rng: np.random.Generator
+    centred: list[Any], rank: int, max_iter: int, tol: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[np.ndarray], list[float]]:
     """Give S, the W_i and the loss of each turn; S on its principal axes, signs fixed."""
-    total = sum(float((x**2).sum()) for x in centred)
-    bases = [np.linalg.qr(rng.standard_normal((x.shape[1], rank)))[0] for x in centred]
+    power = [float((x**2).sum()) for x in centred]
+    bases = [like(np.linalg.qr(rng.standard_normal((x.shape[1], rank)))[0], x) for x in centred]
     loss: list[float] = []
     while len(loss) < max_iter and (len(loss) < 2 or loss[-2] - loss[-1] > tol):
-        shared = np.mean([x @ w for x, w in zip(centred, bases, strict=True)], axis=0)
+        shared = _mean(centred, bases)
         bases = [_orthonormal(x.T @ shared) for x in centred]
         # ||X - S W'||^2 with W'W = I
-        loss.append(sum(float((x**2).sum() + (shared**2).sum() - 2 * ((x @ w) * shared).sum())
-                        for x, w in zip(centred, bases, strict=True)) / total)  # fmt: skip
-    shared = np.mean([x @ w for x, w in zip(centred, bases, strict=True)], axis=0)
+        held = float((shared**2).sum())
+        loss.append(sum(own + held - 2 * float(((x @ w) * shared).sum())
+                        for x, w, own in zip(centred, bases, power, strict=True)) / sum(power))  # fmt: skip
+    shared, bases = to_numpy(_mean(centred, bases)), [to_numpy(w) for w in bases]
     turn = np.linalg.svd(shared, full_matrices=False)[2].T
     turn = turn * np.where((shared @ turn)[np.abs(shared @ turn).argmax(axis=0), np.arange(rank)] < 0, -1.0, 1.0)
     return shared @ turn, [w @ turn for w in bases], loss
 
 
-def _orthonormal(product: np.ndarray) -> np.ndarray:
-    u, _, v = np.linalg.svd(product, full_matrices=False)
-    return np.asarray(u @ v)
+def _mean(centred: list[Any], bases: list[Any]) -> Any:
+    """Give the mean over recordings of what lies on their bases."""
+    return sum(x @ w for x, w in zip(centred, bases, strict=True)) / len(centred)
+
+
+def _orthonormal(product: Any) -> Any:
+    u, _, v = namespace(product).linalg.svd(product, full_matrices=False)
+    return u @ v
 
 
 def _unit_names(rec: xr.DataArray, by: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,8 @@ import xarray as xr
 from neurointerp.analyses.geometry._inference import inference_variables, inferred
 from neurointerp.analyses.geometry._patterns import patterns, table
 from neurointerp.analyses.geometry._reduced import spectrum
+from neurointerp.backend import namespace
+from neurointerp.device import require_device, whole_on
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
 
@@ -18,7 +21,7 @@ _ANALYSIS = "geometry.procrustes"
 
 def procrustes(
     recordings: Mapping[str, xr.DataArray], *, whitening: float = 0.0, by: str = "stimulus", join: str = "exact",
-    permutations: int = 200, bootstraps: int = 0, seed: int = 0,
+    permutations: int = 200, bootstraps: int = 0, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Compare recordings by the best rotation of one onto the other.
 
@@ -36,6 +39,10 @@ def procrustes(
         scaled to unit length, so that the two terms are on one scale.
     by, join, permutations, bootstraps, seed
         As in `cka`.
+    device
+        Where torch decomposes and multiplies the patterns (`"cuda"`, `"cpu"`, ...), in float64: all are copied there,
+        and refused where three times their size is not free. None (default): numpy, which averages stimuli and draws
+        the null in any case.
 
     Returns
     -------
@@ -68,19 +75,20 @@ def procrustes(
     """
     if not 0 <= whitening <= 1:
         raise AnalysisError(f"{_ANALYSIS}: whitening is {whitening!r}; a number from 0 to 1 is needed")
+    require_device(device, None, _ANALYSIS)
     found = patterns(recordings, _ANALYSIS, by=by, join=join)
     size = len(found.stimulus)
-    whole = [_whitened(v, n, whitening) for v, n in zip(found.values, found.names, strict=True)]
+    values = whole_on(found.values, device, _ANALYSIS)
+    whole = [_whitened(v, n, whitening) for v, n in zip(values, found.names, strict=True)]
 
-    def form(at: int, rows: np.ndarray) -> np.ndarray:
+    def form(at: int, rows: np.ndarray) -> Any:
         if np.bincount(rows, minlength=size).max() == 1:  # all stimuli, renamed: centre and scale stay
-            moved: np.ndarray = whole[at][rows]
-            return moved
-        return _whitened(found.values[at][rows], found.names[at], whitening)
+            return whole[at][rows, :]
+        return _whitened(values[at][rows, :], found.names[at], whitening)
 
     def similarity(i: int, j: int, rows: np.ndarray, others: np.ndarray) -> float:
         product = form(i, rows).T @ form(j, others)
-        return min(float(np.linalg.svd(product, compute_uv=False).sum()), 1.0)
+        return min(float(namespace(product).linalg.svdvals(product).sum()), 1.0)
 
     estimates = inferred(similarity, len(whole), size, permutations=permutations, bootstraps=bootstraps, seed=seed)
     variables = inference_variables(estimates, found.coords())
@@ -94,14 +102,14 @@ def procrustes(
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
         parameters={"whitening": whitening, "by": by, "join": join, "permutations": permutations,
-                    "bootstraps": bootstraps},
+                    "bootstraps": bootstraps, "device": device},
         seed=seed,
     )  # fmt: skip
 
 
-def _whitened(values: np.ndarray, name: str, whitening: float) -> np.ndarray:
+def _whitened(values: Any, name: str, whitening: float) -> Any:
     """Give the centred patterns, on their own principal axes, partially whitened and of unit length."""
     u, s, _ = spectrum(values, name, _ANALYSIS)
-    s = s / np.sqrt((s**2).sum())
+    s = s / (s**2).sum() ** 0.5
     scaled = (1 - whitening) * s + whitening
-    return np.asarray(u * (scaled / np.sqrt((scaled**2).sum())))
+    return u * (scaled / (scaled**2).sum() ** 0.5)

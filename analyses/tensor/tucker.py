@@ -18,6 +18,7 @@ from neurointerp.analyses.tensor._values import Given, count, read, require_tole
 from neurointerp.device import computed_on, require_device, require_room
 from neurointerp.errors import AnalysisError
 from neurointerp.result import result
+from neurointerp.streaming import COPIES
 
 NAME = "tensor.tucker"
 
@@ -51,8 +52,9 @@ def tucker(
     tolerance
         Stop when a sweep lowers `loss` by no more than this part of it.
     device
-        Where torch works (`"cuda"`, `"cpu"`, ...); all values are copied there, and refused where three times their
-        size is not free. None (default): numpy.
+        Where torch works (`"cuda"`, `"cpu"`, ...); all values are copied there, and refused where what is worked on
+        with them is not free. That is, at ranks far below the sizes, three times them, four where values are missing;
+        of float32 values, with which a close fit goes on in float64, five and nine. None (default): numpy.
     precision
         On a device: None (default), that of the values; `"tf32"`, products of float32 in TF32 (10 bits of mantissa,
         about 1e-3; devices that have none use float32); `"bfloat16"`, the values themselves rounded to 8 bits (4e-3).
@@ -114,7 +116,7 @@ def tucker(
         if device is None:
             fit = _fit(X, seen, sizes, max_iter, tolerance)
         else:
-            require_room(X.nbytes, device, NAME)
+            require_room(X.nbytes, device, NAME, copies_of(X, seen is not None, sizes))
             fit = computed_on(device, precision, _fit_on, X, seen, sizes, max_iter, tolerance)
     back = np.argsort(tensor.order)
     factors = [factor.astype(tensor.X.dtype, copy=False) for factor in fit.factors]
@@ -145,14 +147,12 @@ def _fit(X: Any, seen: Any, ranks: list[int], max_iter: int, tolerance: float) -
     Where float32 cannot tell one small loss from the next, it goes on in float64.
     """
     xp = backend.namespace(X)
-    whole = X if seen is None else xp.where(seen, X, _means(X, seen))
-    found = _iterated(X, seen, whole, _start(whole, ranks), max_iter, tolerance)
+    found = _iterated(X, seen, None, ranks, max_iter, tolerance)
     left = max_iter - len(found.losses)
     if X.dtype == xp.float32 and found.losses[-1] <= FINE and left:
         wide = xp.astype(X, xp.float64)
         factors, core = [xp.astype(f, xp.float64) for f in found.factors], xp.astype(found.core, xp.float64)
-        whole = wide if seen is None else xp.where(seen, wide, _expanded(core, factors))
-        more = _iterated(wide, seen, whole, factors, left, tolerance)
+        more = _iterated(wide, seen, (core, factors), ranks, left, tolerance)
         losses = [max(loss, more.losses[0]) for loss in found.losses] + more.losses
         found = _Fit(more.factors, more.core, losses, more.stop_reason)
     factors, core = _ordered(found.factors, found.core)
@@ -167,19 +167,42 @@ def _fit_on(X: Any, seen: np.ndarray | None, ranks: list[int], max_iter: int, to
     return replace(fit, factors=[backend.to_numpy(one) for one in fit.factors], core=backend.to_numpy(fit.core))
 
 
-def _iterated(X: Any, seen: Any, whole: Any, factors: list[Any], max_iter: int, tolerance: float) -> _Fit:
-    """Sweep from `factors` until that no longer pays; `whole` is `X` completed where it is not seen."""
+def copies_of(X: Any, missing: bool, ranks: list[int]) -> float:
+    """Give how many times the size of `X` a fit holds at its peak, itself included; `COPIES` at least.
+
+    Beside `X` lie, of a float32 one, its float64 copy; where values are missing what is seen, `X` as completed, the
+    model, and room for the squares of what that leaves; and what projections on few directions leave of all.
+    """
+    wide = 2 if X.dtype.itemsize == 4 else 1
+    first, second, last = (ranks[mode] / X.shape[mode] for mode in (0, 1, -1))
+    projected = 3 * last + first * (2 + second)  # of each a copy, for its unfolding, and the next
+    held = 1 + (wide if wide > 1 else 0) + (1 / X.dtype.itemsize if missing else 0)
+    return max(COPIES, float(held + wide * max(3 if missing else 1, missing + projected)))
+
+
+def _iterated(X: Any, seen: Any, begun: Any, ranks: list[int], max_iter: int, tolerance: float) -> _Fit:
+    """Sweep until that no longer pays, from a core and factors or, where there are none, from the truncated HOSVD.
+
+    Where values are missing, `whole` is `X` completed; no more than it, the model and `X` are held of that size.
+    """
     xp = backend.namespace(X)
+    whole = X
+    if seen is not None:
+        whole = xp.where(seen, X, _means(X, seen) if begun is None else _expanded(*begun))
+    factors = _start(whole, ranks) if begun is None else begun[1]
     power, reason = sum_of_squares(X), "max_iter"
-    ranks, losses = [factor.shape[1] for factor in factors], list[float]()
+    losses = list[float]()
     for _ in range(max_iter):
         factors, core = _sweep(whole, factors, ranks)
         if seen is None:
             loss = max(0.0, 1 - sum_of_squares(core) / power)
         else:
+            whole = None  # lest three of its size lie beside `X`
             model = _expanded(core, factors)
-            loss = sum_of_squares(xp.where(seen, X - model, xp.zeros_like(X))) / power
             whole = xp.where(seen, X, model)
+            model -= whole  # 0 where nothing is seen
+            loss = sum_of_squares(model) / power
+            del model
         losses.append(min(loss, *losses[-1:]) if losses else loss)
         if len(losses) > 1 and losses[-2] - loss <= tolerance * loss:
             reason = "tolerance"

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from neurointerp.align import _blocks
 from neurointerp.align._clock import on_clock, rate_of, rounding, seconds_of
 from neurointerp.errors import AlignmentError
 from neurointerp.recordings import add_history
@@ -37,7 +38,8 @@ def resample(recording: xr.DataArray, rate: float) -> xr.DataArray:
     Parameters
     ----------
     recording
-        Complete recording with a regular clock in seconds. Lazy values are read.
+        Complete recording with a regular clock in seconds. One that is chunked (dask) stays so: its blocks are read
+        once now, for missing values and means, and again as the answer is; other lazy values are read.
     rate
         The new sampling rate (Hz). Its ratio to the old one must be one of whole numbers.
 
@@ -70,8 +72,13 @@ def resample(recording: xr.DataArray, rate: float) -> xr.DataArray:
     """
     time = seconds_of(recording, "resample")
     ratio = _ratio(rate, rate_of(recording, "resample"))
-    values = np.moveaxis(_floats(recording), recording.dims.index("time"), 0)
-    missing = int(np.isnan(values).sum())
+    bounds, axis = segment_bounds(recording), recording.dims.index("time")
+    values = np.moveaxis(_floats(recording), axis, 0)
+    means: list[Any] = [None] * len(bounds)
+    if recording.chunks:
+        missing, means = _blocks.counted(values, bounds)
+    else:
+        missing = int(np.isnan(values).sum())
     if missing:
         raise AlignmentError(
             f"resample: {missing} of {values.size} values are missing, and a filter would spread them; "
@@ -79,13 +86,17 @@ def resample(recording: xr.DataArray, rate: float) -> xr.DataArray:
         )
     taps = _low_pass(max(ratio.numerator, ratio.denominator))
     parts, stamps, source = [], [], []
-    for start, stop in segment_bounds(recording):
+    for (start, stop), centre in zip(bounds, means, strict=True):
         index = np.arange((stop - start - 1) * ratio.numerator // ratio.denominator + 1)
-        parts.append(_polyphase(values[start:stop], ratio, taps)[: index.size])
+        part = values[start:stop]
+        moved = _polyphase(part, ratio, taps) if centre is None else _blocks.polyphase(part, centre, ratio, taps)
+        parts.append(moved[: index.size])
         stamps.append(time[start] + index / rate)
         source.append(start + index * ratio.denominator // ratio.numerator)
-    moved = np.moveaxis(np.concatenate(parts), 0, recording.dims.index("time"))
-    out = on_clock(recording, moved, np.concatenate(stamps), np.concatenate(source), rate)
+    whole: Any = np.moveaxis(np.concatenate(parts), 0, axis)
+    if recording.chunks:
+        whole = whole.rechunk({axis: max(whole.chunks[axis])})  # even, as a store takes them
+    out = on_clock(recording, whole, np.concatenate(stamps), np.concatenate(source), rate)
     return add_history(out, "align.resample", rate=rate, up=ratio.numerator, down=ratio.denominator)
 
 
@@ -137,7 +148,7 @@ def interpolate(recording: xr.DataArray, rate: float, *, max_gap: float | None =
     steps = np.concatenate([np.diff(time[start:stop]) for start, stop in bounds])
     _bridgeable(steps, max_gap)
     dense = bool(steps.size) and float(np.median(steps)) * rate < 1 - 1e-9
-    values = np.moveaxis(_floats(recording), recording.dims.index("time"), 0)
+    values = np.moveaxis(np.asarray(_floats(recording)), recording.dims.index("time"), 0)
     parts, stamps, source = [], [], []
     for start, stop in bounds:
         span = (time[stop - 1] - time[start] + rounding(time)) * rate
@@ -177,14 +188,15 @@ def _ratio(rate: float, old: float) -> Fraction:
     return ratio if rate >= old else 1 / ratio
 
 
-def _floats(recording: xr.DataArray) -> NDArray[np.floating]:
+def _floats(recording: xr.DataArray) -> Any:
+    """Give the values as floats: as dask has them where they are chunked."""
     if recording.attrs.get("modality") == "spikes" and recording.dtype.kind in "biu":
         raise AlignmentError(
             "counts of spikes cannot be resampled: bin the events anew with align.bin_events, or turn counts into "
             "rates (floats) first"
         )
     dtype = np.float32 if recording.dtype == np.float32 else np.float64
-    return np.asarray(recording.values).astype(dtype, copy=False)
+    return (recording.data if recording.chunks else np.asarray(recording.values)).astype(dtype, copy=False)
 
 
 def _polyphase(values: NDArray[np.floating], ratio: Fraction, taps: NDArray[np.float64]) -> NDArray[np.floating]:

@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from neurointerp.errors import StoreError
 
 
-def staging_folder(out: Path) -> Path:
-    """Make the folder that the files are written in before they are moved into `out`; fails early if it cannot."""
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Give a folder to write files in before they are moved into `out`; fails early if it cannot be.
+
+    It goes at the end. A run that is killed leaves its own, which the next one for the same `out` removes: the lock
+    beside a folder goes with the process that holds it, however that ends.
+    """
+    from neurointerp.store.staging import acquire, release
+
     try:
-        if out.exists() and not out.is_dir():
-            raise StoreError(f"cannot write to {out}: it is a file, not a folder")
-        near = out if out.is_dir() else next(parent for parent in out.absolute().parents if parent.exists())
-        return Path(tempfile.mkdtemp(prefix=".neurointerp.", suffix=".partial", dir=near))
+        whole = out.resolve()
+        near = next(folder for folder in (whole, *whole.parents) if folder.exists())
+        if not near.is_dir():
+            found = "it" if near == whole else near.name
+            raise StoreError(f"cannot write to {out}: {found} is a file, not a folder")
+        _remove_left(whole)
+        stage = near / f".neurointerp.{whole.name}.{secrets.token_hex(4)}.partial"
+        lock = acquire(stage, "save")  # before there is a folder, which nobody then takes for one that was left
+        try:
+            stage.mkdir()
+        except OSError:
+            release(stage, lock)
+            raise
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror or error}") from error
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        release(stage, lock)
+
+
+def _remove_left(out: Path) -> None:
+    """Remove the folders and locks that runs for `out` left in it, or above it where it was not there yet."""
+    from neurointerp.store.staging import acquire, release
+
+    pattern = re.compile(rf"\.?(\.neurointerp\.{re.escape(out.name)}\.[0-9a-f]{{8}}\.partial)(\.lock)?")
+    for folder in (out, *out.parents):
+        names: list[str] = []
+        with suppress(OSError):  # a folder above may not be ours to read
+            names = [path.name for path in folder.iterdir()]
+        for name in {found[1] for found in map(pattern.fullmatch, names) if found}:
+            with suppress(OSError, StoreError):  # a living run holds it
+                lock = acquire(folder / name, "save", wait=False)
+                shutil.rmtree(folder / name, ignore_errors=True)
+                release(folder / name, lock)
 
 
 def deliver(stage: Path, out: Path) -> None:

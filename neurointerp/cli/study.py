@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from neurointerp.cli._folder import deliver, staging_folder
+from neurointerp.cli._folder import deliver, staged
 from neurointerp.cli._options import AsJson, BinWidth, Mirror, Modality, Rate, Seed, Units
 from neurointerp.cli._printing import echo, print_next, print_result, print_rows, print_summary
 from neurointerp.cli._sources import arguments_of, families, method_of, methods_of, options_of, several
@@ -103,8 +102,7 @@ def compare(
     if missing := extras.lacking(["matplotlib", "jinja2", *([] if sources else ["nitime"])]):
         raise NeurointerpError(f"compare: {missing}")
     workers = cluster.cores() if workers is None else workers
-    stage = staging_folder(out)
-    try:
+    with staged(out) as stage:
         if sources and is_study(sources):
             study = read_study(sources[0])
             refuse_beside(context)
@@ -130,8 +128,6 @@ def compare(
         report.write(tree, stage / "report.html", command=shlex.join(["neurointerp", *sys.argv[1:]]))
         store.save(tree, stage / "results.zarr")
         deliver(stage, out)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
     if as_json:
         echo(rows.to_json(orient="records"))
     else:

@@ -256,3 +256,45 @@ def test_a_real_irregular_worm_recording(mirror):
     expected = [np.interp(out["time"], time, column) for column in values.T[:5]]
     np.testing.assert_allclose(out.values[:, :5].T, expected, atol=1e-9)
     assert all(a < b for a, b in pairwise(out["time"].values))
+
+
+@pytest.mark.parametrize(
+    ("samples", "chunk", "old", "new", "second"),
+    [
+        (5000, 700, 1000.0, 250.0, None),
+        (5000, 333, 1000.0, 300.0, 1777),
+        (3000, 50, 100.0, 250.0, None),  # chunks shorter than the filter reaches
+        (4000, 1000, 512.0, 200.0, 3990),  # a segment shorter than that
+        (900, 10, 100.0, 30.0, 899),  # of one sample
+        (2000, 300, 100.0, 100.0, 700),
+    ],
+)
+def test_a_chunked_recording_is_resampled_by_block_to_the_same_values(samples, chunk, old, new, second, tmp_path):
+    pytest.importorskip("dask")
+    values = np.random.default_rng(0).standard_normal((samples, 3)).cumsum(axis=0) + 100
+    segment = (np.arange(samples) >= (second or 0)).astype(int)
+    whole = build(values, sampling_rate=old, coords={"segment": ("time", segment)})
+    wanted, found = align.resample(whole, new), align.resample(whole.chunk({"time": chunk, "unit": 2}), new)
+    assert found.chunks
+    assert wanted.chunks is None
+    ni.check(found)
+    np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=1e-11)
+    assert found.drop_attrs().coords.equals(wanted.coords)
+    assert found.attrs == wanted.attrs
+    ni.save(found, tmp_path / "even.zarr")
+    narrow = align.resample(whole.astype(np.float32).assign_attrs(whole.attrs).chunk({"time": chunk}), new)
+    assert narrow.dtype == narrow.values.dtype == np.float32
+    holes = whole.copy(deep=True)
+    holes[samples // 2, 1] = np.nan
+    with pytest.raises(ni.AlignmentError, match=f"resample: 1 of {3 * samples} values are missing"):
+        align.resample(holes.chunk({"time": chunk}), new)
+
+
+def test_chunked_trials_are_resampled_each_by_itself():
+    pytest.importorskip("dask")
+    values = np.random.default_rng(0).standard_normal((7, 400, 2))
+    trials = build(values, sampling_rate=100.0, dims=("trial", "time", "unit"))
+    wanted = align.resample(trials, 40.0)
+    for chunks in ({"trial": 3}, {"trial": 2, "time": 90}):
+        found = align.resample(trials.chunk(chunks), 40.0)
+        np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=1e-12)

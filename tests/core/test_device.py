@@ -1,5 +1,8 @@
 """Blocks on a torch device: here the processor, since no machine of the tests need have another."""
 
+import weakref
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,9 @@ from neurointerp.analyses import connectivity, factorization, geometry, tensor
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("dask")
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_flatten  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +50,14 @@ COMPLETE = {
     "exp": (factorization.ica, {"rank": 3, "contrast": "exp"}),
     "cube": (factorization.ica, {"rank": 3, "contrast": "cube", "max_iter": 3}),
     "parafac2": (tensor.parafac2, {"rank": 2, "max_iter": 10, "restarts": 2}),
+    "granger": (connectivity.granger, {"order": 3}),
+    "order by pairs": (connectivity.granger, {}),
+    "conditional": (connectivity.granger, {"conditional": True}),
+    "spectral_granger": (connectivity.spectral_granger, {"order": 2, "n_frequencies": 9}),
+    "effective": (connectivity.effective, {"order": 2}),
+    "penalised": (connectivity.effective, {"order": 2, "alpha": 0.1}),
+    "sliding": (connectivity.dynamic, {"window": 20, "step": 7}),
+    "tapered": (connectivity.dynamic, {"method": "tapered", "window": 20, "step": 7}),
 }
 """What refuses missing values."""
 
@@ -77,7 +91,8 @@ def require_same(found, wanted, tolerance=1e-10):
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_torch_device_gives_what_numpy_gives_of_what_is_complete(name, chunked, rec):
     call, options = COMPLETE[name]
-    tolerance = 1e-8 if call is factorization.ica else 1e-10  # the whitening is of products, not of singular values
+    # ica: the whitening is of products, not of singular values; granger: p-values near 1 are as steep as a root
+    tolerance = 1e-8 if call in (factorization.ica, connectivity.granger) else 1e-10
     given = rec.chunk({"trial": 7}) if chunked else rec
     require_same(call(given, device="cpu", **options), call(rec, **options), tolerance)
 
@@ -107,8 +122,42 @@ def test_distances_of_stimuli_on_a_device(metric, seen):
 
 
 def test_likeness_of_recordings_on_a_device(seen):
-    for call in (geometry.rsa, geometry.cka):
-        require_same(*(call(seen, permutations=20, device=place) for place in ("cpu", None)))
+    for call, options in (
+        (geometry.rsa, {}),
+        (geometry.cka, {}),
+        (geometry.cca, {"penalty": 0.1}),
+        (geometry.cca, {"weighting": "projection", "variance": 0.8, "bootstraps": 10}),
+        (geometry.procrustes, {"whitening": 0.3, "bootstraps": 10}),
+    ):
+        require_same(*(call(seen, permutations=20, device=place, **options) for place in ("cpu", None)))
+
+
+def test_a_shared_space_on_a_device(seen):
+    require_same(*(geometry.hyperalignment(seen, 4, max_iter=30, device=place) for place in ("cpu", None)), 1e-8)
+    chunked = {name: rec.chunk(trial=11) for name, rec in seen.items()}
+    require_same(*(geometry.hyperalignment(chunked, 9, max_iter=3, device=place) for place in ("cpu", None)))
+    still = seen | {"three": seen["one"].copy(data=np.ones(seen["one"].shape))}
+    for call, options in ((geometry.cca, {}), (geometry.procrustes, {}), (geometry.hyperalignment, {"rank": 2})):
+        with pytest.raises(ni.AnalysisError, match="'three' gives the same pattern for all 40 stim"):
+            call(still, device="cpu", **options)
+
+
+def test_dependent_pasts_are_refused_on_a_device():
+    x = np.random.default_rng(9).standard_normal((300, 2))
+    copies = ni.recording(x[:, [0, 1, 0]], modality="eeg", units="V", sampling_rate=100.0)
+    for conditional in (False, True):
+        with pytest.raises(ni.AnalysisError, match="the pasts of units are linearly dependent"):
+            connectivity.granger(copies, order=2, conditional=conditional, device="cpu")
+
+
+def test_units_that_stand_still_in_a_window_are_nan_there_on_a_device():
+    x = np.random.default_rng(10).standard_normal((200, 3)) + 1e6
+    x[40:120, 1] = 1e6 + 0.1
+    rec = ni.recording(x, modality="eeg", units="V", sampling_rate=100.0)
+    for method in ("sliding", "tapered"):
+        found, wanted = (connectivity.dynamic(rec, method=method, window=20, step=5, device=d) for d in ("cpu", None))
+        require_same(found, wanted, 1e-9)
+        assert int(np.isnan(found.connectivity[:, 1, 1]).sum()) == 13
 
 
 def test_subjects_and_units_without_variance_on_a_device():
@@ -121,11 +170,21 @@ def test_subjects_and_units_without_variance_on_a_device():
         (connectivity.partial_correlation, {}),
         (connectivity.lagged, {"max_lag": 3}),
         (connectivity.spectral, {"window": 50}),
+        (connectivity.granger, {"conditional": True}),
+        (connectivity.effective, {"order": 2}),
+        (connectivity.dynamic, {"window": 25}),
+        (connectivity.dynamic, {"method": "tapered", "window": 25, "step": 40}),
     ):
         require_same(call(two, device="cpu", **options), call(two, **options), 1e-9)
     absent = two.copy(deep=True)
     absent[1, :, 0] = np.nan  # a unit that one subject lacks
-    for call, options in ((connectivity.lagged, {"max_lag": 3}), (connectivity.coherence, {"window": 50})):
+    for call, options in (
+        (connectivity.lagged, {"max_lag": 3}),
+        (connectivity.coherence, {"window": 50}),
+        (connectivity.granger, {"order": 2}),
+        (connectivity.effective, {}),
+        (connectivity.dynamic, {"window": 25}),
+    ):
         require_same(call(absent, device="cpu", **options), call(absent, **options), 1e-9)
 
 
@@ -245,6 +304,11 @@ def test_what_torch_does_not_have_is_refused(rec):
     ):
         with pytest.raises(ni.AnalysisError, match=f"device 'cpu' is not for {why}"):
             call(rec, device="cpu", **options)
+    with pytest.raises(ni.AnalysisError, match="dynamic: device 'cpu' is not for method='phase', whose analytic"):
+        connectivity.dynamic(rec, method="phase", device="cpu")
+    for call in (geometry.cca, geometry.procrustes, partial(geometry.hyperalignment, rank=2)):
+        with pytest.raises(ni.AnalysisError, match="device='warp' is not available"):
+            call({"one": rec, "two": rec}, device="warp")
     with pytest.raises(ni.AnalysisError, match="cka: device 'cpu' is not for kernel='rbf'"):
         geometry.cka({"one": rec, "two": rec}, kernel="rbf", device="cpu")
     if not torch.cuda.is_available():
@@ -252,7 +316,10 @@ def test_what_torch_does_not_have_is_refused(rec):
             connectivity.correlation(rec, device="cuda")
 
 
-@pytest.mark.parametrize("name", ["covariance", "tucker", "pca", "logcosh", "spectral", "lagged", "parafac2"])
+@pytest.mark.parametrize("name", [
+    "covariance", "tucker", "pca", "logcosh", "spectral", "lagged", "parafac2", "granger", "spectral_granger",
+    "effective", "sliding",
+])  # fmt: skip
 def test_a_device_that_is_not_there_is_refused_before_anything_is_read(name, rec):
     def read(block):
         raise AssertionError("read")
@@ -270,6 +337,57 @@ def test_what_does_not_fit_on_a_device_is_refused(monkeypatch):
     with pytest.raises(ni.AnalysisError, match=r"tucker: needs all values on device 'cuda' at once: 0\.5 GiB"):
         device.require_room(2**29, "cuda", "tensor.tucker")
     device.require_room(2**40, "cpu", "tensor.tucker")  # which is asked elsewhere
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive after each operation."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.peak = [], 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        found = operation(*args, **(kwargs or {}))
+        self.seen += [weakref.ref(one) for one in tree_flatten((args, found))[0] if isinstance(one, torch.Tensor)]
+        alive = [one for one in (known() for known in self.seen) if one is not None]
+        self.seen = [weakref.ref(one) for one in alive]
+        self.peak = max(
+            self.peak, sum({s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in alive)}.values())
+        )
+        return found
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("ranks", [[2, 2, 2], [20, 3, 6], [20, 30, 40]])
+def test_tucker_on_a_device_holds_no_more_than_it_asks_room_for(dtype, missing, ranks):
+    from neurointerp.analyses.tensor.tucker import _fit_on, copies_of
+
+    rng = np.random.default_rng(11)
+    x = np.einsum("ai,bi,ci->abc", *(rng.standard_normal((size, 2)) for size in (20, 30, 40)))
+    x = (x + 1e-3 * rng.standard_normal(x.shape)).astype(dtype)
+    seen = rng.random(x.shape) > 0.1 if missing else None
+    x = np.where(seen, x, dtype(0)) if missing else x
+    with Held() as held:
+        fit = _fit_on(torch.from_numpy(x), seen, ranks, 60, 0.0)
+    assert fit.losses[-1] < 1e-2  # float32 went on in float64
+    assert held.peak <= copies_of(x, missing, ranks) * x.nbytes
+    if missing and ranks[0] == 2:
+        assert held.peak > 3 * x.nbytes  # what every other analysis asks for
+
+
+def test_tucker_with_missing_values_asks_a_card_for_the_room_of_its_copies(monkeypatch, rec):
+    from neurointerp.analyses.tensor import tucker
+
+    holes = rec.copy(deep=True)
+    holes[3, 10:20, 2] = np.nan
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda place: (int(3.5 * rec.nbytes), 2**40))  # of a card
+    monkeypatch.setitem(
+        tucker.__globals__, "require_room", lambda size, place, *rest: device.require_room(size, "cuda", *rest)
+    )
+    tensor.tucker(rec, 2, max_iter=2, device="cpu")
+    with pytest.raises(ni.AnalysisError, match=r"tensor.tucker: needs all values on device .* and 4\.[0-9]+ times"):
+        tensor.tucker(holes, 2, max_iter=2, device="cpu")
 
 
 def test_values_that_may_not_be_written_to_are_copied():

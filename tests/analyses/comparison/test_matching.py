@@ -149,3 +149,29 @@ def test_of_chunked_trials_a_window_alone_is_read(monkeypatch):
     found = matched({"one": rec.chunk(trial=2)}, units=5, samples=80, seed=0)["one"]
     assert found.identical(matched({"one": rec}, units=5, samples=80, seed=0)["one"])
     assert not found.chunks
+
+
+def test_a_chunked_recording_is_brought_to_a_rate_by_block():
+    da = pytest.importorskip("dask.array")
+    import dask
+
+    whole = shared(0.5, samples=40_000, rate=200.0, units=8)
+    read = []
+
+    def block(x):
+        read.append(x.nbytes)
+        return x
+
+    counts = whole.copy(data=np.random.default_rng(0).poisson(1.0, whole.shape))
+    counts.attrs |= {"modality": "spikes", "units": "1"}
+    slow = shared(0.5, rate=10.0, samples=300)
+    # passes for what is missing and for the mean, of counts none; and the window
+    for rec, least, most in ((whole, 2.0, 2.5), (counts, 0.0, 0.5)):
+        lazy = da.from_array(rec.values, chunks=(1000, 8)).map_blocks(block, dtype=rec.dtype, meta=rec.values[:0])
+        wanted = matched({"a": rec, "slow": slow}, rate="slowest", **SIZES)["a"]
+        with dask.config.set(scheduler="synchronous"):
+            read.clear()
+            found = matched({"a": rec.copy(data=lazy), "slow": slow}, rate="slowest", **SIZES)["a"]
+        np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=1e-10)
+        assert found.attrs["sampling_rate"] == 10.0
+        assert least <= sum(read) / rec.nbytes < most

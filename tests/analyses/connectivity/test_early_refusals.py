@@ -80,6 +80,13 @@ def test_no_block_is_read_for_options_that_are_refused(name, options, message):
     assert not read
 
 
+@pytest.mark.parametrize(("name", "options"), [(name, options) for name, options, _ in REFUSED if "window" in options
+                                               or {"bandwidth", "mode"} & set(options)])  # fmt: skip
+def test_a_refusal_names_what_was_called(name, options):
+    with pytest.raises(AnalysisError, match=rf"^connectivity\.{name}: "):
+        getattr(connectivity, name)(counted((SAMPLES, UNITS), ("time", "unit"))[0], **options)
+
+
 @pytest.mark.parametrize("name", ["lagged", "granger", "coherence", "transfer_entropy", "dynamic"])
 def test_nor_of_several_subjects(name):
     rec, read = counted((2, SAMPLES, UNITS), ("subject", "time", "unit"))

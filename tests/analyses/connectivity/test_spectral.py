@@ -302,3 +302,41 @@ def test_the_order_of_values_in_memory_does_not_matter():
     np.testing.assert_array_equal(found.connectivity.values, other.connectivity.values)
     assert found.attrs == other.attrs
     assert rec.values.strides == values.strides
+
+
+@pytest.mark.parametrize("units", [2, 8, 9, 19])  # lines of the cache that are full, and not
+def test_coherencies_are_those_of_complex_sums_whatever_the_number_of_units(units):
+    rng = np.random.default_rng(units)
+    values = rng.standard_normal((12, 40, units)) @ rng.standard_normal((units, units))
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=40.0, dims=("trial", "time", "unit"))
+    found = connectivity.spectral(rec, mode="fourier")
+    spectra = np.fft.rfft((values - values.mean(axis=1, keepdims=True)) * np.hanning(40)[:, None], axis=1)[:, 1:]
+    each = spectra[..., :, None] * spectra[..., None, :].conj()
+    power = np.sqrt((np.abs(spectra) ** 2).sum(axis=0))
+    coherency = each.sum(axis=0) / (power[:, :, None] * power[:, None, :])
+    wanted = {
+        "coherence": np.abs(coherency),
+        "imaginary_coherence": coherency.imag,
+        "wpli": np.abs(each.imag.sum(axis=0)) / np.maximum(np.abs(each.imag).sum(axis=0), 1e-300),
+    }
+    off = ~np.eye(units, dtype=bool)
+    for name, one in wanted.items():
+        # the last frequency has no imaginary part but rounding
+        np.testing.assert_allclose(found[name].values[off][:, :-1], np.moveaxis(one, 0, -1)[off][:, :-1], atol=1e-10)
+    slope = (coherency[:-1].conj() * coherency[1:]).sum(axis=0).imag
+    np.testing.assert_allclose(found["psi"].values[off], slope[off], atol=1e-10)
+
+
+def test_coherence_of_many_units_holds_three_times_its_answer():
+    import tracemalloc
+
+    x = np.random.default_rng(0).standard_normal((2_000, 300), dtype=np.float32)
+    rec = ni.recording(x, modality="eeg", units="V", sampling_rate=100.0)
+    connectivity.coherence(rec[:, :3], window=256)  # compiles
+    tracemalloc.start()
+    try:
+        found = connectivity.coherence(rec, window=256)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.2 * found["connectivity"].nbytes
