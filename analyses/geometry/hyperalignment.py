@@ -17,7 +17,7 @@ _ALIGNED = "geometry.aligned"
 
 def hyperalignment(
     recordings: Mapping[str, xr.DataArray], rank: int, *, by: str = "stimulus", join: str = "exact",
-    max_iter: int = 200, tol: float = 1e-8, seed: int = 0,
+    max_iter: int = 200, tolerance: float = 1e-8, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Find one response to the stimuli that all recordings share, and how each carries it.
 
@@ -34,8 +34,8 @@ def hyperalignment(
         Components of the shared space, at most the smallest number of units and of stimuli.
     by, join
         As in `cka`.
-    max_iter, tol
-        The turns end when the loss falls by less than `tol` of the sum of squares.
+    max_iter, tolerance
+        The turns end when the loss falls by less than `tolerance` of the sum of squares.
     seed
         Seed of the start, a random orthonormal basis for each recording.
 
@@ -75,14 +75,16 @@ def hyperalignment(
     largest = min(len(found.stimulus), *(values.shape[1] for values in found.values))
     if not isinstance(rank, int | np.integer) or not 1 <= rank <= largest:
         raise AnalysisError(f"{_ANALYSIS}: rank is {rank!r}; with these stimuli and units, 1 to {largest} are possible")
-    if max_iter < 1 or not tol >= 0:
-        raise AnalysisError(f"{_ANALYSIS}: max_iter {max_iter!r} and tol {tol!r}: 1 or more and 0 or more are needed")
+    if max_iter < 1 or not tolerance >= 0:
+        raise AnalysisError(
+            f"{_ANALYSIS}: max_iter {max_iter!r} and tolerance {tolerance!r}: 1 or more and 0 or more are needed"
+        )
     centres = [values.mean(axis=0) for values in found.values]
     centred = [values - centre for values, centre in zip(found.values, centres, strict=True)]
     for name, values in zip(found.names, found.values, strict=True):
         if not (np.ptp(values, axis=0) > 0).any():
             raise AnalysisError(f"{_ANALYSIS}: {name!r} gives the same pattern for all {len(found.stimulus)} {by}")
-    shared, bases, loss = _alternated(centred, rank, max_iter, tol, np.random.default_rng(seed))
+    shared, bases, loss = _alternated(centred, rank, max_iter, tolerance, np.random.default_rng(seed))
     rest = [((x - shared @ w.T) ** 2).sum() for x, w in zip(centred, bases, strict=True)]
     share = [1 - left / max((x**2).sum(), 1e-300) for x, left in zip(centred, rest, strict=True)]
     component, names = {"component": np.arange(rank)}, {"recording": found.coords()["recording"]}
@@ -99,7 +101,7 @@ def hyperalignment(
         },
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
-        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tol": tol},
+        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tolerance": tolerance},
         seed=seed,
     )  # fmt: skip
 
@@ -171,13 +173,13 @@ def aligned(
 
 
 def _alternated(
-    centred: list[np.ndarray], rank: int, max_iter: int, tol: float, rng: np.random.Generator
+    centred: list[np.ndarray], rank: int, max_iter: int, tolerance: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[np.ndarray], list[float]]:
     """Give S, the W_i and the loss of each turn; S on its principal axes, signs fixed."""
     total = sum(float((x**2).sum()) for x in centred)
     bases = [np.linalg.qr(rng.standard_normal((x.shape[1], rank)))[0] for x in centred]
     loss: list[float] = []
-    while len(loss) < max_iter and (len(loss) < 2 or loss[-2] - loss[-1] > tol):
+    while len(loss) < max_iter and (len(loss) < 2 or loss[-2] - loss[-1] > tolerance):
         shared = np.mean([x @ w for x, w in zip(centred, bases, strict=True)], axis=0)
         bases = [_orthonormal(x.T @ shared) for x in centred]
         # ||X - S W'||^2 with W'W = I
