@@ -164,7 +164,7 @@ def add_history(recording: xr.DataArray, function: str, /, **parameters: Any) ->
         What the function made.
     function
         Its name, `module.function`.
-    parameters
+    **parameters
         The arguments of the call, its seed among them. An array with labels that went in beside the recording
         itself (another recording, a result) is kept as its digest, under `inputs`: its values are read. The raw
         files that it came from are kept under `raw`.

@@ -207,7 +207,7 @@ def noise_ceiling(
     flat = xp.reshape(values, (values.shape[0], -1, values.shape[-1]))
     if estimator == "signal_power":
         return _signal_share(xp, flat, of)
-    return _half_reliability(xp, flat, of, splits, np.random.default_rng(seed))
+    return _half_reliability(flat, of, splits, np.random.default_rng(seed))
 
 
 def leave_one_out_ceiling(repeats: Any) -> np.ndarray:
@@ -275,7 +275,7 @@ def _signal_share(xp: Any, repeats: Any, of: str) -> Any:
     return _where_defined(xp, signal / _safe(xp, whole), _varies(xp, mean, of_mean, (0,)))
 
 
-def _half_reliability(xp: Any, repeats: Any, of: str, splits: int, rng: np.random.Generator) -> Any:
+def _half_reliability(repeats: Any, of: str, splits: int, rng: np.random.Generator) -> Any:
     """Give the mean correlation of random halves, stepped up (or down) by the Spearman-Brown formula."""
     if splits < 1:
         raise AnalysisError(f"noise_ceiling: splits is {splits}; at least 1 is needed")

@@ -150,7 +150,9 @@ class Rows:
         Parameters
         ----------
         kernel
-            Sees its block and up to `before` rows ahead of it and `after` rows behind it.
+            Sees its block and its neighbours' rows.
+        before, after
+            How many rows ahead of the block and behind it the kernel sees, where there are so many.
         given
             More arguments, a tuple for each block.
         """

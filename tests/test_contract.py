@@ -55,7 +55,8 @@ def run(family, method, rec, seed=0):
         return read_out(call, method, rec, seed)
     if method == "poisson_glm":
         rec = rec.copy(data=np.abs(np.round(rec.values)))
-        return call(rec, rec, seed=seed, lags=(1,) if "time" in rec.dims else None)
+        lags = (1,) if "time" in rec.dims else None
+        return call(rec, rec, alphas=(0.1, 1.0), cv=2, lags=lags, seed=seed)
     if "fitted" in parameters:
         return call(importlib.import_module("neurointerp.analyses.encoding").ridge(rec, rec), rec, seed=seed, draws=5)
     if "responses" in parameters:

@@ -104,14 +104,8 @@ def differences(comparison: xr.DataTree, *, seed: int = 0) -> xr.Dataset:
         one, other = (value[a, use], bounds[a, use]), (value[b, use], bounds[b, use])
         excess[a, b] = _excess(*one, *other) / wide
         for f in range(len(factors)):
-            moved = _moved(share.values[a, use, f], level)
-            if np.isfinite(moved).any():
-                along = [
-                    _excess(one[0] + change, one[1] + change[:, None], *other) / wide
-                    for change in np.nan_to_num(moved).T
-                ]
-                best = int(np.argmin(along))
-                closest[a, b, f], at[a, b, f] = along[best], np.linspace(level[0], level[-1], STEPS)[best]
+            least, at[a, b, f] = _nearest(share.values[a, use, f], level, *one, *other)
+            closest[a, b, f] = least / wide
     pair = ("recording", "recording2")
     return xr.Dataset(
         {
@@ -155,6 +149,18 @@ def _excess(one: Floats, of_one: Floats, other: Floats, of_other: Floats) -> flo
     upper = np.hypot(of_one[:, 1] - one, other - of_other[:, 0])
     ratio = np.abs(gap) / np.maximum(np.where(gap > 0, lower, upper), 1e-300)
     return float(np.max(ratio[np.isfinite(gap)], initial=-np.inf)) if np.isfinite(gap).any() else float("nan")
+
+
+def _nearest(
+    share: Floats, level: Floats, one: Floats, of_one: Floats, other: Floats, of_other: Floats
+) -> tuple[float, float]:
+    """Give the least excess along the settings of one factor, and the level it is at; NaN where nothing changes."""
+    moved = _moved(share, level)
+    if not np.isfinite(moved).any():
+        return float("nan"), float("nan")
+    along = [_excess(one + change, of_one + change[:, None], other, of_other) for change in np.nan_to_num(moved).T]
+    best = int(np.argmin(along))
+    return along[best], float(np.linspace(level[0], level[-1], STEPS)[best])
 
 
 def _moved(share: Floats, level: Floats) -> Floats:

@@ -78,12 +78,12 @@ def _add_phase_sums(xp: Any, re: Any, im: Any, sums: dict[str, Any]) -> None:
         rows = slice(low, low + step)
         for first in range(0, epochs, many):
             part = slice(first, first + many)
-            x, y = _of_epochs(xp, re[rows, part, ...], im[rows, part, ...], "cosine" in sums)
+            x, y = _of_epochs(re[rows, part, ...], im[rows, part, ...], "cosine" in sums)
             for name, made in _terms(xp, x, y, sums):
                 sums[name][rows, ...] += xp.sum(made, axis=1, dtype=xp.float64)
 
 
-def _of_epochs(xp: Any, re: Any, im: Any, both: bool) -> tuple[Any, Any]:
+def _of_epochs(re: Any, im: Any, both: bool) -> tuple[Any, Any]:
     """Give the real (where `both`) and imaginary cross-spectrum (frequency, epoch, unit, unit) over tapers."""
     x: Any = None
     y: Any = None

@@ -118,7 +118,7 @@ def _require_lags(parts: Sequence[slice], max_lag: int) -> None:
 
 
 def effective(
-    recording: xr.DataArray, *, order: int = 1, alpha: float | None = None, n_folds: int = 5,
+    recording: xr.DataArray, *, order: int = 1, alpha: float | None = None, folds: int = 5,
     device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Weigh how much the past of each unit drives each other unit when the past of all is known.
@@ -137,7 +137,7 @@ def effective(
     alpha
         The penalty, as a part of the variance of a predictor; left out, that of 15 from 1e-4 to 1e3 which predicts
         best, over all targets, the held-out blocks of consecutive samples.
-    n_folds
+    folds
         How many blocks.
     device
         Where torch multiplies the blocks of the recording and solves the regressions (`"cuda"`, `"cpu"`, ...), in
@@ -179,18 +179,17 @@ def effective(
     >>> connectivity.effective(rec).connectivity.values.round(1)[0, 1]
     np.float64(0.6)
     """
-    require_whole(_EFFECTIVE, order=order, n_folds=n_folds)
+    require_whole(_EFFECTIVE, order=order, folds=folds)
     rate = sampling_rate(recording, _EFFECTIVE)
-    if order < 1 or n_folds < 2 or (alpha is not None and not alpha > 0):
+    if order < 1 or folds < 2 or (alpha is not None and not alpha > 0):
         raise AnalysisError(
-            f"{_EFFECTIVE}: order {order!r}, n_folds {n_folds!r} and alpha {alpha!r}: at least 1, 2 and above 0 are "
-            "needed"
+            f"{_EFFECTIVE}: order {order!r}, folds {folds!r} and alpha {alpha!r}: at least 1, 2 and above 0 are needed"
         )
     blocks = in_blocks(recording, device, None, _EFFECTIVE)
-    people = subjects_of(blocks, _EFFECTIVE, partial(_with_past, order=order, n_folds=n_folds))
+    people = subjects_of(blocks, _EFFECTIVE, partial(_with_past, order=order, folds=folds))
     analysed = pending(recording)
     weights, score, penalty, varies = zip(
-        *(_weighed(values, people.plan, order, alpha, n_folds) for values in on_device(people.each, device, None)),
+        *(_weighed(values, people.plan, order, alpha, folds) for values in on_device(people.each, device, None)),
         strict=True,
     )
     axes = {"lag": ("lag", np.arange(1, order + 1) / rate, {"units": recording["time"].attrs["units"]})}
@@ -206,23 +205,23 @@ def effective(
         variables,
         analysis=_EFFECTIVE,
         recording=analysed,
-        parameters={"order": order, "alpha": alpha, "n_folds": n_folds, "device": device},
+        parameters={"order": order, "alpha": alpha, "folds": folds, "device": device},
         seed=seed,
     )
 
 
-def _with_past(parts: Sequence[slice], order: int, n_folds: int) -> NDArray[np.int64]:
+def _with_past(parts: Sequence[slice], order: int, folds: int) -> NDArray[np.int64]:
     present = rows(parts, order)
-    if len(present) < 2 * n_folds:
+    if len(present) < 2 * folds:
         raise AnalysisError(
-            f"{_EFFECTIVE}: {len(present)} samples have {order} samples of past in their segment; {n_folds} folds need "
-            f"{2 * n_folds}: take a lower order or longer segments"
+            f"{_EFFECTIVE}: {len(present)} samples have {order} samples of past in their segment; {folds} folds need "
+            f"{2 * folds}: take a lower order or longer segments"
         )
     return present
 
 
 def _weighed(
-    values: Any, present: NDArray[np.int64], order: int, alpha: float | None, n_folds: int
+    values: Any, present: NDArray[np.int64], order: int, alpha: float | None, folds: int
 ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     """Give weights (source, target, lag), scores (target), the penalty, and which of (sample, unit) values vary."""
     z, varies = scaled(values.astype(np.float64))
@@ -231,7 +230,7 @@ def _weighed(
         unit = z.scaled(np.zeros(z.width), np.full(z.width, 1 / np.sqrt(len(z))))
     else:
         unit = z[:, varies] * np.sqrt(len(z))
-    found, score, penalty = ridge(unit, present, order, alpha, n_folds)
+    found, score, penalty = ridge(unit, present, order, alpha, folds)
     weights, predicted = np.full((len(varies), len(varies), order), np.nan), np.full(len(varies), np.nan)
     weights[np.ix_(varies, varies)], predicted[varies] = found, score
     return weights, predicted, penalty, varies

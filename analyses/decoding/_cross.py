@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurointerp.analyses.decoding._rules import Method, Rule, choose, decide, fit, largest
+from neurointerp.analyses.decoding._rules import Rule, choose, decide, fit, largest
 from neurointerp.analyses.decoding._scores import auc, balanced_accuracy
+from neurointerp.analyses.decoding._task import Task
 from neurointerp.backend import namespace, placed, to_numpy
 from neurointerp.least_squares import rows_of
 from neurointerp.split import Fold
@@ -42,31 +42,28 @@ class Held(NamedTuple):
     penalty: Floats
 
 
-def cross_validate(
-    values: Floats, labels: Indices, count: int, outer: Sequence[Fold], inner: Sequence[Sequence[Fold]],
-    method: Method, penalties: Floats, *, everywhere: bool = False, device: Any = None,
-) -> Held:  # fmt: skip
-    """Fit a rule per fold, moment and draw of labels (draw, sample) on values (sample, feature, moment), and score it.
+def cross_validate(values: Floats, ready: Task, *, everywhere: bool = False, device: Any = None) -> Held:
+    """Fit a rule per fold, moment and draw of labels on values (sample, feature, moment) of a task, and score it.
 
     Scales, penalties and rules come from the training samples alone. With `everywhere` each rule is tried at all
     moments, else at its own. With a `device` rules of `ridge` are fitted and tried by torch there.
     """
-    moments = values.shape[2]
+    labels, outer, count, moments = ready.labels, ready.outer, len(ready.names), values.shape[2]
     if device is not None:
         values = placed(values, device)
     shape = (moments, moments) if everywhere else (moments,)
     decisions, penalty = [], np.zeros((len(outer), moments))
     accuracy, area = np.zeros((len(labels), len(outer), *shape)), np.zeros((len(outer), *shape))
     for fold, (train, test) in enumerate(outer):
-        within = [_positions(pair, train) for pair in inner[fold]]
+        within = [_positions(pair, train) for pair in ready.inner[fold]]
         found = np.zeros((*shape, test.size, count))
         xp = namespace(values)
         held = xp.permute_dims(rows_of(values, test), (2, 0, 1))  # (moment, sample, feature)
         held = held.contiguous() if hasattr(held, "contiguous") else np.ascontiguousarray(held)
         for moment in range(moments):
             x, y = rows_of(values[:, :, moment], train), labels[:, train]
-            best = choose(x, y, count, within, method, penalties)
-            rule = fit(x, y, count, method, best)
+            best = choose(x, y, count, within, ready.method, ready.penalties)
+            rule = fit(x, y, count, ready.method, best)
             tried = xp.reshape(held, (-1, held.shape[2])) if everywhere else held[moment]
             for part in _parts(len(labels), len(tried) * count):
                 decided = decide(Rule(rule.weights[part], rule.intercept[part]), tried)

@@ -23,7 +23,23 @@ Indices = NDArray[np.int64]
 
 
 class Task(NamedTuple):
-    """What `cross_validate` takes, and the labels of what it gives."""
+    """What `cross_validate` takes, and the labels of what it gives.
+
+    Attributes
+    ----------
+    samples
+        Values (sample, feature, moment), and how to label what is found of them.
+    names
+        Of the classes.
+    labels
+        (draw, sample), numbers of classes; draw 0 are the true labels.
+    outer, inner
+        Folds of samples; per outer fold those that choose among several penalties, none for one.
+    kind
+        How the outer folds hold out.
+    method, penalties
+        The rule, and what it chooses from.
+    """
 
     samples: Samples
     names: NDArray[Any]
@@ -31,6 +47,7 @@ class Task(NamedTuple):
     outer: list[Fold]
     inner: list[list[Fold]]
     kind: str
+    method: Method
     penalties: Floats
 
 
@@ -58,7 +75,7 @@ def task(
     if grid.size > 1:
         inner = inner_folds(laid.frame, way, number, outer, int(cv) if isinstance(cv, int | np.integer) else 5, gap)
     labels = np.stack([number, *(number[index] for index in moved)])
-    return Task(laid, names, labels, outer, inner, kind, grid)
+    return Task(laid, names, labels, outer, inner, kind, method, grid)
 
 
 def scores(accuracy: Floats, area: Floats, ready: Task, coords: dict[str, Any]) -> dict[str, xr.DataArray]:

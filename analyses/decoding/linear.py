@@ -126,22 +126,13 @@ def linear(
     ready = task(recording, target, time=time, method=method, penalty=penalty, cv=cv, by=by, gap=gap,
                  permutations=permutations, exchange=exchange, seed=seed, analysis=NAME,
                  device=device)  # fmt: skip
-    done = cross_validate(
-        ready.samples.values,
-        ready.labels,
-        len(ready.names),
-        ready.outer,
-        ready.inner,
-        method,
-        ready.penalties,
-        device=device,
-    )
+    done = cross_validate(ready.samples.values, ready, device=device)
     moment = {"time": ready.samples.clock} if time == "each" else {}
     every = slice(None) if moment else 0
     scored = scores(done.accuracy[..., every], done.area[..., every], ready, moment)
     penalties = xr.DataArray(done.penalty[:, every], dims=("fold", *moment), coords=moment, attrs={"units": "1"})
     return result(
-        {**scored, "penalty": penalties, **_held_out(ready, done, moment), **_model(ready, method, recording, time)},
+        {**scored, "penalty": penalties, **_held_out(ready, done, moment), **_model(ready, recording, time)},
         analysis=NAME,
         recording=recording,
         parameters=parameters(ready, cv=cv, target=target, method=method, penalty=penalty, time=time, by=by, gap=gap,
@@ -185,9 +176,9 @@ def _held_out(ready: Task, done: Held, moment: dict[str, Any]) -> dict[str, xr.D
     }  # fmt: skip
 
 
-def _model(ready: Task, method: Method, recording: xr.DataArray, time: Time) -> dict[str, xr.DataArray]:
+def _model(ready: Task, recording: xr.DataArray, time: Time) -> dict[str, xr.DataArray]:
     """Fit a rule on all samples for each moment, with the penalty of the best score over the outer folds."""
-    values, label, count = ready.samples.values, ready.labels[:1], len(ready.names)
+    values, label, count, method = ready.samples.values, ready.labels[:1], len(ready.names), ready.method
     fitted = []
     for moment in range(values.shape[2]):
         x = values[:, :, moment]

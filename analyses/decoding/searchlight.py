@@ -89,10 +89,7 @@ def searchlight(
     for members in places.values():
         key = tuple(members)
         if key not in known:
-            known[key] = cross_validate(
-                np.ascontiguousarray(ready.samples.values[:, members]), ready.labels, len(ready.names), ready.outer,
-                ready.inner, method, ready.penalties,
-            )  # fmt: skip
+            known[key] = cross_validate(np.ascontiguousarray(ready.samples.values[:, members]), ready)
     done = [known[tuple(members)] for members in places.values()]
     centre = {"unit": recording["unit"].isel(unit=list(places)).reset_coords(drop=True)}
     accuracy, area, chosen = (

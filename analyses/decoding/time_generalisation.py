@@ -102,18 +102,7 @@ def time_generalisation(
     ready = task(recording, target, time="each", method=method, penalty=penalty, cv=cv, by=by, gap=0,
                  permutations=permutations, exchange=exchange, seed=seed, analysis=NAME,
                  device=device)  # fmt: skip
-    values = ready.samples.values
-    done = cross_validate(
-        values,
-        ready.labels,
-        len(ready.names),
-        ready.outer,
-        ready.inner,
-        method,
-        ready.penalties,
-        everywhere=True,
-        device=device,
-    )
+    done = cross_validate(ready.samples.values, ready, everywhere=True, device=device)
     clock: Any = ready.samples.clock
     coords = {name: xr.DataArray(clock.values, dims=name, attrs=clock.attrs) for name in ("train_time", "test_time")}
     variables = scores(done.accuracy, done.area, ready, coords)

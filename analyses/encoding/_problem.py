@@ -244,13 +244,12 @@ def held_out(problem: Problem, predictions: Sequence[Any]) -> dict[str, xr.DataA
     if (times > 1).any():
         total /= np.maximum(times, 1)
     total[times[:, 0] == 0] = np.nan
-    out = {
+    return {
         "score": xr.DataArray(np.stack(r2), dims=("fold", "unit"), coords=coords),
         "correlation": xr.DataArray(np.stack(correlation), dims=("fold", "unit"), coords=coords),
         "prediction": problem.target.unstack(total, "unit"),
         "test_fold": problem.target.unstack(number, "fold").isel(fold=0, drop=True),
     }
-    return out
 
 
 def with_units(problem: Problem, variables: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:

@@ -101,7 +101,7 @@ def choose(
         start = lowest(errors, grid) if start is None else start
         errors = downhill(kept, grid, start, np.inf if bar is None else bar, power)
         return Chosen(like(lowest(errors, grid), parent.response_mean), errors)
-    elif coarse:
+    if coarse:
         errors = refined(errors, power, kept, grid, nodes)
     if str(x.dtype).endswith("float32"):
         _settle(errors, power, x, y, folds, fits, grid)

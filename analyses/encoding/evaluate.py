@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -139,17 +139,9 @@ def evaluate(
         one["noise_ceiling"] = _ceiling(repeats, responses, ceiling, seed)
         best = one["noise_ceiling"]
         one["normalized_score"] = np.where(best > 0, one["pooled_score"] / np.where(best > 0, best, 1.0), np.nan)
-    variables: dict[str, Any] = {str(name): fitted[name] for name in fitted.data_vars if name not in one}
-    variables |= {
-        name: xr.DataArray(values, dims="unit", coords=coords, attrs={"units": "1"}) for name, values in one.items()
-    }
-    bound = {"bound": np.array(["low", "high"], dtype=object), **coords}
-    variables["pooled_score_interval"] = xr.DataArray(
-        low_high, dims=("bound", "unit"), coords=bound, attrs={"units": "1"}
-    )
-    variables["null_correlation"] = xr.DataArray(null_r, dims=("draw", "unit"), coords=coords, attrs={"units": "1"})
+    kept = {str(name): fitted[name] for name in fitted.data_vars if name not in one}
     return result(
-        variables,
+        kept | _labelled(one, low_high, null_r, coords),
         analysis=_ANALYSIS,
         recording=responses,
         parameters={
@@ -159,6 +151,18 @@ def evaluate(
         },
         seed=seed,
     )  # fmt: skip
+
+
+def _labelled(
+    one: dict[str, NDArray[np.float64]], low_high: NDArray[np.float64], null_r: NDArray[np.float64],
+    coords: Mapping[Any, Any],
+) -> dict[str, xr.DataArray]:  # fmt: skip
+    """Label figures of each unit, the interval of the score and the null of the correlation."""
+    bound = {"bound": np.array(["low", "high"], dtype=object), **coords}
+    out = {name: xr.DataArray(values, dims="unit", coords=coords) for name, values in one.items()}
+    out["pooled_score_interval"] = xr.DataArray(low_high, dims=("bound", "unit"), coords=bound)
+    out["null_correlation"] = xr.DataArray(null_r, dims=("draw", "unit"), coords=coords)
+    return {name: array.assign_attrs(units="1") for name, array in out.items()}
 
 
 def _check(fitted: xr.Dataset, block: int, draws: int, resamples: int, level: float) -> None:

@@ -20,7 +20,7 @@ _ALIGNED = "geometry.aligned"
 
 def hyperalignment(
     recordings: Mapping[str, xr.DataArray], rank: int, *, by: str = "stimulus", join: str = "exact",
-    max_iter: int = 200, tol: float = 1e-8, device: str | None = None, seed: int = 0,
+    max_iter: int = 200, tolerance: float = 1e-8, device: str | None = None, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     r"""Find one response to the stimuli that all recordings share, and how each carries it.
 
@@ -37,8 +37,8 @@ def hyperalignment(
         Components of the shared space, at most the smallest number of units and of stimuli.
     by, join
         As in `cka`.
-    max_iter, tol
-        The turns end when the loss falls by less than `tol` of the sum of squares.
+    max_iter, tolerance
+        The turns end when the loss falls by less than `tolerance` of the sum of squares.
     device
         Where torch takes the turns (`"cuda"`, `"cpu"`, ...), in float64: all mean patterns are copied there, and
         refused where three times their size is not free. None (default): numpy.
@@ -82,15 +82,17 @@ def hyperalignment(
     largest = min(len(found.stimulus), *(values.shape[1] for values in found.values))
     if not isinstance(rank, int | np.integer) or not 1 <= rank <= largest:
         raise AnalysisError(f"{_ANALYSIS}: rank is {rank!r}; with these stimuli and units, 1 to {largest} are possible")
-    if max_iter < 1 or not tol >= 0:
-        raise AnalysisError(f"{_ANALYSIS}: max_iter {max_iter!r} and tol {tol!r}: 1 or more and 0 or more are needed")
+    if max_iter < 1 or not tolerance >= 0:
+        raise AnalysisError(
+            f"{_ANALYSIS}: max_iter {max_iter!r} and tolerance {tolerance!r}: 1 or more and 0 or more are needed"
+        )
     centres = [values.mean(axis=0) for values in found.values]
     centred = [values - centre for values, centre in zip(found.values, centres, strict=True)]
     for name, values in zip(found.names, found.values, strict=True):
         if not (np.ptp(values, axis=0) > 0).any():
             raise AnalysisError(f"{_ANALYSIS}: {name!r} gives the same pattern for all {len(found.stimulus)} {by}")
     there = whole_on(centred, device, _ANALYSIS)
-    shared, bases, loss = _alternated(there, rank, max_iter, tol, np.random.default_rng(seed))
+    shared, bases, loss = _alternated(there, rank, max_iter, tolerance, np.random.default_rng(seed))
     rest = [((x - shared @ w.T) ** 2).sum() for x, w in zip(centred, bases, strict=True)]
     share = [1 - left / max((x**2).sum(), 1e-300) for x, left in zip(centred, rest, strict=True)]
     component, names = {"component": np.arange(rank)}, {"recording": found.coords()["recording"]}
@@ -107,7 +109,8 @@ def hyperalignment(
         },
         analysis=_ANALYSIS,
         recording=list(recordings.values()),
-        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tol": tol, "device": device},
+        parameters={"rank": int(rank), "by": by, "join": join, "max_iter": max_iter, "tolerance": tolerance,
+                    "device": device},
         seed=seed,
     )  # fmt: skip
 
@@ -179,13 +182,13 @@ def aligned(
 
 
 def _alternated(
-    centred: list[Any], rank: int, max_iter: int, tol: float, rng: np.random.Generator
+    centred: list[Any], rank: int, max_iter: int, tolerance: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[np.ndarray], list[float]]:
     """Give S, the W_i and the loss of each turn; S on its principal axes, signs fixed."""
     power = [float((x**2).sum()) for x in centred]
     bases = [like(np.linalg.qr(rng.standard_normal((x.shape[1], rank)))[0], x) for x in centred]
     loss: list[float] = []
-    while len(loss) < max_iter and (len(loss) < 2 or loss[-2] - loss[-1] > tol):
+    while len(loss) < max_iter and (len(loss) < 2 or loss[-2] - loss[-1] > tolerance):
         shared = _mean(centred, bases)
         bases = [_orthonormal(x.T @ shared) for x in centred]
         # ||X - S W'||^2 with W'W = I

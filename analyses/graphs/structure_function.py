@@ -68,41 +68,17 @@ def structure_function(
     """
     if nulls < 1:
         raise AnalysisError(f"{NAME}: nulls is {nulls!r}; at least 1 is needed")
-    weights = weights_of(function, NAME)
-    wiring = _wiring(structure, kind)
-    if not weights.size or not wiring.size:
-        raise AnalysisError(
-            f"{NAME}: {weights.size} weights of function and {wiring.size} of structure; there is nothing to compare"
-        )
-    _require_symmetric(weights.values)
-    named = set(wiring["source"].values)
-    shared = [unit for unit in weights["source"].values if unit in named]
-    if len(shared) < 3:
-        raise AnalysisError(
-            f"{NAME}: {len(shared)} units have a name in both graphs, of {weights.sizes['source']} in function (such "
-            f"as {weights['source'].values[0]!r}) and {wiring.sizes['source']} in structure (such as "
-            f"{wiring['source'].values[0]!r}); three are needed"
-        )
-    f = weights.sel(source=shared, target=shared).values.astype(np.float64)
-    s = wiring.sel(source=shared, target=shared).values.astype(np.float64)
-    first, second = np.triu_indices(len(shared), 1)
-    seen = ~np.isnan(f[first, second])
-    first, second = first[seen], second[seen]
-    if not seen.any() or f[first, second].min() == f[first, second].max():
-        raise AnalysisError(
-            f"{NAME}: all {int(seen.sum())} pairs that have a weight have the same; there is nothing to rank"
-        )
-    ranks = _ranks(f[first, second])
-    wired = s[first, second] > 0
+    weights, wiring = weights_of(function, NAME), _wiring(structure, kind)
+    shared = _shared(weights, wiring)
+    f, s = (graph.sel(source=shared, target=shared).values.astype(np.float64) for graph in (weights, wiring))
+    first, second = _pairs(f)
+    ranks, wired = _ranks(f[first, second]), s[first, second] > 0
     if wired.all() or not wired.any():
         raise AnalysisError(f"{NAME}: {int(wired.sum())} of {wired.size} pairs are wired; some and not all must be")
     own = _both(ranks, s, first, second)
     rng = np.random.default_rng(seed)
-    null = []
-    for _ in range(nulls):
-        order = rng.permutation(len(shared))
-        null.append(_both(ranks, s[np.ix_(order, order)], first, second))
-    draws = np.array(null)
+    orders = (rng.permutation(len(shared)) for _ in range(nulls))
+    draws = np.array([_both(ranks, s[np.ix_(order, order)], first, second) for order in orders])
     at = {"measure": np.array(["auroc", "rank_correlation"], dtype=object)}
     return result(
         {
@@ -141,6 +117,36 @@ def _wiring(structure: xr.DataArray, kind: str | None) -> xr.DataArray:
     if list(structure["source"].values) != list(structure["target"].values):
         raise AnalysisError(f"{NAME}: source and target of the structure must carry the same labels in one order")
     return structure.copy(data=structure.values + structure.values.T)
+
+
+def _shared(weights: xr.DataArray, wiring: xr.DataArray) -> list[str]:
+    """Give the units that both graphs name, three or more."""
+    if not weights.size or not wiring.size:
+        raise AnalysisError(
+            f"{NAME}: {weights.size} weights of function and {wiring.size} of structure; there is nothing to compare"
+        )
+    _require_symmetric(weights.values)
+    named = set(wiring["source"].values)
+    shared = [unit for unit in weights["source"].values if unit in named]
+    if len(shared) < 3:
+        raise AnalysisError(
+            f"{NAME}: {len(shared)} units have a name in both graphs, of {weights.sizes['source']} in function (such "
+            f"as {weights['source'].values[0]!r}) and {wiring.sizes['source']} in structure (such as "
+            f"{wiring['source'].values[0]!r}); three are needed"
+        )
+    return shared
+
+
+def _pairs(f: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the pairs of units that have a functional weight, of which two differ."""
+    first, second = np.triu_indices(len(f), 1)
+    seen = ~np.isnan(f[first, second])
+    first, second = first[seen], second[seen]
+    if not seen.any() or f[first, second].min() == f[first, second].max():
+        raise AnalysisError(
+            f"{NAME}: all {int(seen.sum())} pairs that have a weight have the same; there is nothing to rank"
+        )
+    return first, second
 
 
 def _require_symmetric(weights: NDArray[np.float64]) -> None:

@@ -17,7 +17,6 @@ LONG = {
 }  # fmt: skip
 """Long names of entities, as mne-bids has them -> the key in file names."""
 NUMBERS = ("run", "echo")
-IMAGES = ("bold", "cbv", "boldref", "boldmap")
 ROOT = "dataset_description.json"
 
 

@@ -18,7 +18,6 @@ from neurointerp.recordings import add_history, recording
 LABEL, POINTSET, TRIANGLE, TIME_SERIES = "label", "pointset", "triangle", "time series"
 MESH = (POINTSET, TRIANGLE)
 STRUCTURES = {"CortexLeft": "CORTEX_LEFT", "CortexRight": "CORTEX_RIGHT", "Cerebellum": "CEREBELLUM"}
-STRUCTURE = "AnatomicalStructurePrimary"
 SIDES = {"L": "CORTEX_LEFT", "R": "CORTEX_RIGHT"}
 IN_NAME = re.compile(r"(?:^|[._-])(?:hemi-)?(lh|rh|L|R)(?:[._]|$)")
 FRAMES = {1: "scanner", 2: "aligned", 3: "talairach", 4: "mni"}

@@ -6,16 +6,18 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from neurointerp.errors import StoreError
+from neurointerp.errors import ModelError, StoreError
 
 WEIGHTS, SETTINGS = "model.safetensors", "config.json"
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 def write(model: torch.nn.Module, settings: dict[str, Any], path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -41,8 +43,18 @@ def write(model: torch.nn.Module, settings: dict[str, Any], path: str | os.PathL
     return target
 
 
-def read_settings(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
-    """Give the settings of a saved model of one kind."""
+def read(path: str | os.PathLike[str], kind: str, build: Callable[[dict[str, Any]], Model]) -> Model:
+    """Give a saved model of one kind: what `build` makes of its settings, filled with its weights, for evaluation."""
+    settings = _settings(path, kind)
+    try:
+        model = build(settings)
+    except (KeyError, TypeError, ValueError, ModelError) as error:
+        raise StoreError(f"{path}: {SETTINGS} does not describe a model of kind {kind!r} ({error})") from error
+    _fill(model, path)
+    return model.eval()
+
+
+def _settings(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     file = Path(path) / SETTINGS
     try:
         settings = json.loads(file.read_text("utf-8"))
@@ -54,8 +66,8 @@ def read_settings(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     return dict(settings)
 
 
-def read_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
-    """Fill a model with saved weights; every name and shape must fit."""
+def _fill(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load the saved weights; every name and shape must fit."""
     file = Path(path) / WEIGHTS
     try:
         model.load_state_dict(load_file(file), strict=True)

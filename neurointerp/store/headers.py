@@ -29,7 +29,6 @@ class Header:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     itemsize: int
-    sharded: bool
     checksummed: bool
     raw: bool
     plain: bool
@@ -140,7 +139,7 @@ def _array(key: str, document: dict[str, Any]) -> Header:
     plainly = names in (["bytes"], ["bytes", "crc32c"])
     endian = (document["codecs"][0].get("configuration") or {}).get("endian", "little")
     plain = names == ["bytes", "crc32c"] and endian == "little" and document.get("data_type") in NUMBERS
-    return Header(path, shape, chunks, itemsize, "sharding_indexed" in names, names[-1] == "crc32c", plainly, plain)
+    return Header(path, shape, chunks, itemsize, names[-1] == "crc32c", plainly, plain)
 
 
 def _itemsize(key: str, data_type: Any) -> int:

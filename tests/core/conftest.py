@@ -1,11 +1,31 @@
-"""Fixtures that several files share: a small transformer and how to look inside, a chain of linear maps, a browser."""
+"""Fixtures that several files share: the command line, a small transformer, a chain of linear maps, a browser."""
 
+import logging
 import shutil
+import sys
 
 import pytest
 
-from neurointerp import models
+from neurointerp import cli, models
 from neurointerp.models.taps import tapped
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Give a function that runs the command line in this process, which need not import it all anew."""
+    log = logging.getLogger("neurointerp")
+    monkeypatch.setattr(log, "handlers", log.handlers)
+    monkeypatch.setattr(log, "propagate", log.propagate)
+
+    def run_here(*arguments, check=0):
+        monkeypatch.setattr(sys, "argv", ["neurointerp", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = capsys.readouterr()
+        assert done.value.code == check, said.err
+        return said.out, said.err
+
+    return run_here
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def test_the_mean_course_leaves_out_what_is_missing():
 
 @pytest.fixture(scope="module")
 def tree():
-    return comparison.compare({"scalp": ni.load("demo-eeg")}, samples=100, units=8, nulls=2)
+    return comparison.compare({"scalp": ni.load("demo-eeg")}, samples=100, units=8, nulls=2, resamples=0)
 
 
 def test_rank_curves_show_data_null_and_interval(tree):

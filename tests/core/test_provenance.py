@@ -204,23 +204,18 @@ def test_the_function_is_not_hidden_by_its_module():
     assert isinstance(ni.provenance(ni.load("demo-eeg")), Provenance)
 
 
-def test_info_shows_the_chain_of_a_dataset_a_store_and_a_result(real, tmp_path):
-    def info(source, *options):
-        command = [sys.executable, "-m", "neurointerp", "info", str(source), "--history", *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, done.stderr
+def test_info_shows_the_chain_of_a_dataset_a_store_and_a_result(real, tmp_path, here):
+    def info(source, *options, check=0):
+        return here("info", source, "--history", *options, check=check)
 
     ni.save(surrogate.circular_shift(real), tmp_path / "shifted.zarr")
-    code, text, _ = info(tmp_path / "shifted.zarr")
-    assert code == 0
+    text, _ = info(tmp_path / "shifted.zarr")
     assert f"sha256 {_fmri_sha256()}" in text
     assert "surrogate.circular_shift" in text
     ni.save(factorization.pca(real, 2), tmp_path / "pca.zarr.zip")
-    code, text, _ = info(tmp_path / "pca.zarr.zip", "--json")
-    assert code == 0
+    text, _ = info(tmp_path / "pca.zarr.zip", "--json")
     assert json.loads(text)["inputs"]["recording"]["about"]["digest"] == ni.digest(real)
-    code, text, _ = info("demo-calcium", "--json")
+    text, _ = info("demo-calcium", "--json")
     assert json.loads(text) == ni.provenance(ni.load("demo-calcium")).as_dict()
-    code, _, error = info(tmp_path / "none.zarr")
-    assert code == 1
+    _, error = info(tmp_path / "none.zarr", check=1)
     assert error.startswith("error: ")

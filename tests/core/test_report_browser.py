@@ -35,7 +35,7 @@ def tree():
         ni.recording(rec(2).values, modality="fmri", units="1", dims=("trial", "unit")),
     ]
     groups = {name: "one" if place < 2 else "two" for place, name in enumerate(NAMES)}
-    made = comparison.compare(dict(zip(NAMES, recs, strict=True)), samples=60, nulls=2, groups=groups)
+    made = comparison.compare(dict(zip(NAMES, recs, strict=True)), samples=60, nulls=2, resamples=0, groups=groups)
     return made.assign(sensitivity=xr.DataTree(degraded(made)))
 
 

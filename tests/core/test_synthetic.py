@@ -21,12 +21,12 @@ MODALITY = {
     "spiking_network": {"spiking_network": "spikes"},
     "tensor_trials": {"tensor_trials": "spikes"},
 }
+SMALL = {"drowsiness": {"n_subjects": 3, "n_trials": 8}, "spiking_network": {"duration": 5.0}}
+"""Of what takes long at its own size, one that serves as well."""
 
 
 def simulate(name: str, **arguments: object) -> xr.DataTree:
-    if name == "spiking_network":
-        arguments = {"duration": 5.0} | arguments
-    return getattr(synthetic, name)(**arguments)
+    return getattr(synthetic, name)(**SMALL.get(name, {}) | arguments)
 
 
 def only(tree: xr.DataTree) -> xr.DataArray:

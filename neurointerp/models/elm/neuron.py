@@ -6,14 +6,14 @@ import dataclasses
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from neurointerp.errors import ModelError, StoreError
+from neurointerp.errors import ModelError
 from neurointerp.models import checkpoint
 from neurointerp.models.elm.recurrence import Leak, Memories
 
@@ -236,10 +236,4 @@ def load(path: str | os.PathLike[str]) -> ELM:
     StoreError
         When the folder is not a saved ELM neuron, or its weights do not fit its settings.
     """
-    settings: dict[str, Any] = checkpoint.read_settings(path, "elm")
-    try:
-        model = ELM(Config(**settings["config"]), routing=settings["routing"])
-    except (KeyError, TypeError, ValueError, ModelError) as error:
-        raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe an elm ({error})") from error
-    checkpoint.read_weights(model, path)
-    return model.eval()
+    return checkpoint.read(path, "elm", lambda settings: ELM(Config(**settings["config"]), routing=settings["routing"]))

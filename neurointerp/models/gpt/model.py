@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurointerp.errors import ModelError, StoreError
+from neurointerp.errors import ModelError
 from neurointerp.models import checkpoint
 from neurointerp.models.gpt.tokens import Tokenizer
 
@@ -257,12 +257,11 @@ def load(path: str | os.PathLike[str]) -> GPT:
     StoreError
         When the folder is not a saved GPT, or its weights do not fit its settings.
     """
-    settings = checkpoint.read_settings(path, "gpt")
-    try:
+
+    def build(settings: dict[str, Any]) -> GPT:
         model = GPT(Config(**settings["config"]))
         model.tokenizer = Tokenizer(None if settings["pieces"] is None else tuple(settings["pieces"]))
         model.trained = dict(settings["trained"])
-    except (KeyError, TypeError, ModelError) as error:
-        raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe a gpt ({error})") from error
-    checkpoint.read_weights(model, path)
-    return model.eval()
+        return model
+
+    return checkpoint.read(path, "gpt", build)

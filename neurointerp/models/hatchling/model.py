@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurointerp.errors import ModelError, StoreError
+from neurointerp.errors import ModelError
 from neurointerp.models import checkpoint
 from neurointerp.models.hatchling.memory import Scores, Turn, evens_first, in_order, turns
 
@@ -259,13 +259,7 @@ def load(path: str | os.PathLike[str]) -> BDH:
     StoreError
         When the folder is not a saved hatchling, or its weights do not fit its settings.
     """
-    settings = checkpoint.read_settings(path, "hatchling")
-    try:
-        model = BDH(Config(**settings["config"]))
-    except (KeyError, TypeError, ModelError) as error:
-        raise StoreError(f"{path}: {checkpoint.SETTINGS} does not describe a hatchling ({error})") from error
-    checkpoint.read_weights(model, path)
-    return model.eval()
+    return checkpoint.read(path, "hatchling", lambda settings: BDH(Config(**settings["config"])))
 
 
 def _norm(values: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ REFUSED = [
     ("lagged", {"max_lag": 10**6}, f"the longest segment has {SAMPLES} samples"),
     ("effective", {"order": 0}, "order 0"),
     ("effective", {"order": 10**6}, "0 samples have 1000000 samples of past"),
-    ("effective", {"n_folds": 10**6}, "1000000 folds need"),
+    ("effective", {"folds": 10**6}, "1000000 folds need"),
     ("granger", {"order": 0}, "order is 0"),
     ("granger", {"order": 10**6}, "which reach order"),
     ("granger", {"order": 10**6, "conditional": True}, "which reach order"),

@@ -39,7 +39,7 @@ def test_weights_equal_scikit_learn_within_segments():
 
 def test_the_score_is_that_of_held_out_blocks():
     values = _driven()[0]
-    found = connectivity.effective(_recording(values), alpha=0.01, n_folds=3)
+    found = connectivity.effective(_recording(values), alpha=0.01, folds=3)
     z = (values - values.mean(axis=0)) / values.std(axis=0)
     past, now = z[:-1], z[1:]
     error, spread = np.zeros(8), np.zeros(8)
@@ -71,7 +71,7 @@ def test_noise_gets_a_large_penalty_and_no_score():
 
 def test_what_cannot_be_is_refused_and_constant_units_are_nan():
     values = _driven(50)[0]
-    with pytest.raises(AnalysisError, match="order 0, n_folds 5 and alpha None: at least 1, 2 and above 0"):
+    with pytest.raises(AnalysisError, match="order 0, folds 5 and alpha None: at least 1, 2 and above 0"):
         connectivity.effective(_recording(values), order=0)
     with pytest.raises(AnalysisError, match="2 samples have 48 samples of past in their segment; 5 folds need 10"):
         connectivity.effective(_recording(values), order=48)

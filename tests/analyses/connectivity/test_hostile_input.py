@@ -90,7 +90,7 @@ def test_too_few_samples_to_choose_the_penalty_are_refused():
         ("mutual_information", {"n_neighbors": 1.5}),
         ("lagged", {"max_lag": 2.5}),
         ("effective", {"order": 1.5}),
-        ("effective", {"n_folds": True}),
+        ("effective", {"folds": True}),
         ("granger", {"order": 1.5}),
         ("spectral_granger", {"n_frequencies": 2.5}),
         ("transfer_entropy", {"threshold": 0.0, "order": 1.5}),
