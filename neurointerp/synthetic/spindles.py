@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 _CITATION = "Cui, Lan, Sourina, Mueller-Wittig (2022) IEEE Trans Neural Netw Learn Syst 34:7921-7933 (the setting)"
 _SPINDLE, _BETA = (0.15, -0.88, 0.45), ((-0.65, 0.0, 0.76), (0.65, 0.0, 0.76))  # directions: parieto-occipital, motor
-_SOURCES = 20
+_SOURCES = 64  # more than electrodes, as in a head: of fewer, a filter over space could take all away
 _DROWSY, _ALERT = 0.85, 0.10  # the share of samples of each class that hold spindles
 
 # Inclination from the vertex and azimuth from the right ear, in degrees, on a sphere (10-20 and the places between).
@@ -32,16 +32,18 @@ def drowsiness(
     n_trials: int = 184,
     duration: float = 3.0,
     sampling_rate: float = 128.0,
-    spindle: float = 13e-6,
+    spindle: float = 12e-6,
     seed: int = 0,
 ) -> xr.DataTree:
     r"""Simulate EEG samples of alert and drowsy people; what tells them apart are brief alpha spindles.
 
-    Each person has a mixing of their own of 20 sources of :math:`1/f` power, gains and noise of the electrodes (log
-    s.d. 0.3). Blinks (Fp1, Fp2 and what is near them) and bursts of muscle noise (T3, T4) come in both classes alike.
-    Of the drowsy samples 85 in 100 hold one or two spindles (0.5 to 1 s, 9 to 11 Hz, in a Hann window) of one radial
-    dipole under the parieto-occipital scalp, at any time, of the alert ones 10 in 100; alert samples hold bursts of 18
-    to 25 Hz under C3 and C4.
+    Each person has a mixing of their own of 64 sources of :math:`1/f` power, a gain (that of the head, one for all
+    electrodes) and a noise of each electrode (log s.d. 0.3). There are more sources than electrodes, as in any head:
+    no filter over space takes the background away. Blinks (Fp1, Fp2 and what is near them) and bursts of muscle noise
+    (T3, T4) come in both classes alike. Of the drowsy samples 85 in 100 hold one or two spindles (0.5 to 1 s, 9 to 11
+    Hz, in a Hann window) of one radial dipole under the parieto-occipital scalp, at any time, of the alert ones 10 in
+    100; alert samples hold bursts of 18 to 25 Hz under C3 and C4. By default spindles are as strong as lets linear
+    discriminants of log power in four bands tell 0.71 of samples, in people they never saw (mean of seeds 201 to 203).
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def drowsiness(
     duration, sampling_rate
         Of a sample, in s and Hz.
     spindle
-        Amplitude of a spindle at the electrode that sees it best, before the electrode's own gain, in V. The background
+        Amplitude of a spindle at the electrode that sees it best, before the person's gain, in V. The background
         is about 10 uV.
     seed
         Seed of everything.
@@ -96,7 +98,7 @@ def drowsiness(
     drowsy = np.stack([rng.permutation(np.arange(n_trials) % 2) for _ in range(n_subjects)])
     for person in range(n_subjects):
         mixing = rng.standard_normal((_SOURCES, len(_CAP))) * 10e-6 / np.sqrt(_SOURCES)
-        gain, noise = np.exp(0.3 * rng.standard_normal((2, len(_CAP))))
+        gain, noise = np.exp(0.3 * rng.standard_normal()), np.exp(0.3 * rng.standard_normal(len(_CAP)))
         for trial in range(n_trials):
             x = _pink(rng, times, rate) @ mixing + 2e-6 * noise * rng.standard_normal((times, len(_CAP)))
             x += np.outer(_bursts(rng, times, rate, 0.5, (0.25, 0.4), (0.0, 0.0)), 60e-6 * blink)
@@ -153,7 +155,7 @@ def _near(places: Floats, labels: tuple[str, ...]) -> Floats:
 
 
 def _pink(rng: np.random.Generator, times: int, rate: float) -> Floats:
-    """Draw 20 signals (time, source) of 1/f power above 0.5 Hz and unit variance, cut from ones twice as long."""
+    """Draw the signals (time, source) of 1/f power above 0.5 Hz and unit variance, cut from ones twice as long."""
     frequency = np.fft.rfftfreq(2 * times, 1 / rate)
     gain = np.where(frequency >= 0.5, 1 / np.sqrt(np.maximum(frequency, 0.5)), 0.0)
     phasors = rng.standard_normal((_SOURCES, gain.size, 2)) @ np.array([1, 1j])

@@ -223,7 +223,11 @@ def of_eegnets_size(units, samples):
 
 @pytest.mark.slow
 def test_a_network_of_the_size_of_eegnet_is_a_rival_in_eleven_people(eleven, decoded):
-    """Twenty epochs fixed beforehand, each person standardised without labels: fair to the norm of the other."""
+    """Twenty epochs fixed beforehand, each person standardised without labels: fair to the norm of the other.
+
+    It is the one rival that is not beaten by a twentieth: that would take 0.832, and who is told which trials hold a
+    spindle, and no more, is right in 0.863.
+    """
     rec = eleven["recordings/drowsiness/recording"]
     x, who = decimate(rec.values, 2, axis=1).transpose(0, 2, 1), rec["subject"].values
     for one in np.unique(who):
@@ -257,9 +261,6 @@ def test_the_planted_cause_is_decoded_and_found_in_eleven_people(eleven, decoded
     """The check of the specification.
 
     Scores over 11 people, evidence of correctly classified drowsy trials against where and when spindles were planted.
-    One rival is not beaten: logistic regression on covariances about each person's mean (tangent space) does as well,
-    0.826 to 0.817, on this simulation, whose cause is one source that adds to a covariance. To beat it by a twentieth
-    would take 0.867: who is told which trials hold a spindle, and no more, is right in 0.870.
     """
     tree, found = eleven, decoded
     rec, leadfield = tree["recordings/drowsiness/recording"], tree["truth/leadfield"].values
@@ -289,8 +290,8 @@ def test_the_planted_cause_is_decoded_and_found_in_eleven_people(eleven, decoded
     figures = {name: round(float(value), 4) for name, value in figures.items()}
 
     assert 0.68 <= figures["raw power lda"] <= 0.74, figures  # the difficulty that the specification sets
-    power = max(figures[f"standardised power {name}"] for name in ("lda", "logistic", "svm"))
-    assert figures["test_batch"] >= max(0.75, 1.05 * power), figures
+    best = max(score for name, score in figures.items() if name.startswith("standardised"))
+    assert figures["test_batch"] >= max(0.75, 1.05 * best), figures
     assert figures["running"] > max(score for name, score in figures.items() if name.startswith("raw")), figures
     assert figures["hit"] >= max(0.60, 3 * figures["chance"]), figures
     assert figures["blinks"] < 0.10, figures
@@ -301,12 +302,6 @@ def test_the_planted_cause_is_decoded_and_found_in_eleven_people(eleven, decoded
     assert figures["hidden"] > 0.5, figures
     told = float(((tree["truth/spindle"].values > 0).any(axis=1) == drowsy).mean())
     assert figures["test_batch"] >= 0.9 * told, (told, figures)
-    times = figures["test_batch"] / figures["standardised tangent logistic"]
-    if times < 1.05:
-        pytest.xfail(
-            f"not reached: 1.05 times the best baseline was asked, {times:.2f} times was found; whoever is told which "
-            f"trials hold a spindle has {told / figures['standardised tangent logistic']:.2f} times"
-        )
 
 
 def where_it_falls(found, right, near, window):
