@@ -27,19 +27,22 @@ CALLS = {
 
 def main(name: str, path: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    import neurointerp as ni
+
+    ni.save(result_of(ni.open(path).chunk({"trial": TRIALS}), name), f"{path}.{name}.zarr")
+    print(peak())  # noqa: T201
+
+
+def result_of(lazy, name):
+    """Make a call on a chunked recording, with two threads."""
     import importlib
 
     import dask
 
-    import neurointerp as ni
-
     family, method, options = CALLS[name]
     call = getattr(importlib.import_module(f"neurointerp.analyses.{family}"), method)
     with dask.config.set(scheduler="threads", num_workers=2):
-        lazy = ni.open(path).chunk({"trial": TRIALS})
-        found = call({"large": lazy} if name == "compare" else lazy, **options)
-    ni.save(found, f"{path}.{name}.zarr")
-    print(peak())  # noqa: T201
+        return call({"large": lazy} if name == "compare" else lazy, **options)
 
 
 def peak() -> int:

@@ -1,6 +1,7 @@
 """Larger than memory, and on several processes of which one dies: slow tests with real limits and real workers."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -55,7 +56,13 @@ class Large:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    return Large(tmp_path_factory.mktemp("large"))
+    """Give a large recording. What the small process calls is compiled before, on some of it: that takes 100 MB once."""
+    made = Large(tmp_path_factory.mktemp("large"))
+    child = runpy.run_path(str(CHILD))
+    some = ni.open(made.path)[: 16 * child["TRIALS"]].chunk({"trial": child["TRIALS"]})
+    for name in child["CALLS"]:
+        child["result_of"](some, name)
+    return made
 
 
 def analysed(large, name):
