@@ -74,11 +74,14 @@ def _added_up(rec: xr.DataArray, rate: float) -> xr.DataArray:
     data = rec.data if rec.chunks else rec.values
     values, rows, segment = [], [], []
     for number, stretch in enumerate(matrix.stretches(rec)):
-        bins = (stretch.stop - stretch.start) // factor
+        if not (bins := (stretch.stop - stretch.start) // factor):
+            continue
         part = data[stretch][: bins * factor]
         values.append(part.reshape(bins, factor, rec.sizes["unit"]).sum(axis=1))
         rows.append(stretch.start + factor * np.arange(bins))
         segment.append(np.full(bins, number))
+    if not values:
+        raise AlignmentError(f"no segment is as long as one bin of {rate:g} Hz ({factor} samples); take a higher rate")
     coords: dict[str, Any] = {
         str(key): one.variable for key, one in rec.coords.items() if one.dims == ("unit",) and key != "unit"
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
@@ -31,15 +32,18 @@ def polyphase(values: Any, centre: NDArray[np.float64], ratio: Fraction, taps: N
     `centre` is the mean over time. At an edge between blocks the filter sees the samples of the next; at the ends of
     the stretch it sees what it sees of values in memory.
     """
-    from dask import array
+    from dask import array, base
 
     da: Any = array
     up, down, size = ratio.numerator, ratio.denominator, len(values)
     if size < 2 or up == down:
         return values
     reach = len(taps) // 2 // up + 2
-    edges, count = _edges(values.chunks[0], LEAST * reach), (size - 1) * up // down + 1
+    wide = math.prod(chunks[0] for chunks in values.chunks[1:])
+    least = max(LEAST * reach, len(taps) // max(wide, 1))  # no fewer values than taps, which each block lays out anew
+    edges, count = _edges(values.chunks[0], least), (size - 1) * up // down + 1
     around = da.from_array(centre[None], chunks=((1,), *values.chunks[1:]))
+    name = base.tokenize(values.name, around.name, ratio, taps)  # once: there may be millions of taps
     blocks = []
     for start, stop in itertools.pairwise(edges):
         first, last = -(-start * up // down), min(-(-stop * up // down), count)
@@ -51,7 +55,8 @@ def polyphase(values: Any, centre: NDArray[np.float64], ratio: Fraction, taps: N
         kernel = partial(_filtered, ratio=ratio, taps=taps, skip=first - low * up // down, count=last - first)
         chunks = ((last - first,), *piece.chunks[1:])
         meta = np.empty((0,) * values.ndim, values.dtype)
-        blocks.append(da.map_blocks(kernel, piece, around, chunks=chunks, dtype=values.dtype, meta=meta))
+        own = f"resampled-{name}-{first}"
+        blocks.append(da.map_blocks(kernel, piece, around, name=own, chunks=chunks, dtype=values.dtype, meta=meta))
     return da.concatenate(blocks)
 
 

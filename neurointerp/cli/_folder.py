@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import secrets
 import shutil
@@ -22,7 +24,7 @@ def staged(out: Path) -> Iterator[Path]:
     from neurointerp.store.staging import acquire, release
 
     try:
-        whole = out.resolve()
+        whole = _followed(out)
         near = next(folder for folder in (whole, *whole.parents) if folder.exists())
         if not near.is_dir():
             found = "it" if near == whole else near.name
@@ -61,12 +63,24 @@ def _remove_left(out: Path) -> None:
 
 
 def deliver(stage: Path, out: Path) -> None:
+    """Move finished files into `out`, which is made if need be; what is there of the same name goes, be it a link."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        whole = _followed(out)  # of a link to what is not there yet, that is made
+        whole.mkdir(parents=True, exist_ok=True)
         for path in sorted(stage.iterdir()):
-            target = out / path.name
-            if target.is_dir():
+            target = whole / path.name
+            if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
             path.replace(target)
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _followed(out: Path) -> Path:
+    """Give where a path leads; OSError where its links go round in a circle, on every version of Python."""
+    try:
+        return out.resolve()
+    except RuntimeError as error:  # until 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(out)) from error

@@ -298,3 +298,16 @@ def test_chunked_trials_are_resampled_each_by_itself():
     for chunks in ({"trial": 3}, {"trial": 2, "time": 90}):
         found = align.resample(trials.chunk(chunks), 40.0)
         np.testing.assert_allclose(found.values, wanted.values, rtol=0, atol=1e-12)
+
+
+def test_blocks_hold_no_fewer_values_than_the_filter_has_taps():
+    pytest.importorskip("dask")
+    values = np.random.default_rng(0).standard_normal((3000, 64))
+    whole = ni.recording(values, modality="eeg", units="V", sampling_rate=1000.0)
+    for units, blocks in ((1, 1), (64, 3)):  # 64,001 taps: of one unit more than there are values
+        some = whole[:, :units]
+        lazy = some.chunk({"time": 100})
+        found = align.resample(lazy, 999.0)
+        assert len(found.chunks[0]) == blocks
+        assert found.data.name == align.resample(lazy, 999.0).data.name != align.resample(lazy, 998.0).data.name
+        np.testing.assert_allclose(found.values, align.resample(some, 999.0).values, rtol=0, atol=1e-12)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import neurointerp as ni
-from neurointerp.cli._folder import staged
+from neurointerp.cli._folder import deliver, staged
 
 posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 PARTIAL = re.compile(r"\.neurointerp\.(\w+)\.[0-9a-f]{8}\.partial")
@@ -75,3 +75,30 @@ def test_a_folder_that_was_left_above_a_place_that_is_there_now_goes_too(tmp_pat
     for place, what in ((tmp_path / "file", "it"), (tmp_path / "file" / "deep" / "out", "file")):
         with pytest.raises(ni.StoreError, match=f"{what} is a file, not a folder"), staged(place):
             pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_are_followed_to_a_place_that_is_not_there_yet_and_replaced_where_they_are_an_output(tmp_path):
+    out, disk, kept = tmp_path / "out", tmp_path / "disk" / "out", tmp_path / "kept"
+    out.symlink_to(disk)
+    for _ in range(2):  # the second time over what stands in the way: a link to a folder, a file where a folder goes
+        with staged(out) as stage:
+            for name in ("results.zarr", "figures"):
+                (stage / name).mkdir()
+            (stage / "summary.csv").write_text("a table")
+            deliver(stage, out)
+        assert out.is_symlink()
+        assert sorted(path.name for path in disk.iterdir()) == ["figures", "results.zarr", "summary.csv"]
+        assert (disk / "results.zarr").is_dir()
+        assert not (disk / "results.zarr").is_symlink()
+        assert (disk / "figures").is_dir()
+        if not kept.exists():
+            (disk / "results.zarr").rename(kept)
+            (kept / "zarr.json").write_text("")
+            (disk / "results.zarr").symlink_to(kept)
+            (disk / "figures").rmdir()
+            (disk / "figures").write_text("")
+    assert [path.name for path in kept.iterdir()] == ["zarr.json"]
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(ni.StoreError, match=r"cannot write to .*round"), staged(tmp_path / "round"):
+        pass

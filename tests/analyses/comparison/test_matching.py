@@ -151,6 +151,19 @@ def test_of_chunked_trials_a_window_alone_is_read(monkeypatch):
     assert not found.chunks
 
 
+def test_segments_shorter_than_a_bin_give_none_chunked_or_not():
+    pytest.importorskip("dask.array")
+    counts = np.random.default_rng(0).poisson(1.0, (405, 6))
+    segment = ("time", np.repeat([0, 1, 2], [201, 3, 201]))
+    spikes = ni.recording(counts, modality="spikes", units="1", sampling_rate=20.0, coords={"segment": segment})
+    whole = matched({"a": spikes}, rate=5.0, **SIZES)["a"]
+    assert len(whole) == 50 + 50
+    for chunks in ({"time": 7, "unit": 4}, {"time": 405}):
+        assert matched({"a": spikes.chunk(chunks)}, rate=5.0, **SIZES)["a"].identical(whole)
+    with pytest.raises(ni.AnalysisError, match=r"'a': no segment is as long as one bin of 0.05 Hz \(400 samples\)"):
+        matched({"a": spikes}, rate=0.05, **SIZES)
+
+
 def test_a_chunked_recording_is_brought_to_a_rate_by_block():
     da = pytest.importorskip("dask.array")
     import dask
