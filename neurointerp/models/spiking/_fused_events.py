@@ -60,8 +60,10 @@ def fade_traces(plastic: Any, trace: Any) -> None:
     """Let all traces decay by one step."""
     for q in range(plastic.group.size):
         size = plastic.high[q] - plastic.low[q]
-        trace[plastic.pre[q] : plastic.post[q]] *= plastic.rule[q, 2]
-        trace[plastic.post[q] : plastic.post[q] + size] *= plastic.rule[q, 3]
+        for i in range(plastic.pre[q], plastic.post[q]):
+            trace[i] *= plastic.rule[q, 2]
+        for i in range(plastic.post[q], plastic.post[q] + size):
+            trace[i] *= plastic.rule[q, 3]
 
 
 @numba.njit(cache=True, nogil=True)

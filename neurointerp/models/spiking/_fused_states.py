@@ -186,20 +186,22 @@ def _nonlinear(
 @numba.njit(cache=True, nogil=True)
 def currents(drives: Any, state: Any, rng: Any, t: int) -> None:
     """Set the current of every neuron from constants, waveforms and noise."""
-    state.drive[:] = drives.base
+    drive, base = state.drive, drives.base
+    for i in range(drive.size):  # an assignment of arrays takes seconds longer to compile
+        drive[i] = base[i]
     for k in range(drives.wave.shape[0]):
         low, high, at, first, size, hold = drives.wave[k]
         if t // hold < size:
             value = drives.waveform[first + t // hold]
             for i in range(high - low):
-                state.drive[low + i] += drives.amplitude[at + i] * value
+                drive[low + i] += drives.amplitude[at + i] * value
     for k in range(drives.noise.shape[0]):
         low, high, at, hold = drives.noise[k]
         if t % hold == 0:
             for i in range(high - low):
                 state.noise[at + i] = rng.standard_normal() * drives.deviation[at + i]
         for i in range(high - low):
-            state.drive[low + i] += state.noise[at + i]
+            drive[low + i] += state.noise[at + i]
 
 
 @numba.njit(cache=True, nogil=True)
