@@ -56,7 +56,7 @@ class Large:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Give a large recording. What the small process calls is compiled before, on some of it: that takes 100 MB once."""
+    """Give a large recording. What the small process calls is compiled before, on some of it; that takes 100 MB."""
     made = Large(tmp_path_factory.mktemp("large"))
     child = runpy.run_path(str(CHILD))
     some = ni.open(made.path)[: 16 * child["TRIALS"]].chunk({"trial": child["TRIALS"]})

@@ -50,7 +50,7 @@ ax.plot(planted, np.full(planted.size, -1.2), "s", color="#0072B2", markersize=2
 # Over all samples
 # ----------------
 # The share of fixations at each channel, in samples rightly called drowsy, beside how strongly the planted source is
-# seen there.
+# seen there. With so few people and samples some falls on blinks (Fp1, Fp2).
 
 share = found["fixations"].values[drowsy].sum(axis=(0, 1))
 seen = np.abs(session["truth/leadfield"].values)
