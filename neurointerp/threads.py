@@ -20,7 +20,7 @@ def for_work(flops: float) -> Iterator[None]:
     """Run what is inside on one thread where one step of it has few flops; leave threads as they are otherwise.
 
     BLAS has one number of threads for all threads of the process: it is 1 while any of them is inside, and comes back
-    when the last leaves.
+    when the last leaves. OpenMP, and a BLAS that was built with it, has one for each thread.
 
     Examples
     --------
@@ -65,8 +65,11 @@ def _set(library: Any, count: int) -> None:
 
 @lru_cache(maxsize=1)
 def _libraries(modules: int) -> tuple[Sequence[Any], Any]:
-    """Give the pools of BLAS and of OpenMP here; looked for again (2 ms) only when modules have been imported since."""
+    """Give each BLAS with threads of its own, and OpenMP; looked for again (2 ms) only where modules came since."""
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController()
-    return found.select(user_api="blas").lib_controllers, found.select(user_api="openmp")
+    blas = found.select(user_api="blas").lib_controllers
+    # OpenBLAS that was built with OpenMP (conda has it) runs on as many threads as OpenMP has in the thread that calls
+    shared = [one for one in blas if getattr(one, "threading_layer", None) != "openmp"]
+    return shared, found.select(user_api="openmp")

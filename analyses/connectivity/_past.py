@@ -100,6 +100,17 @@ def _beside(values: np.ndarray, z: np.ndarray | Rows) -> Any:
     return placed(values, z.device) if isinstance(z, Rows) and z.device is not None else values
 
 
+def _singular(error: Exception) -> bool:
+    return type(error).__name__.endswith("LinAlgError")  # torch has its own
+
+
+def _dependent(analysis: str) -> AnalysisError:
+    return AnalysisError(
+        f"{analysis}: the pasts of units are linearly dependent (units that are copies or sums of others, or a common "
+        "average reference); drop some units first"
+    )
+
+
 def _residual(power: Any, cross: Any, inner: Any, analysis: str) -> np.ndarray:
     """Give the residual sums of squares of regressions from their products, refusing dependent predictors."""
     xp = namespace(inner)
@@ -108,14 +119,11 @@ def _residual(power: Any, cross: Any, inner: Any, analysis: str) -> np.ndarray:
         factor = xp.linalg.cholesky(inner)
         smallest = float(xp.min(xp.linalg.diagonal(factor))) ** 2 if largest else np.inf
     except Exception as error:
-        if not type(error).__name__.endswith("LinAlgError"):  # torch has its own
+        if not _singular(error):
             raise
         smallest = 0.0
     if smallest <= 10 * inner.shape[-1] * np.finfo(np.float64).eps * largest:
-        raise AnalysisError(
-            f"{analysis}: the pasts of units are linearly dependent (units that are copies or sums of others, or a "
-            "common average reference); drop some units first"
-        )
+        raise _dependent(analysis)
     half = xp.linalg.solve(factor, cross[..., None])[..., 0]
     return to_numpy(power - xp.sum(half**2, axis=-1))
 
@@ -170,7 +178,12 @@ def _scores(z: np.ndarray | Rows, parts: Sequence[slice], most: int, together: b
         if together:
             past = part[1:, :, 1:].reshape(order * units, order * units)
             cross = part[0, :, 1:].reshape(units, order * units)
-            noise = part[0, :, 0] - cross @ xp.linalg.solve(past, cross.T)
+            try:
+                noise = part[0, :, 0] - cross @ xp.linalg.solve(past, cross.T)
+            except Exception as error:
+                if not _singular(error):
+                    raise
+                raise _dependent(analysis) from error
             spread = float(xp.linalg.slogdet(noise / count)[1])
             scores.append(float(count * spread + order * units**2 * np.log(count)))
         else:

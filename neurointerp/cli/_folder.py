@@ -80,7 +80,11 @@ def deliver(stage: Path, out: Path) -> None:
 
 def _followed(out: Path) -> Path:
     """Give where a path leads; OSError where its links go round in a circle, on every version of Python."""
+    circle = OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(out))
     try:
-        return out.resolve()
-    except RuntimeError as error:  # until 3.13
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(out)) from error
+        whole = out.resolve()
+    except RuntimeError as error:  # until 3.12
+        raise circle from error
+    if any(path.is_symlink() for path in (whole, *whole.parents)):  # from 3.13 on they are left in
+        raise circle
+    return whole

@@ -100,5 +100,6 @@ def test_links_are_followed_to_a_place_that_is_not_there_yet_and_replaced_where_
             (disk / "figures").write_text("")
     assert [path.name for path in kept.iterdir()] == ["zarr.json"]
     (tmp_path / "round").symlink_to(tmp_path / "round")
-    with pytest.raises(ni.StoreError, match=r"cannot write to .*round"), staged(tmp_path / "round"):
-        pass
+    for place in (tmp_path / "round", tmp_path / "round" / "deep"):
+        with pytest.raises(ni.StoreError, match=r"cannot write to .*round"), staged(place):
+            pass

@@ -132,3 +132,18 @@ def test_many_threads_at_random(two):
         one.join()
     assert set(seen) == {1}
     assert of("blas") == before
+
+
+def test_a_blas_on_openmp_is_left_to_openmp_whose_number_is_that_of_each_thread(two, monkeypatch):
+    """None is installed here: that there is one is what `openblas_get_parallel` would say."""
+    before = of("blas")
+    threads._libraries.cache_clear()
+    try:
+        with monkeypatch.context() as there:
+            there.setattr(threadpoolctl.OpenBLASController, "_get_threading_layer", lambda self: "openmp")
+            with threads.for_work(1e3):
+                held = [one for one, _ in threads._held["before"].values()]
+                assert not [one for one in held if one.internal_api == "openblas"]
+    finally:
+        threads._libraries.cache_clear()
+    assert of("blas") == before
