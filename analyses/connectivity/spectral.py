@@ -110,7 +110,8 @@ def spectral(
     Notes
     -----
     float32 recordings give float32 results, within 1e-5 of those in float64 (`pli` can differ by two epochs' share
-    where an epoch's lag is 0 to rounding). Of few epochs, all measures but `wpli2_debiased` are large by chance:
+    where an epoch's lag is 0 to rounding; `wpli2_debiased` of two epochs by 1e-3 and more where one has little lag).
+    Of few epochs, all measures but `wpli2_debiased` are large by chance:
     compare with surrogates. Deviations from mne-connectivity, whose values these are: an epoch with no power
     adds nothing to `plv` and `ciplv` instead of making them NaN, both ends of the band count for `psi`, no
     five-cycle limit is put on `fmin`, and epochs are centred before wavelets too, so that an offset makes no edge.

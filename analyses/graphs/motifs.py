@@ -47,7 +47,8 @@ def motifs(
           well, and some of their graphs have blocks: compare the savings with those of `surrogate.circular_shift`.
         - `background (component)`, `participation (component)`, `variation (component)`; `recurrent (component)`: not
           background, and shared by two subjects or more, counted as the participation :math:`1 / \sum s^4` of the
-          subject factor (of norm 1). What one subject shows alone may be chance.
+          subject factor (of norm 1). What one subject shows alone may be chance; of two in all, only an equal share is
+          `recurrent`.
         - `active (time, component)`: above half of the time factor's maximum.
         - `carrier (subject, component)`: above the uniform level :math:`1/\sqrt{S}` of the subject factor (`trial`
           where the affinity had trials). Not all subjects can be: of two, one at most.

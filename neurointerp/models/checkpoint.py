@@ -48,7 +48,7 @@ def read(path: str | os.PathLike[str], kind: str, build: Callable[[dict[str, Any
     settings = _settings(path, kind)
     try:
         model = build(settings)
-    except (KeyError, TypeError, ValueError, ModelError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RuntimeError, ModelError) as error:
         raise StoreError(f"{path}: {SETTINGS} does not describe a model of kind {kind!r} ({error})") from error
     _fill(model, path)
     return model.eval()

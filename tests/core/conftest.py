@@ -16,6 +16,7 @@ def here(monkeypatch, capsys):
     log = logging.getLogger("neurointerp")
     monkeypatch.setattr(log, "handlers", log.handlers)
     monkeypatch.setattr(log, "propagate", log.propagate)
+    level = log.level
 
     def run_here(*arguments, check=0):
         monkeypatch.setattr(sys, "argv", ["neurointerp", *map(str, arguments)])
@@ -25,7 +26,8 @@ def here(monkeypatch, capsys):
         assert done.value.code == check, said.err
         return said.out, said.err
 
-    return run_here
+    yield run_here
+    log.setLevel(level)  # by its method, which forgets what loggers below remember of it
 
 
 @pytest.fixture(scope="module")

@@ -288,6 +288,8 @@ def test_bad_input_is_refused(teacher):
         elm.ELM(elm.Config(inputs=3), routing=[[0, 3]])
     with pytest.raises(ni.ModelError, match="tau_min at most tau_max"):
         elm.Config(inputs=3, tau_min=200.0)
+    with pytest.raises(ni.ModelError, match="which is finite"):  # its memories would last for NaN
+        elm.Config(inputs=3, tau_max=float("inf"))
     with pytest.raises(ni.ModelError, match="cannot be learnt between 5"):
         elm.Config(inputs=3, tau_min=5.0, tau_max=5.0, learn_memory_tau=True)
     with pytest.raises(ni.ModelError, match="ignored is 10; a network warms up for 150 steps"):

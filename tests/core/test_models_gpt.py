@@ -177,6 +177,11 @@ def test_a_damaged_model_is_refused(untrained, tmp_path):
     (path / "config.json").write_text(json.dumps(settings))
     with pytest.raises(ni.StoreError, match="does not hold the weights"):
         gpt.load(path)
+    for name, value in (("vocab_size", 10**18), ("heads", 0), ("layers", "two"), ("colour", 1)):  # 10**18: no room
+        wrong = {**settings, "config": {**settings["config"], name: value}}
+        (path / "config.json").write_text(json.dumps(wrong))
+        with pytest.raises(ni.StoreError, match="does not describe a model of kind 'gpt'"):
+            gpt.load(path)
     (path / "config.json").write_text(json.dumps({"kind": "elm"}))
     with pytest.raises(ni.StoreError, match="'elm'; 'gpt' is needed"):
         gpt.load(path)

@@ -59,8 +59,10 @@ class Config:
             object.__setattr__(self, "hidden", 2 * self.memories)
         if min(self.inputs, self.outputs, self.memories, self.hidden) < 1:
             raise ModelError(f"elm: inputs, outputs, memories and hidden must be at least 1; found {self}")
-        if not (0 < self.tau_min <= self.tau_max and self.tau_synapse > 0 and self.dt > 0):
-            raise ModelError(f"elm: time constants must be above 0 and tau_min at most tau_max; found {self}")
+        if not (0 < self.tau_min <= self.tau_max < math.inf and self.tau_synapse > 0 and self.dt > 0):
+            raise ModelError(
+                f"elm: time constants must be above 0, tau_min at most tau_max, which is finite; found {self}"
+            )
         if self.learn_memory_tau and self.tau_min == self.tau_max:
             raise ModelError(f"elm: time constants cannot be learnt between {self.tau_min} and {self.tau_max}")
         if self.activation not in ("relu", "silu") or self.version not in (1, 2):
