@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,20 @@ def namespace(*arrays: Any) -> Any:
     >>> namespace(np.zeros(2)).__name__
     'array_api_compat.numpy'
     """
-    from array_api_compat import array_namespace, numpy
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            from array_api_compat import array_namespace
 
-    if all(type(array) is np.ndarray for array in arrays):
-        return numpy  # what `array_namespace` finds too, but 20 times as slowly: it asks after every library
-    return array_namespace(*arrays)
+            return array_namespace(*arrays)
+    return _of_numpy()  # what `array_namespace` finds too, but 20 times as slowly: it asks after every library
+
+
+@cache
+def _of_numpy() -> Any:
+    """Give the namespace of numpy; the import statement alone takes longer than the small kernels that ask for it."""
+    from array_api_compat import numpy
+
+    return numpy
 
 
 def to_numpy(array: Any) -> np.ndarray:

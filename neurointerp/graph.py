@@ -111,11 +111,21 @@ def unit_coords(graph: xr.DataArray) -> dict[str, Any]:
 def side_coords(coords: Any) -> dict[str, Any]:
     """Turn the coordinates of `unit` into `source`, `target`, `source_<name>` and `target_<name>`."""
     return {
-        side if name == "unit" else f"{side}_{name}": (side, coord.values, coord.attrs)
+        side if name == "unit" else f"{side}_{name}": _along(coord, side)
         for side in SIDES
         for name, coord in coords.items()
         if coord.dims == ("unit",)
     }
+
+
+def _along(coord: xr.DataArray, side: str) -> xr.Variable:
+    """Give a coordinate along another dim, in memory; an index is kept: pandas would read every label anew."""
+    variable = coord.variable
+    if not isinstance(variable, xr.IndexVariable):
+        return xr.Variable((side,), coord.values, coord.attrs)
+    turned = variable.to_base_variable()
+    turned.dims = (side,)
+    return turned
 
 
 def numbered(label: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -81,7 +81,7 @@ class Subjects:
         has.
         """
         filled = [_whole(values, p, len(sides), np.nan) for values, p in zip(each, self.present, strict=True)]
-        pairs = {k: v for k, v in side_coords(self.stacked.unit_coords).items() if v[0] in sides}
+        pairs = {k: v for k, v in side_coords(self.stacked.unit_coords).items() if v.dims[0] in sides}
         dims, coords = (*sides, *(axes or {})), {**pairs, **(axes or {})}
         if not self.several:
             return {name: xr.DataArray(np.ascontiguousarray(filled[0]), dims=dims, coords=coords, attrs=attrs)}

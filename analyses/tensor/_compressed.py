@@ -132,6 +132,10 @@ def compress(problem: Problem, rank: int, seed: int) -> Compressed | None:
 
 def _spanned(columns: Any) -> Any:
     """Give an orthonormal base of what columns span."""
+    if type(columns) is np.ndarray:
+        from neurointerp.analyses.tensor._orthonormal import spanned
+
+        return spanned(columns)
     return contiguous(backend.namespace(columns).linalg.qr(columns)[0])
 
 

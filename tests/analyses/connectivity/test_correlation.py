@@ -272,3 +272,29 @@ def test_perfect_correlations_and_missing_subjects_survive_the_average():
         float(fewer.connectivity[7, 8]), np.tanh(np.arctanh(fewer.by_subject[5:, 7, 8]).mean()), rtol=1e-9
     )
     np.testing.assert_allclose(fewer.connectivity[8:, 8:], found.connectivity[8:, 8:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_sides_carry_the_labels_of_units_and_leave_those_of_the_recording_alone(chunked):
+    values = np.random.default_rng(0).standard_normal((20, 3))
+    rec = ni.recording(values, modality="eeg", units="V", sampling_rate=1.0)
+    rec = rec.assign_coords(
+        region=("unit", np.array(["a", "b", "a"])), depth=("unit", [1.0, 2.0, 3.0], {"units": "um"})
+    )
+    if chunked:
+        pytest.importorskip("dask")
+        rec = rec.chunk({"time": 10, "unit": 2})
+    before = rec.copy(deep=True)
+    found = connectivity.correlation(rec).connectivity
+    for side in ("source", "target"):
+        np.testing.assert_array_equal(found[side], rec["unit"])
+        np.testing.assert_array_equal(found[f"{side}_region"], rec["region"])
+        assert found[side].dtype == object
+        assert found.indexes[side].name == side
+        assert found[f"{side}_depth"].chunks is None
+        assert found[f"{side}_depth"].attrs == {"units": "um"}
+        found[f"{side}_depth"].attrs["units"] = "mm"
+    assert rec.identical(before)
+    assert rec.indexes["unit"].name == "unit"
+    unit = rec["unit"].values
+    assert float(found.sel(source=unit[0], target=unit[2])) == float(found.sel(source=unit[2], target=unit[0]))
