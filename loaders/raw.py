@@ -23,6 +23,7 @@ BY_SUFFIX = {
     "fmri": (".nii", ".nii.gz", ".gii", ".gii.gz", ".mgz", ".mgh", ".head"),
 }  # fmt: skip
 """Suffixes that one modality's library alone reads; every other file needs `modality`."""
+TABLES = (".csv", ".tsv", ".txt")
 DATATYPES = {"eeg": "eeg", "meg": "meg", "ieeg": "ieeg", "func": "fmri"}
 """Folder of a BIDS dataset -> modality."""
 TR_TOLERANCE = 1e-3
@@ -119,7 +120,10 @@ def _read(
         return spikes.load(path, bin_width=width, sampling_rate=rate)
     if kind is not None:
         raise LoaderError(f"{path}: no loader reads a file of {kind}; make a recording of its values in Python")
-    raise LoaderError(f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)")
+    raise LoaderError(
+        f"{path}: its name does not tell what it holds; pass the modality (--modality eeg, fmri, ...)"
+        + (", and the rate of a table of regions, 1 / TR (--rate)" if path.suffix in TABLES else "")
+    )
 
 
 def _bids(
@@ -190,9 +194,8 @@ def _by_suffix(path: Path) -> str | None:
 
 def _array(path: Path, modality: str | None, units: str | None, rate: float | None) -> xr.DataArray:
     """Read a (time, unit) array; what the file cannot state must be given."""
-    modality = _given("modality", modality, path, "--modality")
-    units = _given("units", units, path, "--units")
-    rate = _given("sampling rate (Hz)", rate, path, "--rate")
+    if modality is None or units is None or rate is None:
+        raise _unstated(path, {"--modality eeg": modality, "--units V": units, "--rate 250": rate})
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -200,6 +203,17 @@ def _array(path: Path, modality: str | None, units: str | None, rate: float | No
     if values.ndim != 2:
         raise LoaderError(f"{path} has shape {values.shape}: an array (time, unit) is needed")
     return recordings.recording(values, modality=modality, units=units, sampling_rate=rate)
+
+
+def _unstated(path: Path, given: Mapping[str, Any]) -> LoaderError:
+    """Name everything at once that an array does not state, with an example of each."""
+    missing = [flag for flag, value in given.items() if value is None]
+    kinds = f" (one of {', '.join(MODALITIES)})" if "--modality eeg" in missing else ""
+    return LoaderError(
+        f"{path}: an array states neither what it is nor its units nor its rate; pass, as they are, "
+        f"{' '.join(missing)}{kinds}. Values on another clock than seconds, such as tokens, become a recording in "
+        "Python: neurointerp.recording(values, ..., time=)"
+    )
 
 
 def _given(what: str, value: Any, path: Path, flag: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -274,7 +275,9 @@ def entry(id: str, *, manifest: str | os.PathLike[str] | None = None) -> Entry: 
     """
     entries = datasets(manifest)
     if id not in entries:
-        raise ManifestError(f"no dataset {id!r}; there are: {', '.join(entries)}")
+        near = difflib.get_close_matches(id, entries, n=1, cutoff=0.7)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ManifestError(f"no dataset {id!r}; {meant}there are: {', '.join(entries)}")
     return entries[id]
 
 

@@ -34,6 +34,9 @@ def matched(
     """
     if reliability is not None and quality is None:
         raise AnalysisError("compare: reliability needs quality, 'repeats' or 'units': what it is measured by")
+    for what, given, least in (("units", units, MIN_UNITS), ("samples", samples, MIN_SAMPLES)):
+        if given is not None and given < least:
+            raise AnalysisError(f"compare: {what} is {given}; {least} at least are needed")
     flat = {name: _flat(name, rec) for name, rec in recordings.items()}
     if rate is not None:
         flat = at_one_rate(flat, rate)

@@ -88,6 +88,11 @@ def print_summary(tree: xr.DataTree) -> None:
         cells = {name: f"{v:.3g} (z {s:.3g})" for name, v, s in zip(names, values, z, strict=True)}
         rows.append({"figure": str(metric), **cells})
     print_rows(rows, False)
+    if unknown := [str(name) for name in summary["recording"].values[summary["kind"].values == "not stated"]]:
+        logging.getLogger("neurointerp").info(
+            "not stated whether real or simulated: %s; `neurointerp convert FILE OUT.zarr --system human` states it",
+            ", ".join(unknown),
+        )
 
 
 def echo(text: str | None) -> None:

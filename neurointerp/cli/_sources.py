@@ -161,6 +161,7 @@ def method_of(name: str) -> Any:
     if family not in families():
         known = [row["method"] for one in families() for row in methods_of(one)]
         near = [one for one in known if one.partition(".")[2] == family.replace("-", "_")]
+        near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise AnalysisError(
             f"no family of analyses {family!r}; {meant}methods are named family.method: see `neurointerp methods`"
@@ -174,6 +175,16 @@ def method_of(name: str) -> Any:
             f"`neurointerp methods {family}` tells of them"
         )
     return getattr(module, method)
+
+
+def require_options(name: str, method: Any, options: dict[str, Any]) -> None:
+    """Refuse, before anything is read, where an option that a method needs is not there."""
+    missing = [one.name for one in _needed(method)[len(recordings_of(method)) :] if one.name not in options]
+    if missing and recordings_of(method):
+        wanted = " ".join(f"--option {one}=VALUE" for one in missing)
+        raise AnalysisError(
+            f"{name} needs {wanted}; `neurointerp methods {name.partition('.')[0]}` lists what each needs"
+        )
 
 
 def options_of(pairs: list[str] | None) -> dict[str, Any]:

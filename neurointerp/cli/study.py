@@ -14,8 +14,16 @@ import typer
 from neurointerp.cli._folder import deliver, staged
 from neurointerp.cli._options import AsJson, BinWidth, Mirror, Modality, Rate, Seed, Units
 from neurointerp.cli._printing import echo, print_next, print_result, print_rows, print_summary
-from neurointerp.cli._sources import arguments_of, families, method_of, methods_of, options_of, several
-from neurointerp.errors import AnalysisError, NeurointerpError
+from neurointerp.cli._sources import (
+    arguments_of,
+    families,
+    method_of,
+    methods_of,
+    options_of,
+    require_options,
+    several,
+)
+from neurointerp.errors import AnalysisError, NeurointerpError, StoreError
 
 log = logging.getLogger("neurointerp")
 
@@ -48,9 +56,11 @@ def analyze(
     from neurointerp import store
 
     call = method_of(method)
+    options = options_of(option)
+    require_options(method, call, options)
     recs = arguments_of(method, call, sources, mirror)
     try:
-        result = call(*recs, **options_of(option), seed=seed)
+        result = call(*recs, **options, seed=seed)
     except TypeError as error:
         raise AnalysisError(f"{method}: {error}; options are given as --option name=value") from error
     if out is not None:
@@ -161,7 +171,10 @@ def report(
     from neurointerp import report as html
     from neurointerp import store
 
-    tree = store.open(results)
+    try:
+        tree = store.open(results)
+    except StoreError as error:
+        raise StoreError(f"{error}; give the results.zarr that compare wrote") from error
     if not hasattr(tree, "subtree"):
         raise AnalysisError(f"{results} is not a comparison: give the results.zarr that compare wrote")
     html.write(tree, out, command=shlex.join(["neurointerp", "report", str(results)]))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import neurointerp as ni
 from neurointerp import cli, extras, models
-from neurointerp.analyses import encoding, geometry
+from neurointerp.analyses import comparison, encoding, geometry
 from neurointerp.cli import app
 from neurointerp.loaders import activations, eeg
 
@@ -170,6 +170,11 @@ def test_a_method_that_cannot_run_so_says_what_to_call(arguments, message):
         (["analyze", "factorization.semi-nmf", "demo-eeg"], "did you mean factorization.semi_nmf?"),
         (["methods", "magic"], "no family of analyses 'magic'; there are: comparison, connectivity"),
         (["info", "demo-egg"], "did you mean demo-eeg"),
+        (["load", "demo-egg", "--out", "e.zarr"], "did you mean demo-eeg"),
+        (["analyze", "connectivty.correlation", "demo-eeg"], "did you mean connectivity.correlation?"),
+        (["analyze", "factorization.semi_nmf", "gone.edf"], "factorization.semi_nmf needs --option rank=VALUE"),
+        (["compare", "demo-eeg", "--max-units", "3"], "compare: units is 3; 4 at least are needed"),
+        (["compare", "demo-eeg", "--max-samples", "10"], "compare: samples is 10; 60 at least are needed"),
         (["info", "gone.edf"], "'gone.edf' is neither a dataset nor a path: no such file or folder"),
     ],
 )
@@ -290,3 +295,39 @@ def test_a_file_of_weights_is_no_model_and_the_way_is_told(tmp_path):
     done = CliRunner().invoke(app, [str(one) for one in given])
     assert isinstance(done.exception, ni.LoaderError)
     assert "loaders.activations.record(model, inputs" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ([], "--modality eeg --units V --rate 250"),
+        (["--modality", "eeg", "--rate", "250"], "--units V"),
+        (["--modality", "activations"], "--units V --rate 250. Values on another clock than seconds"),
+    ],
+)
+def test_what_an_array_lacks_is_asked_for_at_once(given, asked, tmp_path):
+    np.save(tmp_path / "mine.npy", np.zeros((80, 4)))
+    done = CliRunner().invoke(app, ["convert", str(tmp_path / "mine.npy"), str(tmp_path / "m.zarr"), *given])
+    assert isinstance(done.exception, ni.LoaderError)
+    assert f"pass, as they are, {asked}" in str(done.exception)
+
+
+def test_a_table_is_asked_for_its_modality_and_its_rate_and_a_report_for_a_comparison(tmp_path):
+    for name in ("regions.csv", "mine.edf"):
+        (tmp_path / name).write_text("a,b\n1,2\n", "utf-8")
+    done = CliRunner().invoke(app, ["info", str(tmp_path / "regions.csv")])
+    assert "--modality eeg, fmri, ...), and the rate of a table of regions, 1 / TR (--rate)" in str(done.exception)
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "mine.edf")])
+    assert isinstance(done.exception, ni.StoreError)
+    assert "give the results.zarr that compare wrote" in str(done.exception)
+
+
+def test_a_comparison_of_unknown_kind_says_how_to_state_it(tmp_path, caplog):
+    from neurointerp.cli._printing import print_summary
+
+    values = np.random.default_rng(0).standard_normal((80, 6))
+    recs = [ni.recording(values, modality="eeg", units="V", sampling_rate=100.0, name=name) for name in ("a", "b")]
+    recs[1].attrs["system"] = "human"
+    with caplog.at_level("INFO", logger="neurointerp"):
+        print_summary(comparison.compare(recs, nulls=2, resamples=0))
+    assert "real or simulated: a; `neurointerp convert FILE OUT.zarr --system human`" in caplog.text
